@@ -1,0 +1,67 @@
+# `make demo` and `make test` set everything up by themselves: Python 3.11 or newer and make are all they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PEERS := $(VENV)/peers
+# What is never imported need not be compiled; the rest compiles itself when it first is.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+.PHONY: demo test test-ui soak lint bench pictures serve lock clean
+
+demo: $(READY)  ## Build sample pictures, find their duplicates, move them.
+	$(BIN)/imagetwins demo
+
+test: lint  ## Lint, types, import rules, then the tests, in two processes.
+	$(BIN)/pytest --numprocesses 2 --no-loadscope-reorder
+
+test-ui: $(READY)  ## The way through Prefect's UI, in headless Chromium.
+	$(BIN)/pytest -rs tests/ui
+
+soak: $(READY)  ## Try for minutes, and not seconds, to lose a file or to crash a decoder.
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --timeout 0 tests/test_conservation.py tests/test_images.py
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) $(PEERS)/.ready  ## Measure every speed that is claimed; takes a while. CORPUS=folder with photos and charts.
+	$(BIN)/python -m benchmarks.ssim_join $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m benchmarks.peers --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m benchmarks.large_photos $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m benchmarks.cluster $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m benchmarks.audit_queries
+	$(BIN)/python -m benchmarks.report_size
+	$(BIN)/python -m benchmarks.growth $(if $(CORPUS),--corpus $(CORPUS))
+
+pictures: $(READY)  ## Make the README's pictures again; needs Chromium.
+	$(BIN)/python -m benchmarks.pictures
+	IMAGETWINS_SCREENSHOTS=docs $(BIN)/pytest tests/ui/test_ui.py --basetemp=/tmp/pictures
+
+serve: $(READY)  ## Prefect's server, its UI, the schedule and the runs, in one terminal.
+	$(BIN)/imagetwins serve
+
+lock: $(READY)  ## Pin every dependency anew, for every platform and Python that pyproject.toml allows.
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
+		--no-header --group dev --extra dask pyproject.toml --output-file requirements.lock
+
+# The tools that the benchmarks compare with, apart: they pin other versions.
+$(PEERS)/.ready:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check difPy==4.2.1 czkawka
+	touch $@
+
+clean:
+	rm -rf $(VENV) data/samples data/store
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "imagetwins needs Python 3.11 or newer, and this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 ...")'
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	-$(INSTALL) 'pip>=23.3'  # Older ones take half a minute more to choose among the wheels.
+	$(INSTALL) --requirement requirements.lock
+	$(INSTALL) --no-build-isolation --no-deps --editable .
+	touch $@
