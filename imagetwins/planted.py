@@ -1,0 +1,110 @@
+"""Copies of a picture as people make them: planted in the sample folder, and to calibrate a folder with known duplicates."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from imagetwins.errors import ParameterError
+
+Image = npt.NDArray[np.uint8]
+"""A picture as OpenCV decodes it: shape (height, width, 3), blue, green, red, 0..255."""
+
+_CROPPED_SHARE = 0.02  # of each side: a screenshot taken a little too tight.
+_MAX_ROTATION_DEG = 1.0  # a sheet laid not quite straight on the scanner.
+_MIN_ROTATION_DEG = 0.3
+_WATERMARK_OPACITY = 0.35
+
+
+def plant_copy(image: Image, kind: str, rng: np.random.Generator) -> Image:
+    """Return a copy of `image` changed in the way of `kind`, one of KINDS; `rng` decides where and how much.
+
+    Raises:
+        ParameterError: `kind` is unknown.
+    """
+    if kind not in _CHANGES:
+        raise ParameterError(f"unknown kind of copy {kind!r}. Known kinds: {', '.join(KINDS)}.")
+    return _CHANGES[kind](image, rng)
+
+
+def _halved(image: Image, _rng: np.random.Generator) -> Image:
+    return _resized(image, 0.5, cv2.INTER_AREA)
+
+
+def _doubled(image: Image, _rng: np.random.Generator) -> Image:
+    return _resized(image, 2.0, cv2.INTER_CUBIC)
+
+
+def _resized(image: Image, factor: float, interpolation: int) -> Image:
+    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+
+
+def _jpeg30(image: Image, _rng: np.random.Generator) -> Image:
+    return _recompressed(image, 30)
+
+
+def _jpeg60(image: Image, _rng: np.random.Generator) -> Image:
+    return _recompressed(image, 60)
+
+
+def _recompressed(image: Image, quality: int) -> Image:
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _brightened(image: Image, _rng: np.random.Generator) -> Image:
+    return np.asarray(cv2.convertScaleAbs(image, alpha=1.1, beta=12), np.uint8)
+
+
+def _grey(image: Image, _rng: np.random.Generator) -> Image:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def _cropped(image: Image, rng: np.random.Generator) -> Image:
+    """Cut `_CROPPED_SHARE` off the height and the width, at random from one side or both."""
+    height, width = image.shape[:2]
+    cut_height, cut_width = round(height * _CROPPED_SHARE), round(width * _CROPPED_SHARE)
+    top, left = rng.integers(cut_height + 1), rng.integers(cut_width + 1)
+    return image[top : top + height - cut_height, left : left + width - cut_width].copy()
+
+
+def _rotated(image: Image, rng: np.random.Generator) -> Image:
+    height, width = image.shape[:2]
+    degrees = rng.choice([-1, 1]) * rng.uniform(_MIN_ROTATION_DEG, _MAX_ROTATION_DEG)
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    turned = cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned, np.uint8)
+
+
+def _watermarked(image: Image, rng: np.random.Generator) -> Image:
+    """Write translucent white words with a dark edge across a random third of the picture."""
+    height, width = image.shape[:2]
+    scale, words = max(width / 500, 0.3), "SAMPLE COPY"
+    origin = (round(width * rng.uniform(0.05, 0.3)), round(height * rng.uniform(0.3, 0.95)))
+    written = image.copy()
+    for colour, thickness in (((40, 40, 40), 3), ((255, 255, 255), 1)):
+        pen = max(1, round(thickness * scale * 2))
+        cv2.putText(written, words, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, pen, cv2.LINE_AA)
+    blended = cv2.addWeighted(written, _WATERMARK_OPACITY, image, 1 - _WATERMARK_OPACITY, 0)
+    return np.asarray(blended, np.uint8)
+
+
+_CHANGES: MappingProxyType[str, Callable[[Image, np.random.Generator], Image]] = MappingProxyType(
+    {
+        "halved": _halved,
+        "doubled": _doubled,
+        "jpeg30": _jpeg30,
+        "jpeg60": _jpeg60,
+        "brightened": _brightened,
+        "grey": _grey,
+        "cropped": _cropped,
+        "rotated": _rotated,
+        "watermarked": _watermarked,
+    }
+)
+
+KINDS = tuple(_CHANGES)
+"""Every kind of copy that `plant_copy` makes."""
