@@ -1,0 +1,1 @@
+"""The story, one file a flow: the stages, called in order. Which machine and how; never what is decided."""

@@ -1,0 +1,58 @@
+"""Act on a past run's scores at another threshold, without computing any again."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.running import open_run
+from flows.settings import count_workers, resolve_store
+from imagetwins.audit import run_parameters
+from imagetwins.parameters import Score, check_parameters
+from imagetwins.store import find_run
+from tasks.applying import decide_again
+from tasks.moving import move_duplicates
+from tasks.reporting import publish_run
+
+
+def name_run() -> str:
+    """Name a flow run by the run whose scores it acts on, and the threshold."""
+    given = flow_run.parameters
+    return f"{'look at' if given['dry_run'] else 'apply'} {given['run_id']} at {given['threshold']:g}"
+
+
+@flow(name="apply-run", flow_run_name=name_run, persist_result=False)
+def apply(run_id: str, threshold: Score, dry_run: bool = False, store: str | None = None) -> dict[str, Any]:
+    """Move the duplicates that a past run's scores give at another threshold.
+
+    A file takes part only if it is still what it was in that run: its size, its time and its content. The moves have
+    a run id, a journal and tables of their own.
+
+    Args:
+        run_id: The run whose scores count, or the beginning of its id, or "latest".
+        threshold: The threshold to apply, not below that run's audit floor.
+        dry_run: Decide and report, but move nothing.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+
+    Returns:
+        The new run's id, its counts, and the seconds each stage took.
+
+    Raises:
+        StoreError: the store has no such run, or the threshold is below its floor.
+    """
+    past = find_run(resolve_store(store), run_id)
+    before = run_parameters(past)
+    changes = {"threshold": threshold, "audit_floor": before.floor, "dry_run": dry_run, "store": store}
+    parameters = check_parameters(before.model_dump() | changes)
+    with open_run("apply", parameters) as record:
+        # The pairs were settled then; this run takes over how.
+        record.add_to_funnel([past.read_record()["funnel"]])
+        with record.stage("decide"):
+            record.add(decide_again(record.run, past, parameters, count_workers()))
+        with record.stage("move"):
+            if not dry_run:
+                record.add(move_duplicates(record.run, Path(parameters.folder)))
+        with record.stage("report"):
+            publish_run(record.run)
+    return record.summary()

@@ -1,0 +1,60 @@
+"""Which thumbnail size, threshold and guard fit a folder, measured on copies of its own pictures."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from flows.progress import listener
+from flows.settings import allowed_roots, count_workers, resolve_store
+from imagetwins.parameters import check_folder
+from imagetwins.roots import check_roots
+from tasks.calibrating import calibrate_folder
+
+
+def name_run() -> str:
+    """Name a flow run by its folder."""
+    return f"calibrate {Path(flow_run.parameters['folder']).name}"
+
+
+@flow(name="calibrate-images", flow_run_name=name_run, persist_result=False)
+def calibrate(
+    folder: str,
+    pictures: Annotated[int, Field(ge=2, le=2000)] = 120,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    exclude: list[str] = [],  # noqa: B006 - Prefect shows the default in its form; it is never changed.
+    store: str | None = None,
+) -> dict[str, Any]:
+    """Measure which thumbnail size, threshold and guard find the most copies without a false pair. Nothing moves.
+
+    A sample of the folder's pictures is copied in nine ways (halved, doubled, recompressed, brightened, grey, cropped,
+    rotated, watermarked), in memory; what finds those copies again is what is recommended.
+
+    Args:
+        folder: The folder of pictures to calibrate for.
+        pictures: How many of its pictures to sample (2 to 2000).
+        seed: Decides which pictures are sampled and how they are changed.
+        exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+
+    Returns:
+        The recommended size, threshold and guard, the reason, the command to run with them, and the page that shows why.
+
+    Raises:
+        ParameterError: the folder does not exist, or holds fewer than two readable pictures.
+    """
+    place = check_folder("folder", folder)
+    check_roots([place], allowed_roots())
+    directory = resolve_store(store) / "calibrations" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
+    return calibrate_folder(
+        place,
+        directory,
+        exclude=exclude,
+        pictures=pictures,
+        seed=seed,
+        workers=count_workers(),
+        progress=listener.get(),
+    )

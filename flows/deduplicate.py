@@ -1,0 +1,148 @@
+"""The main job: find the duplicate and near-duplicate images of a folder, and move them to its `Duplicates`."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, unmapped
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.approval import seek_approval
+from flows.cluster import open_cluster
+from flows.running import await_all, open_run
+from flows.settings import cache_limit, count_workers
+from imagetwins.parameters import (
+    Address,
+    Asking,
+    Count,
+    Decoding,
+    Grouping,
+    Hours,
+    Keep,
+    Ratio,
+    Resampling,
+    Score,
+    Share,
+    Size,
+    check_parameters,
+)
+from tasks.comparing import carry_pairs, find_past_run, plan_comparisons
+from tasks.deduplicating import decide_duplicates
+from tasks.estimating import estimate
+from tasks.listing import list_files
+from tasks.loading import load_images, plan_batches, recall
+from tasks.moving import move_duplicates
+from tasks.reporting import publish_run
+from tasks.scoring import score_pairs
+
+
+def name_run() -> str:
+    """Name a flow run by its mode and folder."""
+    given = flow_run.parameters
+    return f"{'look through' if given['dry_run'] else 'tidy'} {Path(given['folder']).name} at {given['threshold']:g}"
+
+
+@flow(
+    name="deduplicate-images",
+    flow_run_name=name_run,
+    task_runner=ThreadPoolTaskRunner(max_workers=count_workers()),
+    persist_result=False,
+)
+def deduplicate(
+    folder: str,
+    threshold: Score = 0.9,
+    dry_run: bool = False,
+    recursive: bool = True,
+    size: Size = 200,
+    resampling: Resampling = "area",
+    decoding: Decoding = "full",
+    keep: Keep = "first",
+    grouping: Grouping = "representative",
+    audit_floor: Score | None = None,
+    min_detail_ssim: Score = 0.7,
+    max_aspect_change: Ratio = 0.1,
+    max_move_share: Share = 1.0,
+    approval: Asking = "never",
+    approve_above: Count | None = None,
+    approval_hours: Hours = 24.0,
+    exclude: list[str] = [".*/", "@eaDir/"],  # noqa: B006 - Prefect shows the default in its form; it is never changed.
+    reference: list[str] = [],  # noqa: B006
+    store: str | None = None,
+    dask: Address | None = None,
+) -> dict[str, Any]:
+    """Find the duplicate and near-duplicate images of a folder by exact all-pairs SSIM, and move them.
+
+    Every move is journalled and can be undone with `imagetwins restore RUN`.
+
+    Args:
+        folder: The folder of pictures to look through.
+        threshold: Two pictures match when their SSIM is this or more (-1 to 1; 1 is identical).
+        dry_run: Find and report the duplicates, but move nothing.
+        recursive: Look into sub-folders too.
+        size: Side of the square thumbnails that are compared, in pixels (16 to 1024).
+        resampling: How thumbnails are resized: area averages all pixels, linear is OpenCV's plain resize.
+        decoding: full decodes every pixel, so that scores are exact. reduced decodes large JPEGs to a half, a quarter
+            or an eighth, but not below twice the thumbnail: two to three times as fast, and scores change by up to
+            about 0.03.
+        keep: Which copy stays: the first listed, the most pixels, the most bytes, the oldest or newest.
+        grouping: representative: every moved picture matches one that stays. any: every picture that matches
+            any picture before it is moved.
+        audit_floor: Every pair scoring this or more is stored for later audits; -1 stores all pairs. Default:
+            threshold - 0.05.
+        min_detail_ssim: A match scoring less than this where the pictures have detail is listed for review and
+            not moved; -1 switches this guard off.
+        max_aspect_change: A match whose width-to-height ratios differ by more than this share (0.1 is 10 %) is
+            listed for review and not moved.
+        max_move_share: If more than this share of the folder would move, nothing moves and all is for review.
+        approval: Ask a person before anything moves: never, when something is for review, or always. An approval
+            also moves what max_move_share holds back.
+        approve_above: Ask as well when more files than this would move. Default: no limit.
+        approval_hours: How long to wait for an answer, in hours; then nothing moves.
+        exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out; by default hidden folders, and
+            those that storage boxes fill with thumbnails.
+        reference: Folders whose pictures are compared too, always kept, and never moved.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        dask: Address of a Dask scheduler, as in tcp://10.0.0.5:8786, whose workers load and score the pictures.
+            Default: this machine does.
+
+    Returns:
+        The run's id, its counts, and the seconds each stage took.
+
+    Raises:
+        ParameterError: a parameter is outside its limits, or the folder does not exist.
+        FolderBusyError: another run works on the folder.
+        ClusterError: the Dask cluster cannot be used.
+    """
+    parameters = check_parameters(locals())
+    workers = count_workers()
+    with open_run("deduplicate", parameters) as record, open_cluster(parameters.dask) as cluster:
+        run = record.run
+        with record.stage("list"):
+            list_files(run, parameters)
+            cluster.check_workers(run)
+        with record.stage("recall"):
+            record.add(recall(run, parameters, cache_limit(), workers))
+            past = find_past_run(run, parameters)
+            record.note_past(past, parameters)
+            record.announce(f"{estimate(run, parameters, past, cache_limit(), workers)} {past.why}")
+        with record.stage("load"):
+            starts, stops = zip(*plan_batches(run, workers), strict=True)
+            loads = load_images.map(unmapped(run), unmapped(parameters), starts, stops)
+            record.add(*await_all("load", loads))
+        with record.stage("plan"):
+            plan = plan_comparisons(run, parameters, past)
+            record.add({"pairs": plan.pairs})
+        with record.stage("score"):
+            record.add_to_funnel([carry_pairs(run, parameters, past, plan)])
+            scores = score_pairs.map(unmapped(run), unmapped(plan.fingerprint), range(len(plan.batches)), plan.batches)
+            record.add_to_funnel(await_all("score", scores))
+        with record.stage("decide"):
+            record.add(decide_duplicates(run, parameters, workers))
+        if not parameters.dry_run:
+            seek_approval(record, parameters)
+        with record.stage("move"):
+            if not parameters.dry_run:
+                record.add(move_duplicates(run, Path(parameters.folder)))
+        with record.stage("report"):
+            publish_run(run)
+    return record.summary()

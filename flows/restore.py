@@ -1,0 +1,40 @@
+"""Undo a run: every file it moved goes back to where it came from, unless something else is there now."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.settings import allowed_roots, resolve_store
+from imagetwins.locks import lock_folder
+from imagetwins.roots import check_roots
+from imagetwins.store import find_run
+from tasks.moving import restore_files
+
+
+def name_run() -> str:
+    """Name a flow run by the run that it undoes."""
+    return f"restore {flow_run.parameters['run_id']}"
+
+
+@flow(name="restore-images", flow_run_name=name_run, persist_result=False)
+def restore(run_id: str, store: str | None = None) -> dict[str, Any]:
+    """Move the files of a run back to where they came from. Nothing is ever overwritten; it may be run again.
+
+    Args:
+        run_id: The run to undo, or the beginning of its id, or "latest".
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+
+    Returns:
+        The run's id, how many files were restored, and those that were not, each with the reason.
+
+    Raises:
+        StoreError: the store has no such run.
+        FolderBusyError: another run works on the folder.
+    """
+    run = find_run(resolve_store(store), run_id)
+    folder = Path(run.read_record()["parameters"]["folder"])
+    check_roots([folder], allowed_roots())
+    with lock_folder(folder, f"restore of {run.run_id}"):
+        return {"run_id": run.run_id} | restore_files(run)

@@ -1,0 +1,29 @@
+"""Stage 5: apply the threshold and decide the duplicates."""
+
+import pyarrow.compute as pc
+from prefect import task
+
+from imagetwins.cache import cached_thumbnails
+from imagetwins.duplicates import count_decisions, decide
+from imagetwins.parameters import Parameters
+from imagetwins.store import Run
+from imagetwins.tables import COMPARISONS, DECISIONS, IMAGES, VERIFIED, read_table, write_table
+from imagetwins.verification import decide_verified, store_verified
+from tasks import STAGE
+
+
+@task(name="decide-duplicates", **STAGE)
+def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[str, int]:
+    """Decide about every image, each decision resting on scikit-image's own score; return the counts."""
+    images = read_table(run.images, IMAGES)
+    matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
+    decisions, verified = decide_verified(
+        lambda found: decide(images, found, parameters),
+        matches,
+        cached_thumbnails(run),
+        workers,
+        known=read_table(run.verified, VERIFIED),
+    )
+    store_verified(run.comparisons, verified)
+    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
+    return {"matches": len(matches)} | count_decisions(decisions)

@@ -1,0 +1,86 @@
+"""Settings and fixtures that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.figures import FIGURES
+
+# Before anything imports Prefect: no look-ups of the outside world, and time for the first start of its server.
+os.environ |= {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+}
+
+settings.register_profile("default", deadline=None, derandomize=True)
+settings.register_profile("soak", deadline=None, max_examples=2000, stateful_step_count=60)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+SERVED = {"test_approval.py", "test_deployments.py", "test_flows.py", "test_interruption.py", "test_ui.py"}
+"""Files whose tests need Prefect's server: with several processes they stay in one, and it is started once."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process whole files, as the fixtures of a module are shared, the served ones to one."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - here there is pytest-xdist
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "served" if Path(file).name in SERVED else file
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: item.path.name not in SERVED)
+
+
+@pytest.fixture(scope="session")
+def soak_factor():
+    """How many times the normal sample a test of its own making draws: 1, or 20 in the profile "soak"."""
+    return settings().max_examples // 100
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    """`imagetwins serve` in a process of its own, for the tests that go through deployments."""
+    from service import Service, stop  # noqa: PLC0415 - imports Prefect, which takes seconds that other tests save
+
+    served = Service(tmp_path_factory.mktemp("service"))
+    process = served.start()
+    yield served
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(service):
+    """The same server, for the tests that run flows in their own process: a start takes 10 s and more."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - as above
+
+    with temporary_settings({PREFECT_API_URL: f"{service.url}/api"}):
+        yield
+
+
+def pytest_sessionfinish(session):
+    """Hand the figures of a process of several to the first."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = dict(FIGURES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    FIGURES.update(getattr(node, "workeroutput", {}).get("figures", {}))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how much was tried to lose a file: kills, faults, sequences of steps, mutated files."""
+    if FIGURES:
+        terminalreporter.section("conservation")
+        terminalreporter.write_line(", ".join(f"{count} {name}" for name, count in sorted(FIGURES.items())))

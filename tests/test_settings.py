@@ -1,0 +1,38 @@
+"""Where the store is and which folders are allowed: what the machine decides."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.settings import PROJECT, cache_limit, default_store, resolve_store
+from imagetwins.errors import ParameterError
+
+
+def test_the_store_is_the_one_named_else_the_environments_else_the_projects(monkeypatch, tmp_path):
+    monkeypatch.delenv("IMAGETWINS_STORE", raising=False)
+    assert default_store() == PROJECT / "data" / "store"
+    monkeypatch.setenv("IMAGETWINS_STORE", str(tmp_path / "elsewhere"))
+    assert resolve_store(None) == tmp_path / "elsewhere"
+    assert resolve_store(tmp_path / "named") == tmp_path / "named"
+    monkeypatch.chdir(tmp_path)
+    assert resolve_store("relative") == Path.cwd() / "relative"
+
+
+def test_a_store_outside_the_allowed_roots_is_refused_even_through_a_link(monkeypatch, tmp_path):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "link").symlink_to(outside)
+    monkeypatch.setenv("IMAGETWINS_ROOTS", str(inside))
+    assert resolve_store(inside / "store") == inside / "store"
+    for store in (outside, inside / "link" / "store", inside / ".." / "outside"):
+        with pytest.raises(ParameterError, match="outside the folders that runs may touch"):
+            resolve_store(store)
+
+
+def test_the_caches_limit_is_a_number_of_gigabytes(monkeypatch):
+    monkeypatch.setenv("IMAGETWINS_CACHE_GB", "0.5")
+    assert cache_limit() == 500_000_000
+    monkeypatch.setenv("IMAGETWINS_CACHE_GB", "much")
+    with pytest.raises(ParameterError, match="IMAGETWINS_CACHE_GB='much' is no number"):
+        cache_limit()
