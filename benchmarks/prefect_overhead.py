@@ -1,0 +1,123 @@
+"""What Prefect costs: the flow's wall time, minus that of the same stages called directly; and its task runs.
+
+Both run on the demo's pictures, with moves left out so that every round is the same, against a Prefect server that runs
+already (PREFECT_API_URL). A first round of each, which compiles and imports, is not counted.
+
+    prefect server start &
+    PREFECT_API_URL=http://127.0.0.1:4200/api python -m benchmarks.prefect_overhead [--rounds 5]
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+
+from benchmarks.stages import run_stages
+from flows.deduplicate import deduplicate
+from flows.settings import count_workers
+from imagetwins import ssim
+from imagetwins.cache import cached_thumbnails
+from imagetwins.gallery import draw_gallery, draw_summary
+from imagetwins.report import build_report
+from imagetwins.samples import build_samples
+from imagetwins.store import Run, list_runs
+from imagetwins.tables import DECISIONS, IMAGES, read_table
+from tasks.loading import batch_length
+
+LIMIT_SECONDS = 3.0
+SIZES = (200, 2_000, 20_000)
+OTHERS = 9
+"""Task runs of the stages that are one: list, recall, find the past run, estimate, plan, carry, decide, move, report."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    if "PREFECT_API_URL" not in os.environ:
+        parser.error("set PREFECT_API_URL to a server that runs, http://127.0.0.1:4200/api")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, store = Path(temporary) / "pictures", Path(temporary) / "store"
+        count = build_samples(folder)
+        through_flow, directly = measure(
+            rounds,
+            lambda _: run_flow(folder, store),
+            lambda number: run_directly(folder, Run(store, f"direct-{number}")),
+        )
+        tasks = count_task_runs(store)
+    overhead = through_flow - directly
+    print(f"{count} pictures, median of {rounds}: flow {through_flow:.2f} s, the same stages {directly:.2f} s")
+    print(f"overhead {overhead:.2f} s (limit {LIMIT_SECONDS:.0f} s), task runs {tasks}")
+    for size in SIZES:
+        loading, scoring = count_batches(size)
+        print(
+            f"{size:>7,} distinct pictures: {loading} task runs load, {scoring} score, {loading + scoring + OTHERS} in all"
+        )
+
+
+def measure(rounds: int, *calls: Callable[[int], None]) -> list[float]:
+    """Return the median seconds of each of `calls`, called in turn, so that a busy machine is busy for all of them."""
+    seconds = [[_time(call, number) for call in calls] for number in range(rounds + 1)]
+    return [statistics.median(column) for column in zip(*seconds[1:], strict=True)]
+
+
+def _time(call: Callable[[int], None], number: int) -> float:
+    start = time.perf_counter()
+    call(number)
+    return time.perf_counter() - start
+
+
+def run_flow(folder: Path, store: Path) -> None:
+    deduplicate(str(folder), dry_run=True, store=str(store))
+
+
+def run_directly(folder: Path, run: Run) -> None:
+    """Do what the flow does, without Prefect."""
+    template = _last_flow_run(run.store).read_record()
+
+    def report(stage: str) -> None:
+        if stage != "release":
+            return
+        run.write_record(template | {"run_id": run.run_id})
+        build_report(run)
+        draw_summary(run.read_record())
+        images, decisions = read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS)
+        draw_gallery(decisions, images, cached_thumbnails(run), str(folder))
+
+    run_stages(run, folder, workers=count_workers(), tell=report)
+
+
+def count_batches(size: int) -> tuple[int, int]:
+    """Return the batches that load and that score `size` pictures; of noise, since batches depend on the number alone."""
+    rng = np.random.default_rng(7)
+    with tempfile.TemporaryDirectory() as temporary:
+        ssim.create_workspace(Path(temporary), size, 16)
+        for start in range(0, size, 1000):
+            count = min(1000, size - start)
+            noise = rng.integers(0, 256, (count, 16, 16, 3), np.uint8)
+            ssim.prepare_images(Path(temporary), np.arange(start, start + count), noise)
+        plan = ssim.plan_join(Path(temporary), Path(temporary) / "plan", np.arange(size), threshold=0.9, floor=0.85)
+    return -(-size // batch_length(size, count_workers())), len(plan.batches)
+
+
+def _last_flow_run(store: Path) -> Run:
+    """Return the latest run of the flow: those of the direct calls are named otherwise."""
+    return [run for run in list_runs(store) if not run.run_id.startswith("direct")][-1]
+
+
+def count_task_runs(store: Path) -> int:
+    """Return how many task runs the server has of the last flow run."""
+    flow_run = _last_flow_run(store).read_record()["flow_run_id"]
+    with get_client(sync_client=True) as client:
+        return len(client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run]})))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The stages of the main job one after the other, without Prefect: as the flow calls them, timed."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from imagetwins.cache import hold_run, release_run
+from imagetwins.increments import describe_scores
+from imagetwins.parameters import check_parameters
+from imagetwins.store import Run
+from tasks.comparing import carry_pairs, find_past_run, plan_comparisons
+from tasks.deduplicating import decide_duplicates
+from tasks.estimating import estimate
+from tasks.listing import list_files
+from tasks.loading import load_images, plan_batches, recall
+from tasks.recovering import recover_runs
+from tasks.scoring import score_pairs
+
+CACHE_BYTES = 100 * 10**9
+Content = dict[str, Any]
+Tell = Callable[[str], None]
+
+
+def run_stages(
+    run: Run, folder: Path, *, workers: int = 2, limit: int = CACHE_BYTES, tell: Tell = lambda _: None, **more: Any
+) -> Content:
+    """Find the duplicates of `folder`, move nothing, and return what is in `run.json`: counts, funnel, seconds ...
+
+    `tell` is told each stage and each batch before it begins; if it raises, the run ends as if it were killed there.
+    """
+    parameters = check_parameters({"folder": str(folder), "store": str(run.store), "dry_run": True} | more)
+    record: Content = {"run_id": run.run_id, "kind": "deduplicate", "status": "running", "floor": parameters.floor}
+    record |= {"parameters": parameters.model_dump(), "seconds": {}, "counts": {}, "funnel": {}}
+    record["scores_depend_on"] = describe_scores(parameters)
+    stage = _timer(record, run, tell)
+    with hold_run(run), ThreadPoolExecutor(workers) as threads:
+        recover_runs(run.store, Path(parameters.folder), run.run_id, limit)
+        run.write_record(record)
+        with stage("list"):
+            list_files.fn(run, parameters)
+        with stage("recall"):
+            _add(record["counts"], recall.fn(run, parameters, limit, workers))
+            past = find_past_run.fn(run, parameters)
+            record |= {"estimate": str(estimate.fn(run, parameters, past, limit, workers)), "pairs_from_why": past.why}
+        with stage("load"):
+            batches = plan_batches(run, workers)
+
+            def load(batch: tuple[int, int]) -> dict[str, int]:
+                tell("a batch of load")
+                return load_images.fn(run, parameters, *batch)
+
+            for counts in threads.map(load, batches):
+                _add(record["counts"], counts)
+        with stage("plan"):
+            plan = plan_comparisons.fn(run, parameters, past)
+            _add(record["counts"], {"pairs": plan.pairs})
+        with stage("score"):
+            _add(record["funnel"], carry_pairs.fn(run, parameters, past, plan))
+
+            def score(batch: tuple[int, Any]) -> dict[str, int]:
+                tell("a batch of score")
+                return score_pairs.fn(run, plan.fingerprint, *batch)
+
+            for counts in threads.map(score, enumerate(plan.batches)):
+                _add(record["funnel"], counts)
+        with stage("decide"):
+            _add(record["counts"], decide_duplicates.fn(run, parameters, workers))
+        with stage("release"):
+            release_run(run, limit)
+    run.write_record(record | {"status": "completed"})
+    return record
+
+
+def _timer(record: Content, run: Run, tell: Tell) -> Callable[[str], Any]:
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        tell(name)
+        start = time.perf_counter()
+        yield
+        record["seconds"][name] = time.perf_counter() - start
+        run.write_record(record)
+
+    return stage
+
+
+def _add(total: dict[str, int], counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        total[name] = total.get(name, 0) + count
