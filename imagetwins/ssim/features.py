@@ -1,18 +1,22 @@
 """A vector an image whose inner products bound the SSIM of every pair from above.
 
-**Two numbers of a window bound it.** By Cauchy-Schwarz |vxy| <= sqrt(vx vy), so with s = sqrt(v)
+**What of a window bounds it.** With p~ a window's 49 pixels less their mean, s = sqrt(v) and n = p~ / |p~|, the covariance is
+vxy = sx sy <nx, ny>. Let a be the coordinates of n in some orthonormal directions, and rho = sqrt(1 - |a|^2) the length of the rest:
+by Cauchy-Schwarz on the rest <nx, ny> <= <ax, ay> + rho_x rho_y. So, with t = (a, rho), a unit vector,
 
-    SSIM_w <= k(ux, uy; C1) k(sx, sy; C2),    k(a, b; C) = (2 a b + C) / (a^2 + b^2 + C)
+    SSIM_w <= k(ux, uy; C1) [ k1(sx, sy) <tx, ty> + k0(sx, sy) ]
+    k(a, b; C) = (2 a b + C) / (a^2 + b^2 + C),   k1(a, b) = 2 a b / (a^2 + b^2 + C2),   k0(a, b) = C2 / (a^2 + b^2 + C2)
 
-(where 2 vxy + C2 < 0 the left side is negative and the right side is not). k is a positive-definite kernel with
-k(a, a) = 1: 2ab + C is an inner product plus a constant, 1/(a^2 + b^2 + C) = integral exp(-t(a^2 + C/2)) exp(-t(b^2 + C/2)) dt is
-one too, and products of such kernels are such kernels. So there are unit vectors phi(u, s) whose inner products are the
-right side.
+The directions are the two slopes of a plane: the weights -3 ... 3 across the window, and down it, each divided by 14. Of a
+photograph's windows they hold more than half of the variance. All three are positive-definite kernels, and k(a, a) = k1(a, a) + k0(a, a)
+= 1: numerators are inner products plus constants, 1/(a^2 + b^2 + C) = integral exp(-t(a^2 + C/2)) exp(-t(b^2 + C/2)) dt, and sums
+and products of such kernels are such kernels. So there are unit vectors phi(u, s, t) whose inner products are the right side.
 
 **Coordinates.** phi_u is projected on the span of the kernel's features at GRID values: with the grid's kernel matrix
-G = V diag(w) V', the coordinates k(u, grid) V / sqrt(w) belong to an orthonormal basis; the RANK largest w are kept. The tensor
-product of those of u and of s, for three channels, has 3 * RANK^2 coordinates. A fixed orthonormal matrix (the
-principal axes of synthetic windows) keeps DEPTH of them: any orthonormal matrix gives a valid bound, a good one a tight bound.
+G = V diag(w) V', the coordinates k(u, grid) V / sqrt(w) belong to an orthonormal basis; the RANK largest w are kept. Those of
+k1 and k0, RANK_DEVIATION each, are found likewise. A window's coordinates are the tensor product of those of u with
+(a_1 k1, a_2 k1, rho k1, k0), for three channels 3 * RANK * TURNED. A fixed orthonormal matrix (the principal axes of synthetic
+windows) keeps DEPTH of them: any orthonormal matrix gives a valid bound, a good one a tight bound.
 
 **Cells.** The windows are divided into CELLS x CELLS cells. For one cell with a share `a` of all windows, let m(x) be the mean
 of the projected phi over its windows and channels, of which |m| <= 1. The mean of the SSIM over the cell is at most
@@ -26,15 +30,19 @@ and sums over some of the cells bound the SSIM of those cells, which is what a b
 **Slack.** What is computed differs from this by
 - s rounded to multiples of STEP: |phi(s) - phi(s')|^2 = 2 - 2k = 2 (s - s')^2 / (s^2 + s'^2 + C2), so one image moves by at most
   (STEP/2) sqrt(2/C2), a hundredth more for the rounding of s itself, and the bound by twice that plus its square;
-- float32 sums: each coordinate of m is a sum of 3n products with coefficients of 3 RANK^2 axes, so m may be off by
-  sqrt(DEPTH) (3n + 3 RANK^2) 2^-24 times its length, which is at most 1: `mean_slack(n)`. It moves the bound by that for each image;
-  and r^2 is raised by twice that, so that it is not below the true one. A larger r only raises the bound;
+- a, which is g / (2 sqrt(49 Sxx - Sx^2)) with an exact integer slope g, off by at most e = 4 roundings, 2^-22, since |a| <= 1; and rho^2,
+  which is raised by TURN > 2e + e^2 and its own roundings, so that it is not below the true one. It lengthens phi, whose square
+  becomes at most 1 + TURN, and moves the bound by at most 2e + e^2 < TURN;
+- float32 sums: each coordinate of m is a sum of 3n products of three with coefficients of 3 RANK TURNED axes, so m may be off by
+  sqrt(DEPTH) (3n + 3 RANK TURNED + 2) 2^-24 times its length, which is at most 1: `mean_slack(n)`. It moves the bound by that for
+  each image; and r^2 is raised by twice that and TURN, so that it is not below the true one. A larger r only raises the bound;
 - the inner product of two F, or of two shorter vectors, in float32, in any order: at most (dimensions) 2^-24 |F| |F|.
 `bound_slack` adds them; it is added to every bound before it is compared with the floor.
 """
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -42,13 +50,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from imagetwins.ssim.kernels import DETAIL_VARIANCE
 from imagetwins.ssim.vector import sum_outer
-from imagetwins.ssim.windows import C1, C2, plan_layout
+from imagetwins.ssim.windows import C1, C2, WINDOW, Layout, plan_layout
 
 RANK = 8
-"""Coordinates kept of u and of s each: one vector of 8 float32."""
+"""Coordinates kept of u."""
 
-DEPTH = 12
+RANK_DEVIATION = 4
+"""Coordinates kept of k1 and k0 each."""
+
+TURNED = 4 * RANK_DEVIATION
+"""Coordinates kept of s and t: one vector of 16 float32."""
+
+DEPTH = 15
 """Coordinates kept of a cell, without its residual."""
 
 STRIPS = 16
@@ -57,8 +72,11 @@ STRIPS = 16
 STEP = 1 / 64
 """s is rounded to multiples of this, in grey levels."""
 
+TURN = np.float32(1e-6)
+"""What rho^2 is raised by."""
+
 MEAN_GRID = np.concatenate([[0.0], np.geomspace(1, 255, 15)])
-DEVIATION_GRID = np.concatenate([[0.0], np.geomspace(0.7, 120, 15)])
+DEVIATION_GRID = np.geomspace(0.7, 120, 15)
 
 
 class Basis(NamedTuple):
@@ -66,8 +84,8 @@ class Basis(NamedTuple):
 
     Attributes:
         of_mean: (49*255 + 1, RANK) float32, by window sum.
-        of_deviation: (n, RANK) float32, by s / STEP.
-        axes: (DEPTH, 3 * RANK * RANK) float32, orthonormal rows, divided by sqrt(3).
+        of_deviation: (n, TURNED) float32, by s / STEP: those of k1, three times, and those of k0.
+        axes: (DEPTH, 3 * RANK * TURNED) float32, orthonormal rows, divided by sqrt(3).
     """
 
     of_mean: NDArray[np.float32]
@@ -77,23 +95,35 @@ class Basis(NamedTuple):
 
 def make_basis() -> Basis:
     """Return the coordinates of all window sums and deviations, and the axes that are kept."""
-    of_mean = _coordinates(np.arange(49 * 255 + 1) / 49, MEAN_GRID, float(C1))
+    of_mean = _coordinates(_kernel(C1), np.arange(49 * 255 + 1) / 49, MEAN_GRID, RANK)
     # A variance of uint8 is at most 127.5^2 * 49/48.
-    of_deviation = _coordinates(np.arange(int(129 / STEP)) * STEP, DEVIATION_GRID, float(C2))
+    deviation = np.arange(int(129 / STEP)) * STEP
+    turned = _coordinates(_kernel(C2, constant=0), deviation, DEVIATION_GRID, RANK_DEVIATION)
+    plain = _coordinates(_kernel(C2, product=0), deviation, np.append(0, DEVIATION_GRID), RANK_DEVIATION)
+    of_deviation = np.hstack([turned, turned, turned, plain])
     axes = _principal_axes(of_mean, of_deviation)
     return Basis(*(np.ascontiguousarray(part, np.float32) for part in (of_mean, of_deviation, axes / np.sqrt(3))))
 
 
-def _coordinates(values: NDArray[Any], grid: NDArray[np.float64], constant: float) -> NDArray[np.float64]:
-    w, v = np.linalg.eigh(_kernel(grid, grid, constant))
-    kept = v[:, : -RANK - 1 : -1] / np.sqrt(w[: -RANK - 1 : -1])
-    coordinates: NDArray[np.float64] = _kernel(values, grid, constant) @ kept
-    return coordinates
+Kernel = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]
 
 
-def _kernel(a: NDArray[Any], b: NDArray[Any], constant: float) -> NDArray[np.float64]:
-    kernel: NDArray[np.float64] = (2 * np.multiply.outer(a, b) + constant) / (np.add.outer(a * a, b * b) + constant)
+def _kernel(c: np.float32, *, product: float = 2, constant: float = 1) -> Kernel:
+    """Return the kernel (product a b + constant c) / (a^2 + b^2 + c) of all pairs of two arrays' values."""
+
+    def kernel(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+        above = product * np.multiply.outer(a, b) + constant * float(c)
+        ratio: NDArray[np.float64] = above / (np.add.outer(a * a, b * b) + float(c))
+        return ratio
+
     return kernel
+
+
+def _coordinates(kernel: Kernel, values: NDArray[Any], grid: NDArray[np.float64], rank: int) -> NDArray[np.float64]:
+    w, v = np.linalg.eigh(kernel(grid, grid))
+    kept = v[:, : -rank - 1 : -1] / np.sqrt(w[: -rank - 1 : -1])
+    coordinates: NDArray[np.float64] = kernel(values, grid) @ kept
+    return coordinates
 
 
 def _principal_axes(of_mean: NDArray[np.float64], of_deviation: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,11 +134,17 @@ def _principal_axes(of_mean: NDArray[np.float64], of_deviation: NDArray[np.float
     def windows() -> NDArray[np.float64]:
         mean = np.where(rng.random(n) < 0.3, 255.0, rng.uniform(0, 255, n))
         deviation = np.where(rng.random(n) < 0.3, 0.0, np.exp(rng.uniform(np.log(0.5), np.log(80), n)))
-        is_grey = (rng.random(n) < 0.5)[:, None]
-        means = mean[:, None] + ~is_grey * rng.normal(0, 30, (n, 3))
-        deviations = deviation[:, None] * np.exp(~is_grey * rng.normal(0, 0.3, (n, 3)))
+        is_colour = (rng.random(n) < 0.5)[:, None]
+        means = mean[:, None] + is_colour * rng.normal(0, 30, (n, 3))
+        deviations = deviation[:, None] * np.exp(is_colour * rng.normal(0, 0.3, (n, 3)))
+        angle, length = rng.uniform(0, 2 * np.pi, n), np.sqrt(rng.random(n))
+        slopes = (length * np.array([np.cos(angle), np.sin(angle)])).T[:, None] + np.zeros((n, 3, 2))
+        slopes += is_colour[..., None] * rng.normal(0, 0.15, (n, 3, 2))
+        slopes /= np.maximum(np.linalg.norm(slopes, axis=-1, keepdims=True), 1)
+        rest = np.sqrt(np.maximum(1 - (slopes**2).sum(-1, keepdims=True), 0))
+        turns = np.concatenate([slopes, rest, np.ones((n, 3, 1))], -1)
         u = of_mean[np.rint(means.clip(0, 255) * 49).astype(int)]
-        s = of_deviation[np.rint(deviations.clip(0, 120) / STEP).astype(int)]
+        s = of_deviation[np.rint(deviations.clip(0, 120) / STEP).astype(int)] * turns.repeat(RANK_DEVIATION, -1)
         tensors: NDArray[np.float64] = (u[..., :, None] * s[..., None, :]).reshape(n, -1)
         return tensors
 
@@ -142,9 +178,15 @@ class Cells(NamedTuple):
         return math.isqrt(len(self.grid))
 
     @property
+    def counts(self) -> NDArray[np.int64]:
+        """(cells * cells,) windows of one channel in each cell."""
+        counts: NDArray[np.int64] = self.place[:, 3] * (self.place[:, 2] - self.place[:, 1])
+        return counts
+
+    @property
     def largest(self) -> int:
         """Windows of one channel in the largest cell."""
-        return int((self.place[:, 3] * (self.place[:, 2] - self.place[:, 1])).max())
+        return int(self.counts.max())
 
 
 @cache
@@ -170,7 +212,7 @@ def plan_cells(size: int) -> Cells:
 
 def mean_slack(n_windows: int) -> float:
     """Return how far the mean of a cell of `n_windows` windows a channel may be off in float32; see the module's text."""
-    return float(np.sqrt(DEPTH) * (3 * n_windows + 3 * RANK * RANK) * 2.0**-24)
+    return float(np.sqrt(DEPTH) * (3 * n_windows + 3 * RANK * TURNED + 2) * 2.0**-24)
 
 
 def bound_slack(size: int) -> float:
@@ -178,23 +220,46 @@ def bound_slack(size: int) -> float:
     cells = plan_cells(size)
     dimensions = len(cells.share) * (DEPTH + 1)
     moved = 1.01 * STEP / 2 * np.sqrt(2 / float(C2))
-    return float(2 * moved + moved**2 + 1.01 * dimensions * 2.0**-24 + 2 * mean_slack(cells.largest))
+    sums = 1.01 * dimensions * 2.0**-24 + 2 * mean_slack(cells.largest)
+    return float(2 * moved + moved**2 + float(TURN) + sums)
 
 
-def measure_cells(
-    sums: NDArray[np.int16], spreads: NDArray[np.float32], cells: Cells, basis: Basis
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return one image's features, (cells * cells * (DEPTH + 1),), and the structure of its cells, (cells * cells,).
+class Windows(NamedTuple):
+    """What is measured of each window of a thumbnail, in the layout of windows.py; what is no window gets anything.
 
-    `sums` and `spreads` are those of all groups, (groups, windows, window_width).
+    Attributes:
+        sums: (groups, windows, window_width) int16, the sum of its pixels.
+        deviation: the same shape, int16, s / STEP.
+        share: the same shape, float32, v / (v + C2/2).
+        turns: (groups, 3, windows, window_width) float32, a_1, a_2 and rho.
     """
-    deviation, share = np.empty(sums.shape, np.int16), np.empty(sums.shape, np.float32)
-    measure_windows(spreads, deviation, share)
-    features = np.empty((len(cells.share), DEPTH + 1), np.float32)
-    structure = np.empty(len(cells.share), np.float32)
-    slack = 2 * mean_slack(cells.largest)
-    average_cells(sums, deviation, share, cells.place, cells.share, slack, *basis, features, structure)
-    return features.ravel(), structure
+
+    sums: NDArray[np.int16]
+    deviation: NDArray[np.int16]
+    share: NDArray[np.float32]
+    turns: NDArray[np.float32]
+
+
+def open_windows(layout: Layout) -> Windows:
+    """Return room for the windows of one thumbnail."""
+    shape = (layout.n_groups, layout.windows, layout.is_window.shape[1])
+    turns = np.empty((layout.n_groups, 3, *shape[1:]), np.float32)
+    return Windows(np.empty(shape, np.int16), np.empty(shape, np.int16), np.empty(shape, np.float32), turns)
+
+
+def measure_cells(windows: Windows, cells: Cells, basis: Basis) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the features, (cells * cells * (DEPTH + 1),), and the structure of each cell, (cells * cells,), float32.
+
+    The structure of a cell is the mean of v / (v + C2/2) over its windows: 0 where it is flat, near 1 where it is not.
+    """
+    n = len(cells.share)
+    tensors, structure = np.empty((n, 3 * RANK * TURNED), np.float32), np.empty(n, np.float32)
+    sum_cells(windows, cells.place, basis, tensors, structure)
+    means = tensors @ basis.axes.T / cells.counts[:, None].astype(np.float32)
+    rest = 1 - np.square(means, dtype=np.float64).sum(1)
+    residual = np.sqrt(np.maximum(rest, 0) + 2 * mean_slack(cells.largest) + float(TURN))
+    features = np.hstack([means, residual[:, None]]) * np.sqrt(cells.share)[:, None]
+    return features.astype(np.float32).ravel(), structure
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
@@ -207,52 +272,132 @@ def dot(x: NDArray[np.float32], y: NDArray[np.float32]) -> np.float32:
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def measure_windows(spreads: NDArray[np.float32], deviation: NDArray[np.int16], share: NDArray[np.float32]) -> None:
-    """Fill `deviation` with s / STEP and `share` with v / (v + C2/2) of each window; what is no window gets anything."""
-    half = C2 / np.float32(2)
-    for group in range(spreads.shape[0]):
-        for i in range(spreads.shape[1]):
-            for f in range(spreads.shape[2]):
-                variance = min(max(spreads[group, i, f] - half, np.float32(0)), np.float32(128**2))
-                deviation[group, i, f] = np.int16(np.sqrt(variance) * np.float32(1 / STEP) + np.float32(0.5))
-                share[group, i, f] = variance / (variance + half)
+def measure_windows(pixels: NDArray[np.uint8], is_window: NDArray[np.bool_], windows: Windows) -> bool:
+    """Fill `windows` with those of a thumbnail, (groups, size, pixel_width); return whether one of them has structure.
+
+    `is_window`, (groups, window_width), is the layout's.
+    """
+    largest = np.int32(0)
+    columns = pixels.shape[2]
+    down, squares, tilted = np.empty(columns, np.int32), np.empty(columns, np.int32), np.empty(columns, np.int32)
+    exact = np.empty(windows.sums.shape[2], np.int32)
+    for group in range(len(pixels)):
+        _begin_columns(pixels[group], down, squares, tilted)
+        for i in range(windows.sums.shape[1]):
+            _sum_columns(down, squares, windows.sums[group, i], exact)
+            for f in range(len(exact)):
+                largest = max(largest, exact[f] if is_window[group, f] else np.int32(0))
+            _measure_row(exact, windows.deviation[group, i], windows.share[group, i])
+            _weigh_columns(down, np.int32(1), windows.turns[group, 0, i])
+            _weigh_columns(tilted, np.int32(0), windows.turns[group, 1, i])
+            _turn_row(exact, windows.turns[group, 0, i], windows.turns[group, 1, i], windows.turns[group, 2, i])
+            if i + WINDOW < len(pixels[group]):
+                _slide_columns(pixels[group, i], pixels[group, i + WINDOW], down, squares, tilted)
+    return bool(largest >= DETAIL_VARIANCE * 2352)
+
+
+# The steps of a row, apart: the compiler vectorises a loop over few arrays only, since any two might overlap.
+@njit(nogil=True, cache=True)
+def _sum_columns(
+    down: NDArray[np.int32], squares: NDArray[np.int32], sums: NDArray[np.int16], exact: NDArray[np.int32]
+) -> None:
+    """Fill `sums`, and `exact` with 49 Sxx - Sx^2, which is 2352 times the variance."""
+    for f in range(len(sums)):
+        s, q = np.int32(0), np.int32(0)
+        for k in range(7):
+            s = np.int32(s + down[f + k])
+            q = np.int32(q + squares[f + k])
+        sums[f] = s
+        exact[f] = np.int32(np.int32(np.int32(49) * q) - np.int32(s * s))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def average_cells(
-    sums: NDArray[np.int16],
-    deviation: NDArray[np.int16],
-    share: NDArray[np.float32],
+def _measure_row(exact: NDArray[np.int32], deviation: NDArray[np.int16], share: NDArray[np.float32]) -> None:
+    for f in range(len(exact)):
+        v = np.float32(exact[f]) * np.float32(1 / 2352)
+        deviation[f] = np.int16(np.sqrt(v) * np.float32(1 / STEP) + np.float32(0.5))
+        share[f] = v / (v + C2 / np.float32(2))
+
+
+@njit(nogil=True, cache=True)
+def _weigh_columns(columns: NDArray[np.int32], step: np.int32, slope: NDArray[np.float32]) -> None:
+    """Fill `slope` with the sum of 7 columns, weighted by -3 ... 3 where `step` is 1, alike where it is 0."""
+    for f in range(len(slope)):
+        total = np.int32(0)
+        for k in range(7):
+            weight = np.int32(np.int32(np.int32(k - 3) * step) + (np.int32(1) - step))
+            total = np.int32(total + np.int32(weight * columns[f + k]))
+        slope[f] = np.float32(total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _turn_row(
+    exact: NDArray[np.int32], first: NDArray[np.float32], second: NDArray[np.float32], rest: NDArray[np.float32]
+) -> None:
+    """Make slopes the coordinates a_1 and a_2, and fill `rest` with rho."""
+    for f in range(len(rest)):
+        scale = np.float32(0.5) / np.sqrt(np.float32(max(exact[f], np.int32(1))))
+        first[f] *= scale
+        second[f] *= scale
+    for f in range(len(rest)):
+        left = np.float32(1) - first[f] * first[f] - second[f] * second[f]
+        rest[f] = np.sqrt(max(left, np.float32(0)) + TURN)
+
+
+@njit(nogil=True, cache=True)
+def _begin_columns(
+    pixels: NDArray[np.uint8], down: NDArray[np.int32], squares: NDArray[np.int32], tilted: NDArray[np.int32]
+) -> None:
+    """Set the sums over the first 7 rows: of the pixels, of their squares, and weighted by -3 ... 3."""
+    down[:], squares[:], tilted[:] = 0, 0, 0
+    for i in range(7):
+        for f in range(len(down)):
+            pixel = np.int32(pixels[i, f])
+            down[f] += pixel
+            squares[f] += np.int32(pixel * pixel)
+            tilted[f] += np.int32(np.int32(i - 3) * pixel)
+
+
+@njit(nogil=True, cache=True)
+def _slide_columns(
+    old: NDArray[np.uint8],
+    new: NDArray[np.uint8],
+    down: NDArray[np.int32],
+    squares: NDArray[np.int32],
+    tilted: NDArray[np.int32],
+) -> None:
+    """Make the sums those of the rows one further: `old` leaves, `new` is added."""
+    for f in range(len(down)):
+        left, added = np.int32(old[f]), np.int32(new[f])
+        # All weights sink by one, but for those of the row that leaves, -3, and the one that comes, 3.
+        tilted[f] += np.int32(np.int32(4) * left + np.int32(3) * added - down[f])
+        down[f] += np.int32(added - left)
+        squares[f] += np.int32(added * added - left * left)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def sum_cells(
+    windows: Windows,
     place: NDArray[np.int64],
-    cell_share: NDArray[np.float64],
-    slack: float,
-    of_mean: NDArray[np.float32],
-    of_deviation: NDArray[np.float32],
-    axes: NDArray[np.float32],
-    features: NDArray[np.float32],
+    basis: Basis,
+    tensors: NDArray[np.float32],
     structure: NDArray[np.float32],
 ) -> None:
-    """Fill `features`, (cells, DEPTH + 1), and `structure`, (cells,), the means of `share`.
+    """Fill `tensors`, (cells, 3 * RANK * TURNED), with sums over windows, and `structure`, (cells,), with means of their shares.
 
-    Shapes: see windows.py, `Cells` and `Basis`. `slack` raises the square of each residual.
+    For `place` see `Cells`.
     """
-    tensors = np.empty(3 * RANK * RANK, np.float32)
+    part = RANK * TURNED
     for cell in range(len(place)):
         group, top, bottom, width = place[cell, 0], place[cell, 1], place[cell, 2], place[cell, 3]
-        n = (bottom - top) * width
         total = np.float32(0)
+        sums, deviation, turns = windows.sums[group], windows.deviation[group], windows.turns[group]
         for channel in range(3):
             left = place[cell, 4 + channel]
             right = left + width
             for i in range(top, bottom):
                 for f in range(left, right):
-                    total += share[group, i, f]
-            at = channel * RANK * RANK
-            sum_outer(tensors, at, of_mean, sums[group], of_deviation, deviation[group], (top, bottom), (left, right))
-        structure[cell] = total / np.float32(3 * n)
-        rest, scale = 1.0, np.sqrt(cell_share[cell])
-        for d in range(DEPTH):
-            mean = dot(axes[d], tensors) / np.float32(n)
-            rest -= np.float64(mean) ** 2
-            features[cell, d] = mean * scale
-        features[cell, DEPTH] = np.sqrt(max(rest, 0.0) + slack) * scale
+                    total += windows.share[group, i, f]
+            at, span = channel * part, ((top, bottom), (left, right))
+            sum_outer(tensors[cell], at, basis.of_mean, sums, basis.of_deviation, deviation, turns, *span)
+        structure[cell] = total / np.float32(3 * (bottom - top) * width)

@@ -4,8 +4,8 @@ Identical thumbnails have identical rows of scores, so they collapse to one repr
 result is expanded to all pairs of the two groups. A tile is a rectangle of the pair matrix of the representatives; its
 pairs pass through the stages, each of which proves some of them below the floor:
 
-    one matrix product of coarse projections, and the
-    inner products of medium ones (bounds.py)                 ->  "projection"
+    one matrix product of short projections, and the
+    inner products of whole ones (bounds.py)                  ->  "projection"
     the inner products of the features (features.py)          ->  "cells"
     blocks replaced by their exact values (refine.py)         ->  "blocks"
     the exact score                                           ->  "scored"
@@ -18,17 +18,16 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from imagetwins.errors import ParameterError
+from imagetwins.ssim.bounds import choose_shortest, shorten
 from imagetwins.ssim.features import bound_slack
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.refine import (
@@ -45,7 +44,7 @@ from imagetwins.ssim.refine import (
     score_pairs,
 )
 from imagetwins.ssim.windows import restore_thumbnail
-from imagetwins.ssim.workspace import Workspace, open_workspace
+from imagetwins.ssim.workspace import Workspace, keep_blas_single_threaded, open_workspace
 
 VERIFY_MARGIN = 1e-4
 """Scores this close to the threshold or to the floor are replaced by scikit-image's own."""
@@ -65,8 +64,14 @@ PAIRS_TO_KEEP = 4
 SAMPLED_PAIRS, MIN_SHARE = 500, 0.02
 """How many pairs the bounds are tried on, and the share of them that a stage must be able to prove."""
 
-STAGES = ("coarse", "medium", "cells")
+STAGES = ("short", "projection", "cells")
 """The stages of bounds, each shorter and weaker than the next; which of them are used is chosen for each join."""
+
+DENSE = 0.1
+"""From this share of a tile's pairs on, one matrix product of all is faster than the inner products of some. Measured."""
+
+SAMPLED_IMAGES, ROWS_AT_ONCE = 256, 1024
+"""How many projections tell which of their coordinates matter, and how many are shortened at once."""
 
 COUNTS = ("pairs", "known", "identical", "projection", "cells", "blocks", "scored", "stored", "verified")
 """pairs = known + identical + projection + cells + blocks + scored; `stored` and `verified` are parts of these."""
@@ -175,7 +180,7 @@ def plan_join(
 
     Args:
         directory: the workspace.
-        plan_directory: where the plan is written, for `join_batch`.
+        plan_directory: where the plan is written, for `join_batch`: 4 kB for each distinct thumbnail.
         rows: (n,) integers, the row in the workspace of each image, -1 of one that takes no part.
         threshold: scores near it are verified.
         floor: pairs below it are proven, and not stored.
@@ -193,6 +198,8 @@ def plan_join(
     groups = _plan_groups(workspace, rows, is_known)
     plan_directory.mkdir(parents=True, exist_ok=True)
     stages = _plan_stages(workspace, groups.rows, floor)
+    if stages["short"]:
+        _write_short(workspace, groups.rows, plan_directory / "short.npy")
     np.savez(plan_directory / "groups.npz", **groups._asdict())
     settings = {
         "workspace": str(directory.absolute()),
@@ -231,18 +238,27 @@ def _plan_stages(workspace: Workspace, rows: NDArray[np.int64], floor: float) ->
         return dict.fromkeys(STAGES, False)
     first, second = np.random.default_rng(0).integers(0, len(rows), (2, SAMPLED_PAIRS))
     pairs = [(rows[a], rows[b]) for a, b in zip(first, second, strict=True) if a != b]
+    projection, features = workspace.projection, workspace.features
     bounds = {
-        name: np.array([_vectors(workspace, name)[a] @ _vectors(workspace, name)[b] for a, b in pairs])
-        for name in STAGES
+        name: np.array([vectors[a] @ vectors[b] for a, b in pairs])
+        for name, vectors in (("projection", projection), ("cells", features))
     }
     stages = {name: bool((bound < floor).mean() > MIN_SHARE) for name, bound in bounds.items()}
-    # Blocks can lower a bound to the score itself, so the cells are worth it unless all is far above the floor.
-    return stages | {"cells": bool((bounds["cells"] < floor + 0.25).mean() > MIN_SHARE)}
+    # A short projection proves less than a whole one, but costs next to nothing. Blocks can lower a bound to the score
+    # itself, so the cells are worth it unless all is far above the floor.
+    cells = bool((bounds["cells"] < floor + 0.25).mean() > MIN_SHARE)
+    return stages | {"short": stages["projection"], "cells": cells}
 
 
-def _vectors(workspace: Workspace, stage: str) -> NDArray[np.float32]:
-    """Return the vectors, a row an image, whose inner products bound the SSIM in a stage."""
-    return {"coarse": workspace.coarse, "medium": workspace.medium, "cells": workspace.features}[stage]
+def _write_short(workspace: Workspace, rows: NDArray[np.int64], target: Path) -> None:
+    """Write the shortened projection of each of `rows`, on the coordinates that are the longest in some of them."""
+    some = np.linspace(0, len(rows) - 1, min(SAMPLED_IMAGES, len(rows))).astype(np.int64)
+    chosen = choose_shortest(workspace.projection[rows[some]])
+    short = np.lib.format.open_memmap(target, "w+", np.float32, (len(rows), len(chosen) + 1))
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        stop = start + ROWS_AT_ONCE
+        shorten(workspace.projection, rows[start:stop], chosen, short[start:stop])
+    short.flush()
 
 
 def _tile_side(size: int) -> int:
@@ -267,61 +283,47 @@ def _plan_batches(groups: Groups, side: int, max_batches: int) -> list[list[Tile
 
 def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]]) -> JoinResult:
     """Return the stored pairs of the tiles of `batch`. Runs without the GIL, in any number of threads or processes."""
-    settings = json.loads((plan_directory / "plan.json").read_text(encoding="utf-8"))
-    workspace = open_workspace(Path(settings["workspace"]))
-    with np.load(plan_directory / "groups.npz") as arrays:
-        groups = Groups(**{name: arrays[name] for name in Groups._fields[:-1]}, settled=int(arrays["settled"]))
+    plan = _open_plan(plan_directory, (plan_directory / "plan.json").stat().st_mtime_ns)
+    workspace, groups = open_workspace(plan.workspace), plan.groups
     buffers = _thread_buffers(workspace.size)
     results = []
-    with _single_threaded_blas():
-        for tile in (Tile(*given) for given in batch):
-            if tile.kind == "identical":
-                results.append(_join_identical(workspace, tile, groups))
-            elif tile.kind == "settled":
-                results.append(_count_settled(tile, groups))
-            else:
-                results.append(_join_tile(workspace, tile, groups, settings, buffers))
+    keep_blas_single_threaded()
+    for tile in (Tile(*given) for given in batch):
+        if tile.kind == "identical":
+            results.append(_join_identical(workspace, tile, groups))
+        elif tile.kind == "settled":
+            results.append(_count_settled(tile, groups))
+        else:
+            results.append(_join_tile(workspace, tile, plan, buffers))
     return _merge_results(results)
 
 
-@contextmanager
-def _single_threaded_blas() -> Iterator[None]:
-    """Keep BLAS to one thread while any batch is at work: the batches themselves are the parallelism."""
-    with _blas.lock:
-        if _blas.users == 0:
-            _blas.limits = _blas_controller().limit(limits=1, user_api="blas")
-        _blas.users += 1
-    try:
-        yield
-    finally:
-        with _blas.lock:
-            _blas.users -= 1
-            if _blas.users == 0:
-                _blas.limits.restore_original_limits()
+class _Plan(NamedTuple):
+    """What `plan_join` wrote, see there; `short` has a row for each group, None where that stage is not used."""
+
+    workspace: Path
+    floor: float
+    threshold: float
+    stages: dict[str, bool]
+    groups: Groups
+    short: NDArray[np.float32] | None
 
 
-@cache
-def _blas_controller() -> ThreadpoolController:
-    return ThreadpoolController()
+@lru_cache(maxsize=1)
+def _open_plan(directory: Path, _written_ns: int) -> _Plan:
+    """Read a plan once for all batches of this process."""
+    settings = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
+    with np.load(directory / "groups.npz") as arrays:
+        groups = Groups(**{name: arrays[name] for name in Groups._fields[:-1]}, settled=int(arrays["settled"]))
+    stages = settings["stages"]
+    short = np.asarray(np.load(directory / "short.npy", mmap_mode="r")) if stages["short"] else None
+    return _Plan(Path(settings["workspace"]), settings["floor"], settings["threshold"], stages, groups, short)
 
 
-class _BlasUse:
-    """How many batches of this process rely on the limit, which is one for all its threads."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users = 0
-        self.limits: Any = None
-
-
-_blas = _BlasUse()
-
-
-def _join_tile(
-    workspace: Workspace, tile: Tile, groups: Groups, settings: dict[str, Any], buffers: Buffers
-) -> JoinResult:
+def _join_tile(workspace: Workspace, tile: Tile, plan: _Plan, buffers: Buffers) -> JoinResult:
     """Pass the pairs of one tile through the stages."""
-    sizes, known, floor = groups.sizes(), groups.known_sizes(), settings["floor"]
+    groups, floor, stages = plan.groups, plan.floor, plan.stages
+    sizes, known = groups.sizes(), groups.known_sizes()
     counts = dict.fromkeys(COUNTS, 0)
     counts["pairs"], counts["known"] = _count_pairs(tile, sizes), _count_pairs(tile, known)
 
@@ -329,19 +331,22 @@ def _join_tile(
         first, second = pairs
         return int((sizes[first] * sizes[second] - known[first] * known[second]).sum())
 
-    pairs = _bound_tile(workspace, tile, groups.rows, settings)
+    lowest = floor - bound_slack(workspace.size)
+    pairs = _bound_tile(tile, plan.short, lowest)
+    if stages["projection"]:
+        pairs = _bound_pairs(workspace.projection, groups.rows, tile, pairs, lowest)
     projected = count(pairs)
     counts["projection"] = counts["pairs"] - counts["known"] - projected
-    if settings["stages"]["cells"]:
-        pairs = _bound_pairs(workspace, "cells", pairs, groups.rows, settings)
+    if stages["cells"]:
+        pairs = _bound_pairs(workspace.features, groups.rows, tile, pairs, lowest)
     counts["cells"] = projected - count(pairs)
-    outcome, score, detail = _refine_tile(workspace, groups.rows, pairs, settings, buffers)
+    outcome, score, detail = _refine_tile(workspace, groups.rows, pairs, buffers, floor, by_bounds=stages["cells"])
     first, second = pairs
     for stage, name in ((PRUNED_BY_BLOCKS, "blocks"), (SCORED, "scored")):
         counts[name] = count((first[outcome == stage], second[outcome == stage]))
     left = np.flatnonzero((outcome == SCORED) & (score >= floor - VERIFY_MARGIN))
     first, second, score, detail = first[left], second[left], score[left], detail[left]
-    verified = np.minimum(abs(score - settings["threshold"]), abs(score - floor)) <= VERIFY_MARGIN
+    verified = np.minimum(abs(score - plan.threshold), abs(score - floor)) <= VERIFY_MARGIN
     difference = np.zeros(len(left), np.uint8)
     for k in np.flatnonzero(verified | np.isnan(detail)):
         x, y = workspace.pixels[groups.rows[first[k]]], workspace.pixels[groups.rows[second[k]]]
@@ -351,7 +356,8 @@ def _join_tile(
             difference[k] = largest_difference(x, y)
     stored = score >= floor
     image1, image2, origin = _expand_groups(groups, first[stored], second[stored])
-    score, detail, difference, verified = (c[stored][origin] for c in (score, detail, difference, verified))
+    columns: Any = (score, detail, difference, verified)
+    score, detail, difference, verified = (column[stored][origin] for column in columns)
     counts["stored"], counts["verified"] = len(origin), int(verified.sum())
     return JoinResult(image1, image2, score, detail, difference, verified, counts)
 
@@ -401,10 +407,8 @@ def _score_rows(workspace: Workspace, first: NDArray[np.int64], second: NDArray[
     """Return the kernels' scores of some pairs of rows, no more than a tile has rows."""
     images, position = np.unique([first, second], return_inverse=True)
     a, b = position.reshape(2, -1)
-    settings = {"floor": -1.0, "stages": {"cells": False}}
-    with _single_threaded_blas():
-        score: NDArray[np.float64]
-        _, score, _ = _refine_tile(workspace, images, (a, b), settings, _thread_buffers(workspace.size))
+    score: NDArray[np.float64]
+    _, score, _ = _refine_tile(workspace, images, (a, b), _thread_buffers(workspace.size), -1.0, by_bounds=False)
     return score
 
 
@@ -416,38 +420,43 @@ def _count_settled(tile: Tile, groups: Groups) -> JoinResult:
     return result
 
 
-def _bound_tile(workspace: Workspace, tile: Tile, rows: NDArray[np.int64], settings: dict[str, Any]) -> Pairs:
-    """Return the pairs of representatives that their projections leave, square after square of neighbours."""
-    if settings["stages"]["coarse"]:
-        one = workspace.coarse[rows[tile.row_start : tile.row_stop]]
-        other = workspace.coarse[rows[tile.column_start : tile.column_stop]]
-        is_left = one @ other.T >= settings["floor"] - bound_slack(workspace.size)
-    else:
+def _bound_tile(tile: Tile, short: NDArray[np.float32] | None, lowest: float) -> Pairs:
+    """Return the pairs of representatives that their short projections leave, square after square of neighbours."""
+    if short is None:
         is_left = np.ones((tile.row_stop - tile.row_start, tile.column_stop - tile.column_start), np.bool_)
+    else:
+        is_left = short[tile.row_start : tile.row_stop] @ short[tile.column_start : tile.column_stop].T >= lowest
     if tile.row_start == tile.column_start:
         is_left = np.triu(is_left, 1)
     first, second = np.nonzero(is_left)
     order = np.lexsort((second, first, second // SQUARE, first // SQUARE))
-    pairs = first[order] + tile.row_start, second[order] + tile.column_start
-    return _bound_pairs(workspace, "medium", pairs, rows, settings) if settings["stages"]["medium"] else pairs
+    return first[order] + tile.row_start, second[order] + tile.column_start
 
 
 def _bound_pairs(
-    workspace: Workspace, stage: str, pairs: Pairs, rows: NDArray[np.int64], settings: dict[str, Any]
+    vectors: NDArray[np.float32], rows: NDArray[np.int64], tile: Tile, pairs: Pairs, lowest: float
 ) -> Pairs:
-    """Return the pairs of representatives that a stage of bounds leaves."""
-    lowest = settings["floor"] - bound_slack(workspace.size)
-    is_left = reach_floor(rows[pairs[0]], rows[pairs[1]], _vectors(workspace, stage), lowest)
-    return pairs[0][is_left], pairs[1][is_left]
+    """Return those of a tile's pairs of representatives for which the inner product of their `vectors` is `lowest` or more."""
+    first, second = pairs
+    height, width = tile.row_stop - tile.row_start, tile.column_stop - tile.column_start
+    if len(first) >= DENSE * height * width:
+        one, other = (vectors[rows[slice(*span)]] for span in (tile[1:3], tile[3:5]))
+        is_left = (one @ other.T)[first - tile.row_start, second - tile.column_start] >= lowest
+    else:
+        is_left = reach_floor(rows[first], rows[second], vectors, lowest)
+    return first[is_left], second[is_left]
 
 
 def _refine_tile(
-    workspace: Workspace, rows: NDArray[np.int64], pairs: Pairs, settings: dict[str, Any], buffers: Buffers
+    workspace: Workspace, rows: NDArray[np.int64], pairs: Pairs, buffers: Buffers, floor: float, *, by_bounds: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """Return outcome, score and detail score of each pair of representatives, see `refine_pairs`."""
+    """Return outcome, score and detail score of each pair of representatives, see `refine_pairs`.
+
+    Without `by_bounds` every pair is scored, whatever the floor.
+    """
     n = len(pairs[0])
     outcome, score, detail = np.full(n, SCORED, np.uint8), np.empty(n), np.empty(n)
-    bounds = open_bounds(workspace, settings["floor"])
+    bounds = open_bounds(workspace, floor)
     for places, channels in _iter_parts(workspace, pairs, rows, len(buffers[0]) // 2):
         images, position = np.unique([rows[pairs[0][places]], rows[pairs[1][places]]], return_inverse=True)
         a, b = position.reshape(2, -1)
@@ -455,7 +464,7 @@ def _refine_tile(
         is_kept = 2 * len(places) >= PAIRS_TO_KEEP * len(images)
         results = outcome[places], score[places], detail[places]
         prepared = open_prepared(workspace, images, channels, buffers, is_kept=is_kept)
-        if settings["stages"]["cells"]:
+        if by_bounds:
             refine_pairs(a, b, prepared, bounds, *results)
         else:
             score_pairs(a, b, prepared, results[1], results[2])

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils as untyped_cgutils
 from numba.core import types as untyped_types
 from numba.extending import intrinsic, overload
@@ -280,16 +279,3 @@ def _overload_sum_block(
         return _sum_block(pixels, sums, spreads, group, images, places, rows, follows, down)  # type: ignore[call-arg]
 
     return implementation
-
-
-@njit(nogil=True, cache=True)
-def any_structure(spreads: NDArray[np.float32]) -> bool:
-    """Return whether a window of `spreads`, (groups, windows, window_width), has structure."""
-    found = False
-    for group in spreads:
-        for row in group:
-            for f in range(len(row)):
-                found |= (row[f] >= DETAIL_SPREAD) & (row[f] < np.float32(np.inf))
-            if found:
-                return True
-    return False

@@ -1,4 +1,4 @@
-"""The one loop that the compiler does not vectorise by itself, spelled out as vectors of 8."""
+"""The one loop that the compiler does not vectorise by itself, spelled out as vectors of 16."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-VECTOR = ir.VectorType(ir.FloatType(), 8)
+WIDTH, PARTS = 16, 4
+VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 INDEX = ir.IntType(64)
 
 
@@ -19,15 +20,19 @@ def sum_outer(
     i: NDArray[np.int16],
     right: NDArray[np.float32],
     j: NDArray[np.int16],
+    turns: NDArray[np.float32],
     rows: tuple[int, int],
     columns: tuple[int, int],
 ) -> None:
-    """Set `total[at : at + 64]` to the sum of the outer products of `left[i[r, c]]` and `right[j[r, c]]` (8 float32 each).
+    """Set `total[at : at + 128]` to the sum of the outer products of `left[i[r, c]]`, 8 float32, and `right[j[r, c]]`, 16.
 
-    The sum goes over `rows` and `columns`, each a beginning and an end, of `i` and `j`.
+    Of the latter, the first twelve are multiplied, four by four, by the three `turns[:, r, c]`. The sum goes over `rows` and
+    `columns`, each a beginning and an end, of `i`, `j` and `turns`.
     """
     places = slice(*rows), slice(*columns)
-    total[at : at + 64] = np.einsum("rcp,rcq->pq", left[i[places]], right[j[places]]).ravel()
+    turn = np.stack([*turns[:, *places], np.ones(i[places].shape, np.float32)], -1)
+    turned = right[j[places]] * turn.repeat(WIDTH // PARTS, -1)
+    total[at : at + 8 * WIDTH] = np.einsum("rcp,rcq->pq", left[i[places]], turned).ravel()
 
 
 @intrinsic
@@ -39,6 +44,7 @@ def _sum_outer(
     i: Any,
     right: Any,
     j: Any,
+    turns: Any,
     rows: Any,
     columns: Any,
 ) -> Any:
@@ -50,40 +56,47 @@ def _sum_outer(
             return builder.load(builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
 
         indices = array(3), array(5)
-        width = builder.extract_value(indices[0].shape, 1)
+        height, width = (builder.extract_value(indices[0].shape, k) for k in range(2))
+        plane = builder.mul(height, width)
         tables = array(2).data, array(4).data
         # Eight registers hold the sum; promoted from the stack by the optimiser, since nothing else sees them.
-        zero = ir.Constant(VECTOR, [0.0] * 8)
+        zero = ir.Constant(VECTOR, [0.0] * WIDTH)
         sums = [cgutils.alloca_once_value(builder, zero) for _ in range(8)]  # type: ignore[no-untyped-call]
         for place in sums:
             builder.store(zero, place)
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
-        ends = [[builder.extract_value(arguments[span], k) for k in range(2)] for span in (6, 7)]
+        lanes = ir.VectorType(ir.IntType(32), WIDTH)
+        first, fourths = ir.Constant(lanes, [0] * WIDTH), ir.Constant(lanes, [k * PARTS // WIDTH for k in range(WIDTH)])
+        ends = [[builder.extract_value(arguments[span], k) for k in range(2)] for span in (7, 8)]
         each: Any = cgutils.for_range_slice
         step = ir.Constant(INDEX, 1)
         with each(builder, *ends[0], step) as (r, _), each(builder, *ends[1], step) as (c, _):
             window = builder.add(builder.mul(r, width), c)
             found = [builder.sext(builder.load(builder.gep(one.data, [window])), INDEX) for one in indices]
             scalars, vectors = (
-                builder.gep(table, [builder.mul(index, ir.Constant(INDEX, 8))])
-                for table, index in zip(tables, found, strict=True)
+                builder.gep(table, [builder.mul(index, ir.Constant(INDEX, size))])
+                for table, index, size in zip(tables, found, (8, WIDTH), strict=True)
             )
-            vector = load(vectors)
+            turn, at = ir.Constant(ir.VectorType(ir.FloatType(), PARTS), [1.0] * PARTS), window
+            for part in range(PARTS - 1):
+                single = builder.load(builder.gep(array(6).data, [at]))
+                turn = builder.insert_element(turn, single, ir.Constant(ir.IntType(32), part))
+                at = builder.add(at, plane)
+            vector = builder.fmul(load(vectors), builder.shuffle_vector(turn, turn, fourths))
             for p, place in enumerate(sums):
                 scalar = builder.load(builder.gep(scalars, [ir.Constant(INDEX, p)]))
                 single = builder.insert_element(
                     ir.Constant(VECTOR, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
                 )
-                splat = builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), lanes)
+                splat = builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), first)
                 product = builder.fmul(splat, vector, flags=["contract"])
                 builder.store(builder.fadd(builder.load(place), product, flags=["contract"]), place)
         target = builder.gep(array(0).data, [arguments[1]])
         for p, place in enumerate(sums):
-            part = builder.gep(target, [ir.Constant(INDEX, 8 * p)])
+            part = builder.gep(target, [ir.Constant(INDEX, WIDTH * p)])
             builder.store(builder.load(place), builder.bitcast(part, VECTOR.as_pointer()), align=4)
         return context.get_dummy_value()
 
-    return types.none(total, types.intp, left, i, right, j, rows, columns), generate
+    return types.none(total, types.intp, left, i, right, j, turns, rows, columns), generate
 
 
 @overload(sum_outer)
@@ -94,10 +107,13 @@ def _overload_sum_outer(
     i: Any,  # noqa: ARG001
     right: Any,  # noqa: ARG001
     j: Any,  # noqa: ARG001
+    turns: Any,  # noqa: ARG001
     rows: Any,  # noqa: ARG001
     columns: Any,  # noqa: ARG001
 ) -> Any:
-    def implementation(total: Any, at: Any, left: Any, i: Any, right: Any, j: Any, rows: Any, columns: Any) -> Any:
-        _sum_outer(total, at, left, i, right, j, rows, columns)  # type: ignore[call-arg]
+    def implementation(
+        total: Any, at: Any, left: Any, i: Any, right: Any, j: Any, turns: Any, rows: Any, columns: Any
+    ) -> Any:
+        _sum_outer(total, at, left, i, right, j, turns, rows, columns)  # type: ignore[call-arg]
 
     return implementation

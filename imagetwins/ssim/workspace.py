@@ -11,24 +11,32 @@ import shutil
 import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from imagetwins.errors import StoreError
-from imagetwins.ssim.bounds import COARSE, MEDIUM, project_features, projected_length
-from imagetwins.ssim.features import DEPTH, Basis, make_basis, measure_cells, plan_cells
-from imagetwins.ssim.kernels import any_structure
-from imagetwins.ssim.windows import fill_pixels, fill_windows, plan_layout, restore_thumbnail
+from imagetwins.ssim.bounds import choose_coordinates, project_features, projected_length
+from imagetwins.ssim.features import (
+    DEPTH,
+    Basis,
+    make_basis,
+    measure_cells,
+    measure_windows,
+    open_windows,
+    plan_cells,
+)
+from imagetwins.ssim.windows import fill_pixels, plan_layout, restore_thumbnail
 
 DIGEST_BYTES = 16
 KEPT_BYTES = 1 << 30
 """Workspaces up to this size stay mapped between batches; the pages of larger ones would all count as our memory."""
 
-FORMAT = 10
+FORMAT = 11
 """Version of the arrays' meaning; a workspace of another one is made anew."""
 
 
@@ -44,7 +52,7 @@ class Workspace:
         grey: (n,) uint8, 1 where the three channels are equal.
         structured: (n,) uint8, 1 where some window has structure (DETAIL_VARIANCE).
         digests: (n, 16) uint8, of the thumbnail's bytes.
-        coarse, medium: (n, projected_length) float32, projections of the features, see bounds.py.
+        projection: (n, projected_length) float32, of the features, see bounds.py.
         features: (n, dimensions) float32, block after block, see features.py.
         structure: (n, cells * cells) float32, how much of each cell has structure, 0 to 1.
     """
@@ -56,8 +64,7 @@ class Workspace:
     grey: NDArray[np.uint8]
     structured: NDArray[np.uint8]
     digests: NDArray[np.uint8]
-    coarse: NDArray[np.float32]
-    medium: NDArray[np.float32]
+    projection: NDArray[np.float32]
     features: NDArray[np.float32]
     structure: NDArray[np.float32]
 
@@ -182,6 +189,15 @@ def _map_once(directory: Path, n_rows: int, size: int, _created_ns: int) -> Work
     return _map_arrays(directory, n_rows, size, write=False)
 
 
+@cache
+def keep_blas_single_threaded() -> None:
+    """Keep BLAS to one thread in this process: its callers' threads are the parallelism.
+
+    For good: when it is allowed more threads again, between two of its uses, they wait busily for work, and take a core.
+    """
+    threadpool_limits(limits=1, user_api="blas")
+
+
 def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray[np.uint8]) -> None:
     """Store (m, size, size, 3) thumbnails in `rows`, (m,).
 
@@ -189,12 +205,12 @@ def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray
     they are written to the files and not to mappings of them: on a network file system, a machine that has changed a
     mapped page writes all of it back, with its neighbours' rows as they were.
     """
+    keep_blas_single_threaded()
     size = open_workspace(directory).size
     with np.load(directory / "basis.npz") as arrays:
         basis = Basis(**arrays)
-    layout, cells = plan_layout(size, 3), plan_cells(size)
-    sums = np.empty((layout.n_groups, layout.windows, layout.is_window.shape[1]), np.int16)
-    spreads = np.empty(sums.shape, np.float32)
+    layout, cells, chosen = plan_layout(size, 3), plan_cells(size), choose_coordinates(basis, size)
+    windows = open_windows(layout)
     own: Any = {name: np.zeros(shape, kind) for name, (kind, shape) in _arrays(1, size).items()}
     image = Workspace(1, size, **own)
     with ExitStack() as stack:
@@ -204,12 +220,9 @@ def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray
             image.grey[0] = fill_pixels(plain, layout.segments, image.pixels[0])
             if image.grey[0]:
                 fill_pixels(plain, plan_layout(size, 1).segments, image.grey_pixels[0])
-            for part, places in enumerate(layout.is_window):
-                fill_windows(image.pixels[0, part], places, sums[part], spreads[part])
-            image.structured[0] = any_structure(spreads)
-            image.features[0], image.structure[0] = measure_cells(sums, spreads, cells, basis)
-            image.coarse[0] = project_features(image.features[0], size, COARSE)
-            image.medium[0] = project_features(image.features[0], size, MEDIUM)
+            image.structured[0] = measure_windows(image.pixels[0], layout.is_window, windows)
+            image.features[0], image.structure[0] = measure_cells(windows, cells, basis)
+            image.projection[0] = project_features(image.features[0], size, chosen)
             digest = hashlib.blake2b(plain.data, digest_size=DIGEST_BYTES).digest()
             image.digests[0] = np.frombuffer(digest, dtype=np.uint8)
             for name, file in files.items():
@@ -234,8 +247,7 @@ def _arrays(n_rows: int, size: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
         "grey": (np.uint8, (rows,)),
         "structured": (np.uint8, (rows,)),
         "digests": (np.uint8, (rows, DIGEST_BYTES)),
-        "coarse": (np.float32, (rows, projected_length(size, COARSE))),
-        "medium": (np.float32, (rows, projected_length(size, MEDIUM))),
+        "projection": (np.float32, (rows, projected_length(size))),
         "features": (np.float32, (rows, n_cells * (DEPTH + 1))),
         "structure": (np.float32, (rows, n_cells)),
     }
