@@ -51,9 +51,9 @@ const bytes = (count) => {
   const value = count / 1000 ** step;
   return `${value < 10 && step ? value.toFixed(1) : Math.round(value)} ${units[step]}`;
 };
-const score = (value) => (value === null ? "–" : (Math.floor(value * 1e4) / 1e4).toFixed(4));
+const score = (value) => (value === null ? "–" : value.toFixed(4));
 const name = (path) => path.slice(path.lastIndexOf("/") + 1);
-const place = (path) => path.slice(0, path.lastIndexOf("/") + 1) || "./";
+const place = (path) => path.slice(0, path.lastIndexOf("/") + 1);
 const source = (encoded) => "data:image/webp;base64," + encoded;
 
 function sheet(image, map, withMap) {
@@ -73,7 +73,7 @@ function tile(image, badge, kind, scores, map, open) {
   return make("button", { type: "button", className: "tile", title: shown.path, onclick: open },
     make("span", { className: "stage" }, sheet(image, map, false), make("span", { className: "badge " + kind }, badge)),
     make("span", { className: "name" }, name(shown.path)),
-    make("span", { className: "muted" }, place(shown.path)),
+    place(shown.path) ? make("span", { className: "muted" }, place(shown.path)) : null,
     make("span", { className: "muted" }, `${shown.width} × ${shown.height} · ${bytes(shown.bytes)} · ${shown.format || "?"}`),
     scores ? make("span", { className: "scores" }, scores) : null);
 }
