@@ -137,7 +137,7 @@ function pane(title, image, map, withMap) {
 }
 
 function show(member) {
-  const at = walk.indexOf(member);
+  const at = walk.indexOf(member), undecided = state.tab === "near" || state.tab === "review";
   const step = (by) => () => show(walk[(at + by + walk.length) % walk.length]);
   dialog.replaceChildren(
     make("div", { className: "head" }, make("b", {}, `SSIM ${score(member.ssim)} · detail ${score(member.detail)}`),
@@ -145,8 +145,8 @@ function show(member) {
       make("button", { type: "button", onclick: step(1), ariaLabel: "Next pair" }, "→"),
       make("button", { type: "button", onclick: () => dialog.close(), ariaLabel: "Close" }, "✕")),
     make("div", { className: "panes" },
-      pane(state.tab === "near" || state.tab === "review" ? "First" : "Kept", member.kept, null, false),
-      pane(member.action || "Second", member.image, null, false),
+      pane(undecided ? "First" : "Kept", member.kept, null, false),
+      pane(undecided ? "Second" : member.action[0].toUpperCase() + member.action.slice(1), member.image, null, false),
       pane("Difference", member.image, member.map, true)),
     make("p", { className: "about muted" }, member.reason || `It matches ${images[member.kept].path}, which is kept.`));
   dialog.onkeydown = (event) => {
