@@ -1,7 +1,8 @@
 """What Prefect costs: the flow's wall time, minus that of the same stages called directly; and its task runs.
 
-Both run on the demo's pictures, with moves left out so that every round is the same, against a Prefect server that runs
-already (PREFECT_API_URL). A first round of each, which compiles and imports, is not counted.
+Both run on the demo's pictures, with moves left out and with a store of its own for every round, so that every round does
+all of the work, against a Prefect server that runs already (PREFECT_API_URL). A first round of each, which compiles and
+imports, is not counted.
 
     prefect server start &
     PREFECT_API_URL=http://127.0.0.1:4200/api python -m benchmarks.prefect_overhead [--rounds 5]
@@ -44,14 +45,14 @@ def main() -> None:
     if "PREFECT_API_URL" not in os.environ:
         parser.error("set PREFECT_API_URL to a server that runs, http://127.0.0.1:4200/api")
     with tempfile.TemporaryDirectory() as temporary:
-        folder, store = Path(temporary) / "pictures", Path(temporary) / "store"
+        folder, flows, direct = (Path(temporary) / name for name in ("pictures", "flows", "direct"))
         count = build_samples(folder)
         through_flow, directly = measure(
             rounds,
-            lambda _: run_flow(folder, store),
-            lambda number: run_directly(folder, Run(store, f"direct-{number}")),
+            lambda number: run_flow(folder, flows / str(number)),
+            lambda number: run_directly(folder, Run(direct / str(number), "direct"), flows / str(number)),
         )
-        tasks = count_task_runs(store)
+        tasks = count_task_runs(flows / str(rounds))
     overhead = through_flow - directly
     print(f"{count} pictures, median of {rounds}: flow {through_flow:.2f} s, the same stages {directly:.2f} s")
     print(f"overhead {overhead:.2f} s (limit {LIMIT_SECONDS:.0f} s), task runs {tasks}")
@@ -78,9 +79,9 @@ def run_flow(folder: Path, store: Path) -> None:
     deduplicate(str(folder), dry_run=True, store=str(store))
 
 
-def run_directly(folder: Path, run: Run) -> None:
-    """Do what the flow does, without Prefect."""
-    template = _last_flow_run(run.store).read_record()
+def run_directly(folder: Path, run: Run, flow_store: Path) -> None:
+    """Do what the flow does, without Prefect; the record that the report needs is that of the flow run."""
+    template = list_runs(flow_store)[-1].read_record()
 
     def report(stage: str) -> None:
         if stage != "release":
@@ -107,14 +108,9 @@ def count_batches(size: int) -> tuple[int, int]:
     return -(-size // batch_length(size, count_workers())), len(plan.batches)
 
 
-def _last_flow_run(store: Path) -> Run:
-    """Return the latest run of the flow: those of the direct calls are named otherwise."""
-    return [run for run in list_runs(store) if not run.run_id.startswith("direct")][-1]
-
-
 def count_task_runs(store: Path) -> int:
     """Return how many task runs the server has of the last flow run."""
-    flow_run = _last_flow_run(store).read_record()["flow_run_id"]
+    flow_run = list_runs(store)[-1].read_record()["flow_run_id"]
     with get_client(sync_client=True) as client:
         return len(client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run]})))
 

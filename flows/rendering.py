@@ -1,5 +1,6 @@
 """How answers look in a terminal."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -27,6 +28,12 @@ MAX_SECONDS = 3600.0
 """The time left is told from the speed in the last hour: batches of a large folder take a minute each."""
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
+
+PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was")
+"""Columns of tables that hold absolute paths."""
+
+LEFT_OUT = ("FileName", "image", "kept_image", "digest")
+"""Columns that tell a person nothing beside the others, and for which a terminal has no room; --json has them."""
 
 
 def literal(text: str) -> str:
@@ -248,19 +255,35 @@ def _shorten(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
-    """Print a table as it is; its last rows if it is long, since the latest runs come last."""
+    """Print a table as far as a person reads it; its last rows if it is long, since the latest runs come last."""
     if frame.empty:
         console.print(f"{literal(title)}: nothing" if title else "Nothing yet.")
         return
-    numbers = set(frame.select_dtypes("number").columns)
-    table = _table(literal(title), *(f"#{name}" if name in numbers else name for name in frame.columns))
-    for row in frame.tail(MAX_ROWS).itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
+    shown, folder = _condense(frame)
+    numbers = set(shown.select_dtypes("number").columns)
+    heading = ", ".join(part for part in (title, folder and f"in {folder}") if part)
+    table = _table(literal(heading), *(f"#{name}" if name in numbers else name for name in shown.columns))
+    for row in shown.tail(MAX_ROWS).to_dict("records"):
+        table.add_row(*(_cell(str(name), value) for name, value in row.items()))
     console.print(table)
     _print_more(console, len(frame))
 
 
-def _cell(value: Any) -> str:
+def _condense(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return `frame` without columns that say nothing, its paths without the folder that all are in, and that folder."""
+    shown = frame[[name for name in frame if name not in LEFT_OUT and frame[name].notna().any()]]
+    columns = [name for name in PATHS if name in shown]
+    paths = [path for name in columns for path in shown[name].dropna()]
+    if not paths or not all(map(os.path.isabs, paths)):
+        return shown, ""
+    folder = os.path.commonpath([PurePath(path).parent for path in paths])
+    inside = f"{folder.rstrip('/')}/"
+    return shown.assign(**{name: shown[name].str.removeprefix(inside) for name in columns}), folder
+
+
+def _cell(column: str, value: Any) -> str:
+    if "ssim" in column:
+        return _score(value)
     if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN is the one that differs from itself
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else literal(str(value))

@@ -419,21 +419,31 @@ def _settings(outcomes: pd.DataFrame) -> list[Setting]:
 
 
 def recommend(outcomes: pd.DataFrame, scale: Scale) -> Setting:
-    """Return the setting to use: within TOLERANCE of the best worth the smallest size, then the highest threshold, then
-    the strictest guard. Worth is recall less WRONG_MOVE times the share of pictures that would be moved wrongly.
-
-    Thresholds that have not the margin to FLOOR are passed over: what they match in a larger folder is unknown.
-    """
-    known = [setting for setting in _settings(outcomes) if setting.threshold >= FLOOR + scale.margin]
-    worths = {setting: setting.recall - WRONG_MOVE * scale.wrong_moves(setting.close_pairs) for setting in known}
-    best = max(worths.values())
-    good = [setting for setting, worth in worths.items() if worth >= best - TOLERANCE]
-    return min(good, key=lambda setting: (setting.size, -setting.threshold, -setting.min_detail_ssim))
+    """Return the setting to use: that of the smallest size whose best worth is within TOLERANCE of the best of all."""
+    best = _best_by_size(outcomes, scale)
+    worth = max(worth for worth, _ in best)
+    return next(setting for of_size, setting in best if of_size >= worth - TOLERANCE)
 
 
 def recommend_by_size(outcomes: pd.DataFrame, scale: Scale) -> list[Setting]:
     """Return the setting that `recommend` would name if there were no other size, for each size."""
-    return [recommend(of_size, scale) for _, of_size in outcomes.groupby("size")]
+    return [setting for _, setting in _best_by_size(outcomes, scale)]
+
+
+def _best_by_size(outcomes: pd.DataFrame, scale: Scale) -> list[tuple[float, Setting]]:
+    """Return the best worth of each size, the smallest first, and its setting: within TOLERANCE of that worth the highest
+    threshold, then the strictest guard. Worth is recall less WRONG_MOVE times the share of pictures moved wrongly.
+
+    Thresholds that have not the margin to FLOOR are passed over: what they match in a larger folder is unknown.
+    """
+    by_size = []
+    for _, of_size in outcomes.groupby("size"):
+        known = [setting for setting in _settings(of_size) if setting.threshold >= FLOOR + scale.margin]
+        worths = {setting: setting.recall - WRONG_MOVE * scale.wrong_moves(setting.close_pairs) for setting in known}
+        best = max(worths.values())
+        good = [setting for setting, worth in worths.items() if worth >= best - TOLERANCE]
+        by_size.append((best, max(good, key=lambda setting: (setting.threshold, setting.min_detail_ssim))))
+    return by_size
 
 
 def _distance_from_default(setting: Setting) -> tuple[float, float, float]:

@@ -43,13 +43,14 @@ class Estimate:
 
     def __str__(self) -> str:
         minutes = "less than a minute" if self.seconds < 60 else f"about {self.seconds / 60:,.0f} min"
+        disk = f"{self.disk_bytes / 1e9:.1f} GB" if self.disk_bytes >= 1e9 else f"{self.disk_bytes / 1e6:.0f} MB"
         excess = (
             f" The cache is cut back by {self.excess_bytes / 1e9:.1f} GB at the end, which the next run decodes again, unless "
             "IMAGETWINS_CACHE_GB is that much larger."
         )
         return (
             f"{self.images:,} pictures, {self.to_decode:,} of them to decode; {self.pairs:,} pairs, {self.new_pairs:,} of "
-            f"them to compare. {minutes.capitalize()} ({self.by}), {self.disk_bytes / 1e9:.1f} GB more in the store."
+            f"them to compare. {minutes.capitalize()} ({self.by}), {disk} more in the store."
         ) + (excess if self.excess_bytes else "")
 
 

@@ -123,6 +123,8 @@ def plot_lines(
         axes.set_ylabel(y_label)
         if log_x:
             axes.set_xscale("symlog", linthresh=1)
+            # Around a single 0 matplotlib shows a range of nothing, with three ticks that say 0.
+            axes.set_xlim(right=max(1.05, axes.get_xlim()[1]), left=min(-0.05, axes.get_xlim()[0]))
             axes.xaxis.set_major_formatter(FuncFormatter(_plain))
         if percent:
             axes.yaxis.set_major_formatter(FuncFormatter(_percent))

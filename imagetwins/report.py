@@ -257,7 +257,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures) ->
         freed=int(tables.images["size_bytes"].to_numpy()[[pair.other for pair in sections["duplicates"]]].sum()),
         stored=len(tables.comparisons),
         near_misses=_count_near(tables),
-        total_seconds=sum(record["seconds"].values()),
+        total_seconds=sum(seconds for stage, seconds in record["seconds"].items() if stage != "report"),
         undo=f"imagetwins restore {quoted} --store {store}",
         approve=f"imagetwins approve {quoted} --store {store}",
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",

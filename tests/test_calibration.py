@@ -25,6 +25,7 @@ from imagetwins.calibration import (
     kinds_of,
     measure_sides,
     recommend,
+    recommend_by_size,
     write_calibration,
 )
 from imagetwins.calibration_page import build_calibration_page, plan_command
@@ -231,6 +232,17 @@ class TestRecommendation:
     )
     def test_order_of_what_matters(self, settings, expected):
         assert recommend(outcomes_table(settings), Scale(100, 100)) == Setting(*settings[expected])
+
+    def test_the_recommended_setting_is_the_one_that_the_table_names_for_its_size(self):
+        # The best of all sizes is worth less tolerance than the best of the recommended one.
+        settings = [
+            (100, 0.79, 0.7, 0.847, 0, 0),
+            (100, 0.8, 0.7, 0.84, 0, 0),
+            (200, 0.8, 0.7, 0.855, 0, 0),
+        ]
+        outcomes = outcomes_table(settings)
+
+        assert recommend(outcomes, Scale(100, 100)) in recommend_by_size(outcomes, Scale(100, 100))
 
     def test_a_false_pair_weighs_more_in_a_larger_folder(self):
         settings = [(200, 0.8, 0.7, 0.95, 0, 1), (200, 0.85, 0.7, 0.8, 0, 0)]

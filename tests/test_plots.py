@@ -53,6 +53,13 @@ def test_words_are_text_that_a_search_finds():
     assert {"threshold 0.9", "floor 0.85", "SSIM of the pair"} <= set(words)
 
 
+def test_an_axis_of_counts_that_are_all_0_says_0_once():
+    drawn = plot_lines({"100 px": ([0, 0], [0.5, 0.9])}, x_label="false pairs", y_label="recall", log_x=True)
+
+    words = [element.text for element in ET.fromstring(drawn).iter() if element.text]  # noqa: S314 - our own
+    assert [word for word in words if word in {"-0", "0", "1"}] == ["0", "1"]
+
+
 def test_every_line_has_its_name():
     words = [element.text for element in ET.fromstring(PLOTS["lines"]()).iter() if element.text]  # noqa: S314
 

@@ -51,9 +51,9 @@ const bytes = (count) => {
   const value = count / 1000 ** step;
   return `${value < 10 && step ? value.toFixed(1) : Math.round(value)} ${units[step]}`;
 };
-const score = (value) => (value === null ? "–" : (Math.floor(value * 1e4) / 1e4).toFixed(4));
+const score = (value) => (value === null ? "–" : value.toFixed(4));
 const name = (path) => path.slice(path.lastIndexOf("/") + 1);
-const place = (path) => path.slice(0, path.lastIndexOf("/") + 1) || "./";
+const place = (path) => path.slice(0, path.lastIndexOf("/") + 1);
 const source = (encoded) => "data:image/webp;base64," + encoded;
 
 function sheet(image, map, withMap) {
@@ -73,7 +73,7 @@ function tile(image, badge, kind, scores, map, open) {
   return make("button", { type: "button", className: "tile", title: shown.path, onclick: open },
     make("span", { className: "stage" }, sheet(image, map, false), make("span", { className: "badge " + kind }, badge)),
     make("span", { className: "name" }, name(shown.path)),
-    make("span", { className: "muted" }, place(shown.path)),
+    place(shown.path) ? make("span", { className: "muted" }, place(shown.path)) : null,
     make("span", { className: "muted" }, `${shown.width} × ${shown.height} · ${bytes(shown.bytes)} · ${shown.format || "?"}`),
     scores ? make("span", { className: "scores" }, scores) : null);
 }
@@ -137,7 +137,7 @@ function pane(title, image, map, withMap) {
 }
 
 function show(member) {
-  const at = walk.indexOf(member);
+  const at = walk.indexOf(member), undecided = state.tab === "near" || state.tab === "review";
   const step = (by) => () => show(walk[(at + by + walk.length) % walk.length]);
   dialog.replaceChildren(
     make("div", { className: "head" }, make("b", {}, `SSIM ${score(member.ssim)} · detail ${score(member.detail)}`),
@@ -145,8 +145,8 @@ function show(member) {
       make("button", { type: "button", onclick: step(1), ariaLabel: "Next pair" }, "→"),
       make("button", { type: "button", onclick: () => dialog.close(), ariaLabel: "Close" }, "✕")),
     make("div", { className: "panes" },
-      pane(state.tab === "near" || state.tab === "review" ? "First" : "Kept", member.kept, null, false),
-      pane(member.action || "Second", member.image, null, false),
+      pane(undecided ? "First" : "Kept", member.kept, null, false),
+      pane(undecided ? "Second" : member.action[0].toUpperCase() + member.action.slice(1), member.image, null, false),
       pane("Difference", member.image, member.map, true)),
     make("p", { className: "about muted" }, member.reason || `It matches ${images[member.kept].path}, which is kept.`));
   dialog.onkeydown = (event) => {

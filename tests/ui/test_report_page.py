@@ -108,3 +108,16 @@ def test_the_theme_can_be_switched(page):
     assert paper() != before
     page.click("#theme")
     assert paper() == before
+
+
+def test_a_pair_in_doubt_has_a_first_and_a_second_and_a_duplicate_what_became_of_it(page):
+    def titles():
+        return page.locator("dialog figcaption b").all_inner_texts()
+
+    page.locator(".tile").nth(1).click()
+    assert titles() == ["Kept", "Would move", "Difference"]
+    page.keyboard.press("Escape")
+
+    page.click("[data-tab=review]")
+    page.locator(".tile").nth(1).click()
+    assert titles() == ["First", "Second", "Difference"]
