@@ -246,7 +246,8 @@ def _open_pieces(path: Path) -> Iterator[Journal]:
     if not records:
         writer.append(_HEADER, flush=True)
     yield Journal(writer, _replay(path, records))
-    with suppress(OSError):
+    # As above; nor is it of use to one whose journal another has taken over.
+    with suppress(OSError, StoreError):
         writer.flush()
 
 

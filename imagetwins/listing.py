@@ -69,8 +69,13 @@ def list_images(
     never = [*skip, *(root / DUPLICATES for root in roots)]
     entered = {found for path in never if not is_remote(path) and (found := _identity(path))}
     listed: list[ListedFile] = []
+    seen: set[Path] = set()
     for root in roots:
-        walk = _find(root, recursive, excluded, never) if is_remote(root) else _walk(root, recursive, excluded, entered)
+        walk = (
+            _find(root, recursive, excluded, never, seen)
+            if is_remote(root)
+            else _walk(root, recursive, excluded, entered)
+        )
         listed += sorted(walk, key=lambda file: os.fsencode(relative_name(file.path, root)))
     marked = (replace(file, is_reference=any(is_inside(file.path, root) for root in roots[1:])) for file in listed)
     return list(_tell_hard_links(marked))
@@ -121,21 +126,23 @@ def _walk(
                 yield file
 
 
-def _find(root: Path, recursive: bool, excluded: pathspec.PathSpec[Any], never: list[Path]) -> Iterator[ListedFile]:
-    """Yield the candidates below `root`, which is in a bucket, in no order; `never` grows by `root`.
+def _find(
+    root: Path, recursive: bool, excluded: pathspec.PathSpec[Any], never: Sequence[Path], seen: set[Path]
+) -> Iterator[ListedFile]:
+    """Yield the candidates below `root`, which is in a bucket, in no order; `seen` grows by what was looked at.
 
     Names without a picture's suffix cost a request each, for their first bytes.
     """
     doubtful: list[tuple[Path, Object]] = []
     for name, found in iter_objects(root, recursive=recursive):
         path = root / name
-        if _is_excluded(name, excluded) or any(is_inside(path, place) for place in never):
+        if path in seen or _is_excluded(name, excluded) or any(is_inside(path, place) for place in never):
             continue
+        seen.add(path)
         if path.suffix.lower() in SUFFIXES:
             yield _listed(path, found)
         elif found.size_bytes:
             doubtful.append((path, found))
-    never.append(root)
     starts = read_starts([path for path, _ in doubtful], _MAGIC_BYTES)
     yield from (_listed(*one) for one, start in zip(doubtful, starts, strict=True) if _is_magic(start))
 

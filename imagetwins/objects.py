@@ -17,7 +17,7 @@ from typing import Any
 
 from imagetwins.places import address, filesystem, is_plain, reaching
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 8 << 20
 STARTS_AT_ONCE = 1000
 """Objects whose beginnings are asked for in one go."""
 
