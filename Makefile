@@ -33,6 +33,7 @@ bench: $(READY) $(PEERS)/.ready  ## Measure every speed that is claimed; takes a
 	$(BIN)/python -m benchmarks.peers --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.large_photos $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.cluster $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m benchmarks.buckets $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.audit_queries
 	$(BIN)/python -m benchmarks.report_size
 	$(BIN)/python -m benchmarks.growth $(if $(CORPUS),--corpus $(CORPUS))

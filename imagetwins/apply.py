@@ -65,7 +65,7 @@ def _find_object_change(place: Path, row: Any) -> str:
         return "not where it was in the run"
     if found.size_bytes != row.size_bytes:
         return f"changed since the run: {found.size_bytes} bytes now, {row.size_bytes} then"
-    return "" if digest_object(place) == row.digest else "changed since the run: other content"
+    return "" if digest_object(place, found.size_bytes) == row.digest else "changed since the run: other content"
 
 
 def plan_apply(

@@ -183,16 +183,18 @@ def _hash_files(listed: pd.DataFrame, digest: pd.Series, sizes: set[int], worker
     """Return `digest` with that of the files that may be known under another name, or with other times."""
     maybe = np.flatnonzero(digest.isna() & listed["error"].isna() & listed["size_bytes"].isin(sizes))
     with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(_hash_file, listed["file"].iloc[maybe]))
+        found = list(pool.map(_hash_file, listed["file"].iloc[maybe], listed["size_bytes"].iloc[maybe]))
     hashed = digest.astype(object).copy()
     hashed.iloc[maybe] = found
     return hashed
 
 
-def _hash_file(file: bytes) -> str | None:
+def _hash_file(file: bytes, size_bytes: int) -> str | None:
+    place = place_of(os.fsdecode(file))
     try:
-        place = place_of(os.fsdecode(file))
-        return digest_object(place) if is_remote(place) else hashlib.sha256(decoder.read_content(place)).hexdigest()
+        if is_remote(place):
+            return digest_object(place, size_bytes)
+        return hashlib.sha256(decoder.read_content(place)).hexdigest()
     except (OSError, decoder.Undecodable):
         # The decoder will say what it is.
         return None

@@ -11,8 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from imagetwins.decoder import MAX_BYTES
-from imagetwins.objects import find_object
 from imagetwins.places import address, filesystem, is_remote, reaching
 
 AHEAD = 8
@@ -58,17 +56,11 @@ class _Fetcher:
     def _fetch(self, index: int) -> Path:
         place, file = self._places[index], self._directory / str(index)
         try:
-            self._get(place, file)
+            with reaching(place):
+                filesystem(place).get_file(address(place), str(file))
+        except FileNotFoundError:
+            self.errors[index] = "no longer there"
         except OSError as error:
             # Where there is no file, the decoder has nothing to say.
             self.errors[index] = error.strerror or str(error)
         return file
-
-    def _get(self, place: Path, file: Path) -> None:
-        found = find_object(place)
-        if found is None:
-            raise OSError("no longer there")
-        if found.size_bytes > MAX_BYTES:
-            raise OSError(f"{found.size_bytes} bytes, more than the {MAX_BYTES} that are read")
-        with reaching(place):
-            filesystem(place).get_file(address(place), str(file))

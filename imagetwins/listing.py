@@ -14,6 +14,7 @@ from typing import Any
 
 import pathspec
 
+from imagetwins.decoder import MAX_BYTES
 from imagetwins.errors import ParameterError
 from imagetwins.moves import DUPLICATES
 from imagetwins.objects import Object, iter_objects, read_starts
@@ -157,9 +158,11 @@ def _is_excluded(name: str, excluded: pathspec.PathSpec[Any]) -> bool:
 def _listed(path: Path, found: Object) -> ListedFile:
     # What an inode is to a file, the tag is to an object: it is another where the content is another.
     tag = int.from_bytes(hashlib.sha256(found.etag.encode()).digest()[:8], "big")
-    return ListedFile(
-        path, found.size_bytes, found.mtime_ns, is_reference=False, error=None, ctime_ns=found.mtime_ns, inode=tag
-    )
+    # The decoder would say the same, but only after all of it had been fetched.
+    is_large = found.size_bytes > MAX_BYTES
+    error = f"{found.size_bytes} bytes, more than the {MAX_BYTES} that are read" if is_large else None
+    times = {"mtime_ns": found.mtime_ns, "ctime_ns": found.mtime_ns}
+    return ListedFile(path, found.size_bytes, is_reference=False, error=error, inode=tag, **times)
 
 
 def _candidate(path: Path) -> ListedFile | None:

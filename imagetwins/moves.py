@@ -198,7 +198,7 @@ def _check_object(move: PlannedMove) -> Identity:
     if identity is None:
         raise _Refused("it is no longer there")
     # The time of an object is in whole seconds, and a new one after a move: its content tells more.
-    if identity.size_bytes != move.size_bytes or digest_object(move.source) != move.digest:
+    if identity.size_bytes != move.size_bytes or digest_object(move.source, move.size_bytes) != move.digest:
         raise _Refused("it changed since it was listed")
     return identity
 
@@ -265,7 +265,7 @@ def _copy_object(journal: Journal, transfer: Transfer) -> Transfer:
 
 def _finish_object(journal: Journal, transfer: Transfer) -> Transfer:
     copy = _identity(transfer.target)
-    if copy is None or digest_object(transfer.target) != transfer.digest:
+    if copy is None or digest_object(transfer.target, copy.size_bytes) != transfer.digest:
         raise OSError(errno.EIO, "the copy, read again, differs from what was copied", str(transfer.target))
     transfer = journal.copied(transfer, copy)
     remove_object(transfer.source, transfer.identity.etag)
@@ -350,7 +350,7 @@ def _settle_copy(journal: Journal, transfer: Transfer, part: Path, reason: str) 
 
 def _settle_object(journal: Journal, transfer: Transfer, reason: str) -> Transfer:
     source, target = _identity(transfer.source), _identity(transfer.target)
-    if target is None or digest_object(transfer.target) != transfer.digest:
+    if target is None or digest_object(transfer.target, target.size_bytes) != transfer.digest:
         # Nothing was copied, or somebody else has taken the name.
         return _void(journal, transfer, reason)
     if source == transfer.identity:

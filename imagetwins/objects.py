@@ -97,16 +97,17 @@ def read_starts(places: Sequence[Path], count: int) -> list[bytes]:
     return starts
 
 
-def digest_object(place: Path) -> str:
-    """Return the SHA-256 of the content of `place`, in hexadecimal.
+def digest_object(place: Path, size_bytes: int) -> str:
+    """Return the SHA-256 of the content of `place`, which has so many bytes, in hexadecimal.
 
     Raises:
         OSError: it cannot be read.
     """
-    digest = hashlib.sha256()
-    with reaching(place), filesystem(place).open(address(place), "rb", cache_type="none") as content:
-        while chunk := content.read(CHUNK_BYTES):
-            digest.update(chunk)
+    files, digest = filesystem(place), hashlib.sha256()
+    # A request a piece; opened as a file, it would be asked for its size each time.
+    for start in range(0, size_bytes, CHUNK_BYTES):
+        with reaching(place):
+            digest.update(files.cat_file(address(place), start=start, end=min(start + CHUNK_BYTES, size_bytes)))
     return digest.hexdigest()
 
 

@@ -23,7 +23,7 @@ from flows.deduplicate import deduplicate
 from flows.restore import restore
 from flows.rethreshold import rethreshold
 from flows.settings import resolve_store
-from imagetwins import audit, leases, places
+from imagetwins import audit, leases, listing, places
 from imagetwins.decoder import DecodeSettings
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
 from imagetwins.images import decode_files
@@ -203,6 +203,15 @@ def test_a_changed_object_is_told_by_its_tag_though_size_and_second_are_the_same
     put(place, b"two")
 
     assert before.inode == again.inode != listed().inode
+
+
+def test_an_object_that_is_too_large_is_a_row_and_is_not_fetched(bucket, monkeypatch):
+    monkeypatch.setattr(listing, "MAX_BYTES", 4)
+    put(bucket / "a.png", b"12345")
+
+    found = list_images(bucket, recursive=True, exclude=[], reference=[], skip=[])
+
+    assert found[0].error == "5 bytes, more than the 4 that are read"
 
 
 def test_objects_are_decoded_as_files_are(any_bucket, tmp_path):
