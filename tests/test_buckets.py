@@ -24,6 +24,7 @@ from flows.restore import restore
 from flows.rethreshold import rethreshold
 from flows.settings import resolve_store
 from imagetwins import audit, leases, listing, places
+from imagetwins import journal as journals
 from imagetwins.decoder import DecodeSettings
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
 from imagetwins.images import decode_files
@@ -44,8 +45,9 @@ KEY = "AKIAIOSFODNN7EXAMPLE"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server():
-    """An S3 server on this machine, and the environment in which its clients find it."""
+def caches(tmp_path_factory):
+    """An S3 server on this machine, the environment in which its clients find it, and a place for caches."""
+    directory = tmp_path_factory.mktemp("caches")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     started.start()
@@ -55,14 +57,9 @@ def server():
         patch.setenv("AWS_ACCESS_KEY_ID", KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        yield
+        patch.setenv("IMAGETWINS_CACHE", str(directory))
+        yield directory
     started.stop()
-
-
-@pytest.fixture(autouse=True)
-def caches(tmp_path, monkeypatch):
-    monkeypatch.setenv("IMAGETWINS_CACHE", str(tmp_path / "caches"))
-    return tmp_path / "caches"
 
 
 def new_bucket(protocol):
@@ -481,7 +478,8 @@ def test_restore_overwrites_nothing(place):
     assert snapshot(place.folder)["a.png"] == b"new"
 
 
-def test_a_journal_in_a_bucket_has_pieces_and_one_writer(bucket):
+def test_a_journal_in_a_bucket_has_pieces_and_one_writer(bucket, monkeypatch):
+    monkeypatch.setattr(journals, "PIECE_BYTES", 1000)
     journal = bucket / "store/journal.jsonl"
     places_ = [bucket / f"{'n' * 200}{number}.png" for number in range(300)]
     with open_journal(journal) as first:
@@ -564,15 +562,12 @@ def pictures():
     }
 
 
-@pytest.fixture
-def folders(bucket, tmp_path):
-    """The same pictures in a bucket and on the disk."""
-    there, here = bucket / "some/pictures", tmp_path / "pictures"
+def fill(there, here):
+    """Write the same pictures to a folder in a bucket and to one on the disk."""
     for name, content in pictures().items():
         put(there / name, content)
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_bytes(content)
-    return there, here
 
 
 def tables(run, folder):
@@ -586,33 +581,47 @@ def tables(run, folder):
     return found
 
 
-def test_the_tables_are_those_of_the_same_pictures_on_a_disk_and_a_second_run_decodes_nothing(
-    folders, bucket, tmp_path
-):
-    there, here = folders
-    stores = {"there": bucket / "store", "here": tmp_path / "store"}
-    expected = Run(tmp_path / "expected", "20260101T000000Z-x")
+IDS = ("20260102T000000Z-x", "20260103T000000Z-x")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs on a folder in a bucket with each kind of store, and one on the same pictures on the disk."""
+    bucket, home = new_bucket("s3"), tmp_path_factory.mktemp("runs")
+    there, here = bucket / "some/pictures", home / "pictures"
+    fill(there, here)
+    expected = Run(home / "expected", "20260101T000000Z-x")
     run_stages(expected, here, audit_floor=-1.0)
-    for store in stores.values():
-        first, second = (Run(store, f"2026010{day}T000000Z-x") for day in (2, 3))
-        counts = run_stages(first, there, audit_floor=-1.0)["counts"]
-        again = run_stages(second, there, audit_floor=-1.0)["counts"]
-        # What is no picture is looked at again, as on a disk.
-        assert (counts["to_decode"], again["to_decode"], again["unchanged"]) == (6, 1, 5)
-        for run in (first, second):
-            for found, wanted in zip(tables(run, there), tables(expected, here), strict=True):
-                pd.testing.assert_frame_equal(found, wanted, check_exact=True)
-    assert not (stores["there"] / "cache").exists()
-    assert (local_home(stores["there"]) / "cache").is_dir()
+    stores, counts = {"in a bucket": bucket / "store", "on a disk": home / "store"}, {}
+    for name, store in stores.items():
+        first, second = (Run(store, run_id) for run_id in IDS)
+        done = run_stages(first, there, audit_floor=-1.0), run_stages(second, there, threshold=0.99, audit_floor=0.8)
+        counts[name] = [one["counts"] for one in done]
+    return stores, counts, there, tables(expected, here)
 
 
-def test_a_store_in_a_bucket_answers_what_one_on_a_disk_does(folders, bucket, tmp_path):
-    there, _ = folders
+@pytest.mark.parametrize("store", ["in a bucket", "on a disk"])
+def test_the_tables_are_those_of_the_same_pictures_on_a_disk(runs, store):
+    stores, _, there, expected = runs
+    for found, wanted in zip(tables(Run(stores[store], IDS[0]), there), expected, strict=True):
+        pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+
+
+@pytest.mark.parametrize("store", ["in a bucket", "on a disk"])
+def test_a_second_run_decodes_nothing_anew(runs, store):
+    stores, counts, _, _ = runs
+    first, second = counts[store]
+    # What is no picture is looked at again, as on a disk.
+    assert (first["to_decode"], second["to_decode"], second["unchanged"]) == (6, 1, 5)
+    assert (local_home(stores[store]) / "cache").is_dir()
+    assert (stores[store] / "cache").exists() == (store == "on a disk")
+
+
+def test_a_store_in_a_bucket_answers_what_one_on_a_disk_does(runs):
+    stores, _, there, _ = runs
     answers = []
-    for store in (bucket / "store", tmp_path / "store"):
-        first, second = (Run(store, f"2026010{day}T000000Z-x") for day in (2, 3))
-        run_stages(first, there)
-        run_stages(second, there, threshold=0.99, audit_floor=0.8)
+    for store in stores.values():
+        first, second = (Run(store, run_id) for run_id in IDS)
         name = str(there / "b/copy [1].jpg")
         answers.append(
             [
@@ -624,20 +633,28 @@ def test_a_store_in_a_bucket_answers_what_one_on_a_disk_does(folders, bucket, tm
                 audit.audit_run(first).table,
             ]
         )
-        assert [run.run_id for run in list_runs(store)] == [first.run_id, second.run_id]
+        assert tuple(run.run_id for run in list_runs(store)) == IDS
     for in_bucket, on_disk in zip(*answers, strict=True):
         assert len(in_bucket)
         pd.testing.assert_frame_equal(in_bucket, on_disk)
-    for run in (first, second):
-        Run(bucket / "store", run.run_id).update_record(created="2026-01-02T00:00:00+00:00")
-    freed = audit.prune_runs(bucket / "store", pd.Timestamp("2030-01-01", tz="UTC"))
-    assert freed.freed_bytes > 0
-    assert not Run(bucket / "store", first.run_id).comparisons.exists()
+
+
+def test_pruning_a_store_in_a_bucket_leaves_what_restore_needs(bucket):
+    run = Run(bucket / "store", IDS[0])
+    run.write_record({"run_id": run.run_id, "status": "completed", "created": "2026-01-02T00:00:00+00:00"})
+    put(run.comparisons / "part-0.parquet", b"scores")
+    put(run.journal / "000000.jsonl", b"moves")
+
+    freed = audit.prune_runs(run.store, pd.Timestamp("2026-02-01", tz="UTC"))
+
+    assert freed.freed_bytes == len(b"scores")
+    assert set(snapshot(run.store)) == {f"runs/{IDS[0]}/journal.jsonl/000000.jsonl", f"runs/{IDS[0]}/run.json"}
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_its_undo_and_its_scores_at_another_threshold(folders, bucket, caches, caplog):
-    there, _ = folders
+def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, caches, caplog):
+    there = bucket / "some/pictures"
+    fill(there, tmp_path)
     store = f"{bucket}store"
     before = snapshot(there)
 
