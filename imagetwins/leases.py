@@ -59,8 +59,9 @@ def hold_lease(place: Path, holder: str, machine: str) -> Iterator[None]:
     finally:
         ended.set()
         renewing.join()
-        with suppress(OSError), reaching(place):
-            filesystem(place).rm_file(address(place))
+        with suppress(OSError):
+            if (found := find_object(place)) and _is_ours(place, holder, machine):
+                remove_object(place, found.etag)
 
 
 def _create(place: Path, holder: str, machine: str) -> None:
@@ -94,9 +95,17 @@ def _read(place: Path) -> Lease | None:
         return None
 
 
+def _is_ours(place: Path, holder: str, machine: str) -> bool:
+    found = _read(place)
+    return found is not None and (found.holder, found.machine) == (holder, machine)
+
+
 def _renew(place: Path, holder: str, machine: str, ended: threading.Event) -> None:
     while not ended.wait(RENEW_SECONDS):
         with suppress(OSError), reaching(place):
+            if not _is_ours(place, holder, machine):
+                # We were silent for too long, and another has replaced us.
+                return
             filesystem(place).pipe_file(address(place), _lease(holder, machine).content())
 
 

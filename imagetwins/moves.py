@@ -421,13 +421,20 @@ def _find_moved(moved: Transfer, base: Path) -> Identity | None:
     with suppress(FileNotFoundError):
         check_unlinked(moved.target.parent, base)
     found, original = _identity(moved.target), _identity(moved.source)
-    if found is None and original and original.is_unchanged(moved.arrived):
+    if found is None and original and _is_moved_one(original, moved):
         return None
     if found is None:
         raise _Refused("it is no longer where it was moved to")
     if not found.is_unchanged(moved.arrived):
         raise _Refused("it is not the file that was moved there: it was replaced or changed since")
     return found
+
+
+def _is_moved_one(original: Identity, moved: Transfer) -> bool:
+    """Whether what is at the source of `moved` again is what was moved away; a copy of an object may have another tag."""
+    if original.is_unchanged(moved.arrived):
+        return True
+    return is_remote(moved.source) and digest_object(moved.source, original.size_bytes) == moved.digest
 
 
 def _transfer_back(journal: Journal, moved: Transfer, base: Path, found: Identity) -> None:

@@ -478,6 +478,17 @@ def test_restore_overwrites_nothing(place):
     assert snapshot(place.folder)["a.png"] == b"new"
 
 
+def test_what_a_person_copied_back_counts_as_restored(place):
+    target = place.apply()[1].new_path
+    put(place.folder / "sub/b.png", place.before["sub/b.png"])
+    filesystem(target).rm_file(address(target))
+
+    outcomes = restore_moves(place.journal)
+
+    assert [(outcome.restored, outcome.reason) for outcome in outcomes] == [(True, "it was back already"), (True, "")]
+    assert snapshot(place.folder) == place.before
+
+
 def test_a_journal_in_a_bucket_has_pieces_and_one_writer(bucket, monkeypatch):
     monkeypatch.setattr(journals, "PIECE_BYTES", 1000)
     journal = bucket / "store/journal.jsonl"
@@ -517,7 +528,13 @@ def test_another_machine_is_excluded_until_its_lease_has_run_out(bucket, monkeyp
         held = snapshot(folder)
         monkeypatch.setattr(leases.time, "time", lambda: 4e9)
         with lock_folder(folder, "run 2"):
-            assert snapshot(folder) != held
+            replaced = snapshot(folder)
+            assert replaced != held
+            # The first, should it wake up, leaves the other's lease alone.
+            ended = threading.Event()
+            monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
+            leases._renew(lease, "run 1", "another machine", ended)
+            assert snapshot(folder) == replaced
 
 
 def test_a_lease_is_renewed_while_it_is_held(bucket, monkeypatch):
