@@ -50,8 +50,8 @@ def place_of(name: str | Path) -> Path:
     if "@" in rest.partition("/")[0]:
         # The URL is not repeated: what stands before the @ is a secret.
         raise ParameterError(
-            f"a {protocol}:// URL holds a user or a password before its @. Leave them out, and give credentials as its "
-            "command line takes them: in the environment, a profile, or the machine's role."
+            f"a URL that begins with {protocol}:// holds a user or a password before its @. Leave them out, and give credentials "
+            "where the provider's command line takes them: in the environment, a profile, or the machine's role."
         )
     if protocol == "file":
         return Path(unquote(urlsplit(cast("str", name)).path))
