@@ -33,6 +33,7 @@ bench: $(READY) $(PEERS)/.ready  ## Measure every speed that is claimed; takes a
 	$(BIN)/python -m benchmarks.peers --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.large_photos $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.cluster $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m benchmarks.buckets $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.audit_queries
 	$(BIN)/python -m benchmarks.report_size
 	$(BIN)/python -m benchmarks.growth $(if $(CORPUS),--corpus $(CORPUS))
@@ -47,7 +48,7 @@ serve: $(READY)  ## Prefect's server, its UI, the schedule and the runs, in one 
 lock: $(READY)  ## Pin every dependency anew, for every platform and Python that pyproject.toml allows.
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
-		--no-header --group dev --extra dask pyproject.toml --output-file requirements.lock
+		--no-header --group dev --extra dask --extra s3 pyproject.toml --output-file requirements.lock
 
 # The tools that the benchmarks compare with, apart: they pin other versions.
 $(PEERS)/.ready:

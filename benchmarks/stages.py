@@ -10,6 +10,7 @@ from typing import Any
 from imagetwins.cache import hold_run, release_run
 from imagetwins.increments import describe_scores
 from imagetwins.parameters import check_parameters
+from imagetwins.places import place_of
 from imagetwins.store import Run
 from tasks.comparing import carry_pairs, find_past_run, plan_comparisons
 from tasks.deduplicating import decide_duplicates
@@ -37,7 +38,7 @@ def run_stages(
     record["scores_depend_on"] = describe_scores(parameters)
     stage = _timer(record, run, tell)
     with hold_run(run), ThreadPoolExecutor(workers) as threads:
-        recover_runs(run.store, Path(parameters.folder), run.run_id, limit)
+        recover_runs(run.store, place_of(parameters.folder), run.run_id, limit)
         run.write_record(record)
         with stage("list"):
             list_files.fn(run, parameters)

@@ -24,6 +24,7 @@ from flows.rendering import literal
 from flows.server import prepare_environment, server_answers
 from flows.settings import allowed_roots
 from imagetwins.errors import ImagetwinsError, ParameterError
+from imagetwins.parameters import check_folder
 from imagetwins.roots import check_roots
 
 STARTUP_SECONDS = 120
@@ -38,7 +39,8 @@ console = Console(stderr=True, highlight=False)
 @app.command()
 def serve(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Folders to tidy by the schedule, in this order.")
+        list[str] | None,
+        typer.Argument(metavar="[FOLDER]...", help="Folders, or URLs, to tidy by the schedule, in this order."),
     ] = None,
     cron: Annotated[str, typer.Option(help="When.")] = "0 3 * * *",
     timezone: Annotated[str, typer.Option(help="The time zone of --cron, as in Europe/Berlin.")] = "UTC",
@@ -73,17 +75,15 @@ def check_binding(host: str) -> None:
         )
 
 
-def check_folders(folders: list[Path]) -> list[Path]:
-    """Return `folders` as absolute paths.
+def check_folders(folders: list[str]) -> list[Path]:
+    """Return `folders` as absolute paths, or as the URLs they are.
 
     Raises:
         ParameterError: one is no folder, or outside the allowed roots.
     """
-    for folder in folders:
-        if not folder.is_dir():
-            raise ParameterError(f"{str(folder)!r} is not a folder (looked for {folder.absolute()}). Check the path.")
-    check_roots(folders, allowed_roots())
-    return [folder.resolve() for folder in folders]
+    places = [check_folder("folder", folder) for folder in folders]
+    check_roots(places, allowed_roots())
+    return places
 
 
 @contextmanager

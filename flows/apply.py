@@ -1,6 +1,5 @@
 """Act on a past run's scores at another threshold, without computing any again."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -10,6 +9,7 @@ from flows.running import open_run
 from flows.settings import count_workers, resolve_store
 from imagetwins.audit import run_parameters
 from imagetwins.parameters import Score, check_parameters
+from imagetwins.places import place_of
 from imagetwins.store import find_run
 from tasks.applying import decide_again
 from tasks.moving import move_duplicates
@@ -52,7 +52,7 @@ def apply(run_id: str, threshold: Score, dry_run: bool = False, store: str | Non
             record.add(decide_again(record.run, past, parameters, count_workers()))
         with record.stage("move"):
             if not dry_run:
-                record.add(move_duplicates(record.run, Path(parameters.folder)))
+                record.add(move_duplicates(record.run, place_of(parameters.folder)))
         with record.stage("report"):
             publish_run(record.run)
     return record.summary()

@@ -1,7 +1,6 @@
 """Which thumbnail size, threshold and guard fit a folder, measured on copies of its own pictures."""
 
 import datetime as dt
-from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
@@ -9,15 +8,16 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.progress import listener
-from flows.settings import allowed_roots, count_workers, resolve_store
-from imagetwins.parameters import check_folder
+from flows.settings import allowed_roots, count_workers, folder_name, resolve_store
+from imagetwins.parameters import check_local_folder
 from imagetwins.roots import check_roots
+from imagetwins.store import local_home
 from tasks.calibrating import calibrate_folder
 
 
 def name_run() -> str:
     """Name a flow run by its folder."""
-    return f"calibrate {Path(flow_run.parameters['folder']).name}"
+    return f"calibrate {folder_name(flow_run.parameters['folder'])}"
 
 
 @flow(name="calibrate-images", flow_run_name=name_run, persist_result=False)
@@ -46,9 +46,9 @@ def calibrate(
     Raises:
         ParameterError: the folder does not exist, or holds fewer than two readable pictures.
     """
-    place = check_folder("folder", folder)
+    place = check_local_folder("folder", folder)
     check_roots([place], allowed_roots())
-    directory = resolve_store(store) / "calibrations" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
+    directory = local_home(resolve_store(store)) / "calibrations" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
     return calibrate_folder(
         place,
         directory,

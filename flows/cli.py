@@ -20,7 +20,7 @@ from flows.settings import PROJECT, check_places, resolve_store
 from flows.waiting import settle_waiting
 from imagetwins import audit as questions
 from imagetwins.errors import ImagetwinsError, ParameterError
-from imagetwins.parameters import check_folder, check_parameters
+from imagetwins.parameters import check_local_folder, check_parameters
 from imagetwins.report import build_report
 from imagetwins.samples import build_samples
 from imagetwins.store import find_run
@@ -42,7 +42,8 @@ complaints = Console(stderr=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
 Store = Annotated[
-    str | None, typer.Option(help="Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.")
+    str | None,
+    typer.Option(help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s id, the beginning of one, or "latest".')]
 
@@ -228,7 +229,7 @@ def calibrate(
 ) -> None:
     """Measure which size, threshold and guard fit a folder, on copies of its own pictures. Nothing moves."""
     with _errors():
-        check_folder("folder", folder)
+        check_local_folder("folder", folder)
         prepare_environment(verbose=verbose)
         from flows.calibrate import calibrate as calibrate_images  # noqa: PLC0415
 

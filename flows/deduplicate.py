@@ -1,6 +1,5 @@
 """The main job: find the duplicate and near-duplicate images of a folder, and move them to its `Duplicates`."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, unmapped
@@ -10,7 +9,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.approval import seek_approval
 from flows.cluster import open_cluster
 from flows.running import await_all, open_run
-from flows.settings import cache_limit, count_workers
+from flows.settings import cache_limit, count_workers, folder_name
 from imagetwins.parameters import (
     Address,
     Asking,
@@ -26,6 +25,7 @@ from imagetwins.parameters import (
     Size,
     check_parameters,
 )
+from imagetwins.places import place_of
 from tasks.comparing import carry_pairs, find_past_run, plan_comparisons
 from tasks.deduplicating import decide_duplicates
 from tasks.estimating import estimate
@@ -39,7 +39,7 @@ from tasks.scoring import score_pairs
 def name_run() -> str:
     """Name a flow run by its mode and folder."""
     given = flow_run.parameters
-    return f"{'look through' if given['dry_run'] else 'tidy'} {Path(given['folder']).name} at {given['threshold']:g}"
+    return f"{'look through' if given['dry_run'] else 'tidy'} {folder_name(given['folder'])} at {given['threshold']:g}"
 
 
 @flow(
@@ -75,7 +75,7 @@ def deduplicate(
     Every move is journalled and can be undone with `imagetwins restore RUN`.
 
     Args:
-        folder: The folder of pictures to look through.
+        folder: The folder of pictures to look through; a path, or a URL as in s3://bucket/pictures.
         threshold: Two pictures match when their SSIM is this or more (-1 to 1; 1 is identical).
         dry_run: Find and report the duplicates, but move nothing.
         recursive: Look into sub-folders too.
@@ -100,8 +100,8 @@ def deduplicate(
         approval_hours: How long to wait for an answer, in hours; then nothing moves.
         exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out; by default hidden folders, and
             those that storage boxes fill with thumbnails.
-        reference: Folders whose pictures are compared too, always kept, and never moved.
-        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        reference: Folders, or URLs, whose pictures are compared too, always kept, and never moved.
+        store: Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store.
         dask: Address of a Dask scheduler, as in tcp://10.0.0.5:8786, whose workers load and score the pictures.
             Default: this machine does.
 
@@ -142,7 +142,7 @@ def deduplicate(
             seek_approval(record, parameters)
         with record.stage("move"):
             if not parameters.dry_run:
-                record.add(move_duplicates(run, Path(parameters.folder)))
+                record.add(move_duplicates(run, place_of(parameters.folder)))
         with record.stage("report"):
             publish_run(run)
     return record.summary()

@@ -117,7 +117,7 @@ def print_run(console: Console, audit: RunAudit) -> None:
     if record.get("error"):
         console.print(literal(f"It says: {record['error']}"))
     if counts.get("moved") and record["status"] != "restored":
-        console.print(f"Moved to:  {literal(folder)}/{DUPLICATES}/")
+        console.print(f"Moved to:  {literal(folder.rstrip('/'))}/{DUPLICATES}/")
         console.print(f"Undo:  [bold]{literal(_undo(record))}[/]", soft_wrap=True)
 
 

@@ -1,6 +1,5 @@
 """Undo a run: every file it moved goes back to where it came from, unless something else is there now."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -8,6 +7,7 @@ from prefect.runtime import flow_run
 
 from flows.settings import allowed_roots, resolve_store
 from imagetwins.locks import lock_folder
+from imagetwins.places import place_of
 from imagetwins.roots import check_roots
 from imagetwins.store import find_run
 from tasks.moving import restore_files
@@ -34,7 +34,7 @@ def restore(run_id: str, store: str | None = None) -> dict[str, Any]:
         FolderBusyError: another run works on the folder.
     """
     run = find_run(resolve_store(store), run_id)
-    folder = Path(run.read_record()["parameters"]["folder"])
+    folder = place_of(run.read_record()["parameters"]["folder"])
     check_roots([folder], allowed_roots())
     with lock_folder(folder, f"restore of {run.run_id}"):
         return {"run_id": run.run_id} | restore_files(run)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -24,6 +23,7 @@ from imagetwins.increments import Past, describe_scores
 from imagetwins.installation import describe_installation
 from imagetwins.locks import lock_folder
 from imagetwins.parameters import Parameters
+from imagetwins.places import place_of
 from imagetwins.store import Run
 from tasks.recovering import recover_runs, settle_run
 
@@ -101,7 +101,7 @@ def open_run(kind: str, parameters: Parameters) -> Iterator[Record]:
     flow_run = FlowRunContext.get().flow_run
     started = (flow_run.expected_start_time or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)
     run = Run(resolve_store(parameters.store), f"{started:%Y%m%dT%H%M%SZ}-{flow_run.id.hex[:8]}")
-    folder = Path(parameters.folder)
+    folder = place_of(parameters.folder)
     record = Record(run, _describe(kind, run, parameters, flow_run, started))
     with lock_folder(folder, f"run {run.run_id}"), hold_run(run):
         _check_resumable(run)

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from imagetwins.errors import ParameterError
-from imagetwins.parameters import Parameters
+from imagetwins.parameters import Parameters, is_there
+from imagetwins.places import is_remote, place_of
 from imagetwins.roots import check_roots, parse_roots
 
 PROJECT = Path(__file__).parent.parent
@@ -13,14 +14,32 @@ PROJECT = Path(__file__).parent.parent
 def default_store() -> Path:
     """Return IMAGETWINS_STORE, else `data/store` of the checkout that this is, else of the current folder."""
     home = PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()
-    return Path(os.environ.get("IMAGETWINS_STORE") or home / "data" / "store")
+    return place_of(os.environ.get("IMAGETWINS_STORE") or str(home / "data" / "store"))
 
 
 def resolve_store(store: str | Path | None) -> Path:
-    """Return the store's folder as an absolute path, checked against the allowed roots."""
-    place = Path(store or default_store()).expanduser().absolute()
+    """Return the store's folder as an absolute path, or its URL, checked against the allowed roots.
+
+    Raises:
+        ParameterError: the store is outside the roots, or in a bucket that cannot be reached.
+    """
+    place = place_of(store) if store else default_store()
+    if not is_remote(place):
+        place = place.expanduser().absolute()
     check_roots([place], allowed_roots())
+    if is_remote(place):
+        if any(character in str(place) for character in "*?["):
+            raise ParameterError(
+                f"store {str(place)!r} has one of * ? [ in it, which stand for patterns. Choose another."
+            )
+        # An empty bucket is a store that nothing was written to.
+        is_there("store", place)
     return place
+
+
+def folder_name(folder: str) -> str:
+    """Return the last part of the name of `folder`, which nobody has checked yet: no part of a user or password in it."""
+    return folder.rstrip("/").rpartition("/")[2].rpartition("@")[2]
 
 
 def allowed_roots() -> list[Path]:
@@ -30,7 +49,7 @@ def allowed_roots() -> list[Path]:
 
 def check_places(parameters: Parameters) -> None:
     """Refuse a run on folders outside the allowed roots."""
-    check_roots([Path(parameters.folder), *map(Path, parameters.reference)], allowed_roots())
+    check_roots(map(place_of, (parameters.folder, *parameters.reference)), allowed_roots())
 
 
 def cache_limit() -> int:

@@ -5,6 +5,7 @@ others is what a run would decide that never saw it.
 """
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.duplicates import decide
+from imagetwins.objects import digest_object, find_object
 from imagetwins.parameters import Parameters
+from imagetwins.places import is_remote
 from imagetwins.tables import path_of
 
 
@@ -39,16 +42,30 @@ def check_files(images: pd.DataFrame) -> dict[int, str]:
 def _find_change(row: Any) -> str:
     path = path_of(row.path, row.path_bytes)
     try:
-        status = path.stat(follow_symlinks=False)
-        if status.st_size != row.size_bytes:
-            return f"changed since the run: {status.st_size} bytes now, {row.size_bytes} then"
-        if status.st_mtime_ns != row.mtime_ns:
-            return "changed since the run: modified later"
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        return _find_object_change(path, row) if is_remote(path) else _find_file_change(path, row)
     except OSError as error:
-        return f"not where it was in the run: {error.strerror}"
+        return f"not where it was in the run: {error.strerror or error}"
+
+
+def _find_file_change(path: Path, row: Any) -> str:
+    status = path.stat(follow_symlinks=False)
+    if status.st_size != row.size_bytes:
+        return f"changed since the run: {status.st_size} bytes now, {row.size_bytes} then"
+    if status.st_mtime_ns != row.mtime_ns:
+        return "changed since the run: modified later"
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
     return "" if digest == row.digest else "changed since the run: other content"
+
+
+def _find_object_change(place: Path, row: Any) -> str:
+    # Its time says when it was put there: one that was moved and restored has another, and is the same.
+    found = find_object(place)
+    if found is None:
+        return "not where it was in the run"
+    if found.size_bytes != row.size_bytes:
+        return f"changed since the run: {found.size_bytes} bytes now, {row.size_bytes} then"
+    return "" if digest_object(place, found.size_bytes) == row.digest else "changed since the run: other content"
 
 
 def plan_apply(

@@ -7,7 +7,6 @@ from a second set of rules in SQL.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from imagetwins.duplicates import decide
 from imagetwins.errors import StoreError
 from imagetwins.parameters import Parameters
+from imagetwins.places import filesystem, glob, is_url, place_of, remove_tree, size_of
 from imagetwins.store import Run, atomic_target, list_runs
 from imagetwins.tables import COMPARISONS, DECISIONS, IMAGES, list_parts, read_table
 
@@ -175,7 +175,7 @@ def find_history(store: Path, path: str) -> pd.DataFrame:
 
 
 def _digests_now(path: str) -> list[str]:
-    file = Path(path)
+    file = place_of(path)
     if not file.is_file():
         return []
     with file.open("rb") as content:
@@ -499,7 +499,7 @@ def plan_pruning(store: Path, before: datetime) -> pd.DataFrame:
         record = run.read_record()
         if record.get("status") in UNFINISHED or datetime.fromisoformat(record["created"]) >= before:
             continue
-        freed = sum(file.stat().st_size for place in _prunable(run) for file in _walk(place))
+        freed = sum(map(size_of, _prunable(run)))
         if freed:
             rows.append({"run_id": run.run_id, "created": record["created"], "freed_bytes": freed})
     return pd.DataFrame(rows, columns=["run_id", "created", "freed_bytes"])
@@ -514,19 +514,12 @@ def prune_runs(store: Path, before: datetime) -> Pruned:
     planned = plan_pruning(store, before)
     for run_id in planned["run_id"]:
         for place in _prunable(Run(store, run_id)):
-            if place.is_dir():
-                shutil.rmtree(place)
-            else:
-                place.unlink(missing_ok=True)
+            remove_tree(place)
     return Pruned(int(planned["freed_bytes"].sum()), planned)
 
 
 def _prunable(run: Run) -> tuple[Path, ...]:
     return run.comparisons, run.report, run.workspace
-
-
-def _walk(place: Path) -> list[Path]:
-    return [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
 
 
 # -- handing on ------------------------------------------------------------------------------------------------------
@@ -560,8 +553,17 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _query(sql: str, **parameters: Any) -> pd.DataFrame:
     with duckdb.connect() as connection:
+        for place in _remote_places(parameters):
+            # DuckDB asks it for what it reads; nothing of DuckDB's is fetched from anywhere.
+            connection.register_filesystem(filesystem(place))
         answer: pa.Table = connection.sql(sql, params=parameters).to_arrow_table()
     return answer.to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
+
+
+def _remote_places(parameters: dict[str, Any]) -> list[Path]:
+    """Return a place of each kind of bucket that tables among `parameters` are in: one store's, and so at most one."""
+    first = next((value[0] for value in parameters.values() if isinstance(value, list) and value), "")
+    return [place_of(first)] if isinstance(first, str) and is_url(first) else []
 
 
 def _files(directory: Path) -> list[str]:
@@ -571,8 +573,8 @@ def _files(directory: Path) -> list[str]:
 
 def _parts(store: Path, table: str) -> list[str]:
     # Listed here, not by a pattern in SQL: a store's path may hold characters that patterns are made of.
-    return [str(part) for part in sorted((store / table).glob("run_id=*/*.parquet"))]
+    return [str(part) for part in glob(store / table, "run_id=*/*.parquet")]
 
 
 def _spellings(path: str) -> Sequence[str]:
-    return [path, str(Path(path).absolute())]
+    return [path] if is_url(path) else [path, str(Path(path).absolute())]

@@ -5,6 +5,8 @@
     store/runs/<run_id>/lock                   held while the run works; says which cache it uses
     store/lock                                 held while rows are given away
 
+All of it is in the store, or, if that is in a bucket, in a folder of this machine (`store.local_home`).
+
 A file whose name, size, times and inode are unchanged is not opened; one that is new here by these, but whose size is
 that of a known content, is read and hashed; whatever is left is decoded. Times are trusted as git trusts them: only if they
 are older than the moment they were read, so that a later change cannot leave them as they are.
@@ -36,7 +38,9 @@ from numpy.typing import NDArray
 
 from imagetwins import decoder, ssim
 from imagetwins.errors import StoreError
+from imagetwins.objects import digest_object
 from imagetwins.parameters import Parameters
+from imagetwins.places import is_remote, place_of, remove_tree
 from imagetwins.ssim.windows import restore_thumbnail
 from imagetwins.store import Run
 from imagetwins.tables import CACHED, LOADED, RECALLED, as_frame, read_table, write_table
@@ -89,9 +93,9 @@ def hold_run(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(store: Path) -> Iterator[None]:
-    store.mkdir(parents=True, exist_ok=True)
-    with (store / "lock").open("a+b") as file:
+def _locked(home: Path) -> Iterator[None]:
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("a+b") as file:
         _lock(file, fcntl.LOCK_EX)
         yield
 
@@ -102,11 +106,11 @@ def _lock(file: IO[bytes], kind: int) -> None:
     except BlockingIOError:
         raise
     except OSError as error:
-        raise StoreError(f"{file.name} cannot be locked: {error}. Put the store on a file system with locks.") from None
+        raise StoreError(f"{file.name} cannot be locked: {error}. Put it on a file system with locks.") from None
 
 
 def _others_at_work(run: Run) -> Iterator[Run]:
-    for lock in sorted(run.store.glob("runs/*/lock")):
+    for lock in sorted(run.home.glob("runs/*/lock")):
         other = Run(run.store, lock.parent.name)
         with suppress(FileNotFoundError), lock.open("rb") as file:
             if other.run_id != run.run_id:
@@ -150,19 +154,19 @@ def recall_files(run: Run, listing: pd.DataFrame, parameters: Parameters, limit:
     Raises:
         StoreError: the disk is too small for what must be prepared.
     """
-    with _locked(run.store):
+    with _locked(run.home):
         known = _open(run, parameters).index
     listed = listing.assign(file=pd.Series(_file_names(listing), dtype=object))
     digest = listed[UNCHANGED].merge(known[[*UNCHANGED, "digest"]], on=UNCHANGED, how="left")["digest"]
     digest = digest.where(listing["error"].isna(), None)
     unchanged = int(digest.notna().sum())
     digest = _hash_files(listed, digest, set(known["size_bytes"]), workers)
-    with _locked(run.store):
+    with _locked(run.home):
         cache = _open(run, parameters)
         recalled = _assign_rows(run, listing, digest, cache, limit)
         # What was loaded by an earlier try is in the cache by now.
         for place in (run.loaded, run.images):
-            shutil.rmtree(place, ignore_errors=True)
+            remove_tree(place)
         write_table(recalled, RECALLED, run.recalled)
         run.lock.write_text(cache.directory.name, encoding="utf-8")
     counts = {"unchanged": unchanged, "recalled": int(recalled["digest"].notna().sum())}
@@ -179,15 +183,18 @@ def _hash_files(listed: pd.DataFrame, digest: pd.Series, sizes: set[int], worker
     """Return `digest` with that of the files that may be known under another name, or with other times."""
     maybe = np.flatnonzero(digest.isna() & listed["error"].isna() & listed["size_bytes"].isin(sizes))
     with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(_hash_file, listed["file"].iloc[maybe]))
+        found = list(pool.map(_hash_file, listed["file"].iloc[maybe], listed["size_bytes"].iloc[maybe]))
     hashed = digest.astype(object).copy()
     hashed.iloc[maybe] = found
     return hashed
 
 
-def _hash_file(file: bytes) -> str | None:
+def _hash_file(file: bytes, size_bytes: int) -> str | None:
+    place = place_of(os.fsdecode(file))
     try:
-        return hashlib.sha256(decoder.read_content(Path(os.fsdecode(file)))).hexdigest()
+        if is_remote(place):
+            return digest_object(place, size_bytes)
+        return hashlib.sha256(decoder.read_content(place)).hexdigest()
     except (OSError, decoder.Undecodable):
         # The decoder will say what it is.
         return None
@@ -218,10 +225,10 @@ def _give_rows(run: Run, cache: Cache, own: Rows, count: int, limit: int) -> Row
     n_rows = ssim.count_rows(cache.directory, cache.size) or 0
     rows: Rows = np.setdiff1d(np.arange(len(taken) + count), taken)[:count]
     grown = max(int(rows.max(initial=-1)) + 1 - n_rows, 0) * ssim.row_bytes(cache.size)
-    free = shutil.disk_usage(run.store).free
+    free = shutil.disk_usage(run.home).free
     if grown > free:
         raise StoreError(
-            f"{count:,} pictures to prepare need {grown / 1e9:.1f} GB in {run.store}, where {free / 1e9:.1f} GB are free. "
+            f"{count:,} pictures to prepare need {grown / 1e9:.1f} GB in {run.home}, where {free / 1e9:.1f} GB are free. "
             "Free some, choose another store, or a smaller size."
         )
     ssim.create_workspace(cache.directory, int(rows.max(initial=-1)) + 1, cache.size)
@@ -236,14 +243,14 @@ def _open(run: Run, parameters: Parameters) -> Cache:
     settings = json.dumps(describe_thumbnails(parameters), sort_keys=True)
     name = f"thumbnails-{hashlib.blake2b(settings.encode(), digest_size=6).hexdigest()}"
     in_use = {other.cache for other in _others_at_work(run)}
-    for directory in sorted(run.store.glob(f"cache/{name}-*")):
+    for directory in sorted(run.home.glob(f"cache/{name}-*")):
         with suppress(StoreError):
             _rows_of_others(run, directory)
             if ssim.count_rows(directory, parameters.size) is not None:
                 return _collect(run, Cache(directory, parameters.size, _read_index(directory)))
         if directory not in in_use:
             shutil.rmtree(directory, ignore_errors=True)
-    directory = run.store / "cache" / f"{name}-{uuid.uuid4().hex[:8]}"
+    directory = run.home / "cache" / f"{name}-{uuid.uuid4().hex[:8]}"
     ssim.create_workspace(directory, 1, parameters.size)
     return Cache(directory, parameters.size, _read_index(directory))
 
@@ -257,7 +264,7 @@ def _read_index(directory: Path) -> pd.DataFrame:
 def _collect(run: Run, cache: Cache) -> Cache:
     """Put into the index what runs that are no longer at work, and `run` itself, have loaded."""
     at_work = set(_others_at_work(run))
-    done = [other for other in _runs_with_rows(run.store) if other not in at_work and other.cache == cache.directory]
+    done = [other for other in _runs_with_rows(run) if other not in at_work and other.cache == cache.directory]
     loaded = [_as_cached(other) for other in done]
     index = _canonical(pd.concat([cache.index, *loaded], ignore_index=True))
     thumbnails = ssim.open_workspace(cache.directory).digests
@@ -273,8 +280,8 @@ def _collect(run: Run, cache: Cache) -> Cache:
     return collected
 
 
-def _runs_with_rows(store: Path) -> list[Run]:
-    return [Run(store, place.parent.name) for place in sorted(store.glob("cache/*/loaded"))]
+def _runs_with_rows(run: Run) -> list[Run]:
+    return [Run(run.store, place.parent.name) for place in sorted(run.home.glob("cache/*/loaded"))]
 
 
 def _canonical(index: pd.DataFrame) -> pd.DataFrame:
@@ -309,7 +316,7 @@ def _as_cached(run: Run) -> pd.DataFrame:
 
 def release_run(run: Run, limit: int) -> None:
     """Put what `run` has loaded into the cache, cut all caches to `limit` bytes, and remove the run's workspace."""
-    with _locked(run.store):
+    with _locked(run.home):
         directory = run.cache
         size = _size_of(directory) if directory else None
         if directory and size is not None:

@@ -17,12 +17,14 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from imagetwins import decoder
 from imagetwins.decoder import FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SECONDS, Decoded, DecodeSettings, Pixels
 from imagetwins.errors import ImagetwinsError
+from imagetwins.fetching import Files, fetched
 
 __all__ = [
     "FORMATS",
@@ -61,6 +63,8 @@ def decode_file(path: Path, settings: DecodeSettings, thumbnail_out: Pixels) -> 
 def decode_files(paths: Sequence[Path], settings: DecodeSettings, thumbnails_out: Pixels) -> list[Decoded]:
     """Decode `paths` in order in a child process, each to a thumbnail; may be called from several threads at once.
 
+    All of them are files, or all objects of a bucket.
+
     `thumbnails_out` is (len(paths), size, size, 3) uint8, C-contiguous, BGR; row i is written where `paths[i]` has no
     error, and left alone where it has. Never raises for a bad file: what it was is in its `Decoded.error`.
 
@@ -68,18 +72,19 @@ def decode_files(paths: Sequence[Path], settings: DecodeSettings, thumbnails_out
         DecoderError: no decoder process can be started.
     """
     answers: list[Decoded] = []
-    while len(answers) < len(paths):
-        first = len(answers)
-        _decode_until_death(paths[first:], settings, thumbnails_out[first:], answers)
-        suspect = slice(len(answers), len(answers) + 1)
-        death = _decode_until_death(paths[suspect], settings, thumbnails_out[suspect], answers, fresh=True)
-        if death:
-            answers.append(Decoded(None, None, None, None, death))
-    return answers
+    with fetched(paths) as (files, errors):
+        while len(answers) < len(files):
+            first = len(answers)
+            _decode_until_death(files[first:], settings, thumbnails_out[first:], answers)
+            suspect = slice(len(answers), len(answers) + 1)
+            death = _decode_until_death(files[suspect], settings, thumbnails_out[suspect], answers, fresh=True)
+            if death:
+                answers.append(Decoded(None, None, None, None, death))
+    return [replace(answer, error=errors.get(index, answer.error)) for index, answer in enumerate(answers)]
 
 
 def _decode_until_death(
-    paths: Sequence[Path],
+    files: Files,
     settings: DecodeSettings,
     thumbnails_out: Pixels,
     answers: list[Decoded],
@@ -87,16 +92,16 @@ def _decode_until_death(
     fresh: bool = False,
 ) -> str:
     """Append the answers of one child to `answers`; return how the child died, "" if it did not."""
-    if not paths:
+    if not files:
         return ""
     with _borrowed_child(fresh=fresh) as child:
         try:
-            for slot, path in enumerate(paths[:_AHEAD]):
-                child.ask(path, settings, slot)
-            for index in range(len(paths)):
+            for slot, file in enumerate(files[:_AHEAD]):
+                child.ask(file(), settings, slot)
+            for index in range(len(files)):
                 answers.append(child.answer(thumbnails_out[index], index % _AHEAD))
-                for path in paths[index + _AHEAD : index + _AHEAD + 1]:
-                    child.ask(path, settings, index % _AHEAD)
+                for file in files[index + _AHEAD : index + _AHEAD + 1]:
+                    child.ask(file(), settings, index % _AHEAD)
         except _ChildDeathError:
             return child.death()
     return ""

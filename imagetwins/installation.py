@@ -11,6 +11,8 @@ from typing import Any
 
 from imagetwins import __version__
 from imagetwins.errors import ParameterError
+from imagetwins.objects import find_object
+from imagetwins.places import is_remote, place_of
 from imagetwins.roots import check_roots
 from imagetwins.store import Run
 from imagetwins.tables import LISTING, path_of, read_table
@@ -48,6 +50,8 @@ def find_objection(run: Run, roots: Sequence[Path]) -> str:
     """
     if not run.record_file.exists():
         return f"does not see the store {run.store}, or sees another. Mount the run's store at the same path there."
+    if not run.listing.exists():
+        return f"does not see {run.home}. Set IMAGETWINS_CACHE, on every machine, to a folder that all of them share."
     record = run.read_record()
     return (
         _compare_versions(record["versions"], describe_installation())
@@ -66,7 +70,7 @@ def _compare_versions(of_run: dict[str, str], here: dict[str, str]) -> str:
 
 def _try_roots(run: Run, parameters: dict[str, Any], roots: Sequence[Path]) -> str:
     try:
-        check_roots([run.store, Path(parameters["folder"]), *map(Path, parameters["reference"])], roots)
+        check_roots([run.store, *map(place_of, (parameters["folder"], *parameters["reference"]))], roots)
     except ParameterError as error:
         return f"refuses: {error}"
     return ""
@@ -87,6 +91,9 @@ def _try_files(run: Run) -> str:
 
 def _has_size(path: Path, size_bytes: int) -> bool:
     try:
+        if is_remote(path):
+            found = find_object(path)
+            return found is not None and found.size_bytes == size_bytes
         return os.stat(path).st_size == size_bytes  # noqa: PTH116 - as the listing, no more
     except OSError:
         return False

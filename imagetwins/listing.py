@@ -1,8 +1,10 @@
 """Which files of a folder are candidates: names, sizes and times; nothing is decoded, nothing but regular files opened.
 
-Symbolic links are never followed: what a link inside the folder leads to inside the folder is listed there anyway.
+Symbolic links are never followed: what a link inside the folder leads to inside the folder is listed there anyway. In a
+bucket there are neither links nor folders, only names; the rules are the same.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,8 +14,11 @@ from typing import Any
 
 import pathspec
 
+from imagetwins.decoder import MAX_BYTES
 from imagetwins.errors import ParameterError
 from imagetwins.moves import DUPLICATES
+from imagetwins.objects import Object, iter_objects, read_starts
+from imagetwins.places import is_inside, is_remote, relative_name
 from imagetwins.transfer import PART_PREFIX, PART_SUFFIX
 
 SUFFIXES = frozenset({
@@ -58,15 +63,22 @@ def list_images(
 
     Raises:
         ParameterError: a pattern of `exclude` is not one.
+        OSError: a bucket cannot be listed.
     """
-    roots = [folder.absolute(), *(path.absolute() for path in reference)]
+    roots = [path if is_remote(path) else path.absolute() for path in (folder, *reference)]
     excluded = _compile(exclude)
-    entered = {found for path in [*skip, *(root / DUPLICATES for root in roots)] if (found := _identity(path))}
+    never = [*skip, *(root / DUPLICATES for root in roots)]
+    entered = {found for path in never if not is_remote(path) and (found := _identity(path))}
     listed: list[ListedFile] = []
+    seen: set[Path] = set()
     for root in roots:
-        candidates = _walk(root, recursive, excluded, entered)
-        listed += sorted(candidates, key=lambda file: os.fsencode(file.path.relative_to(root)))
-    marked = (replace(file, is_reference=any(map(file.path.is_relative_to, roots[1:]))) for file in listed)
+        walk = (
+            _find(root, recursive, excluded, never, seen)
+            if is_remote(root)
+            else _walk(root, recursive, excluded, entered)
+        )
+        listed += sorted(walk, key=lambda file: os.fsencode(relative_name(file.path, root)))
+    marked = (replace(file, is_reference=any(is_inside(file.path, root) for root in roots[1:])) for file in listed)
     return list(_tell_hard_links(marked))
 
 
@@ -115,6 +127,44 @@ def _walk(
                 yield file
 
 
+def _find(
+    root: Path, recursive: bool, excluded: pathspec.PathSpec[Any], never: Sequence[Path], seen: set[Path]
+) -> Iterator[ListedFile]:
+    """Yield the candidates below `root`, which is in a bucket, in no order; `seen` grows by what was looked at.
+
+    Names without a picture's suffix cost a request each, for their first bytes.
+    """
+    doubtful: list[tuple[Path, Object]] = []
+    for name, found in iter_objects(root, recursive=recursive):
+        path = root / name
+        if path in seen or _is_excluded(name, excluded) or any(is_inside(path, place) for place in never):
+            continue
+        seen.add(path)
+        if path.suffix.lower() in SUFFIXES:
+            yield _listed(path, found)
+        elif found.size_bytes:
+            doubtful.append((path, found))
+    starts = read_starts([path for path, _ in doubtful], _MAGIC_BYTES)
+    yield from (_listed(*one) for one, start in zip(doubtful, starts, strict=True) if _is_magic(start))
+
+
+def _is_excluded(name: str, excluded: pathspec.PathSpec[Any]) -> bool:
+    """Whether `name`, or a folder on the way to it, is excluded: nothing in such a folder is taken in again."""
+    parts = name.split("/")
+    folders = ("/".join(parts[:depth]) + "/" for depth in range(1, len(parts)))
+    return any(map(excluded.match_file, folders)) or excluded.match_file(name)
+
+
+def _listed(path: Path, found: Object) -> ListedFile:
+    # What an inode is to a file, the tag is to an object: it is another where the content is another.
+    tag = int.from_bytes(hashlib.sha256(found.etag.encode()).digest()[:8], "big")
+    # The decoder would say the same, but only after all of it had been fetched.
+    is_large = found.size_bytes > MAX_BYTES
+    error = f"{found.size_bytes} bytes, more than the {MAX_BYTES} that are read" if is_large else None
+    times = {"mtime_ns": found.mtime_ns, "ctime_ns": found.mtime_ns}
+    return ListedFile(path, found.size_bytes, is_reference=False, error=error, inode=tag, **times)
+
+
 def _candidate(path: Path) -> ListedFile | None:
     """Return the row of `path`; None if it is nothing that is looked for."""
     has_suffix = path.suffix.lower() in SUFFIXES
@@ -144,13 +194,17 @@ def _has_magic(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+    return _is_magic(start)
+
+
+def _is_magic(start: bytes) -> bool:
     return start.startswith(_MAGIC) or any(start[at:].startswith(magic) for at, magic in _LATER_MAGIC)
 
 
 def _tell_hard_links(files: Iterable[ListedFile]) -> Iterator[ListedFile]:
     first: dict[Identity, Path] = {}
     for file in files:
-        identity = None if file.error else _identity(file.path)
+        identity = None if file.error or is_remote(file.path) else _identity(file.path)
         if identity and identity in first:
             yield replace(file, error=f"the same file as {first[identity]} (hard link)")
         else:

@@ -4,7 +4,8 @@ The lock is `flock` on the directory itself: it needs no file in the user's fold
 read-only, is seen by every user and container of the machine, and the kernel drops it when its holder dies, so there
 is no stale lock. A run locks its folder exclusively and all folders above it shared, which is what makes nested
 folders exclude each other. Where the file system cannot lock directories (NFS), nothing excludes two runs; that they
-lose no file does not depend on the lock. Who holds a lock is told by a note in the temporary directory; notes inform,
+lose no file does not depend on the lock. A folder of a bucket is locked twice: against this machine by a directory that
+stands for it in the user's cache, against others by a lease in the bucket (`leases.py`). Who holds a lock is told by a note in the temporary directory; notes inform,
 they never decide.
 """
 
@@ -19,6 +20,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from imagetwins.errors import FolderBusyError
+from imagetwins.leases import hold_lease, read_machine
+from imagetwins.moves import DUPLICATES
+from imagetwins.places import is_remote
+from imagetwins.store import caches_home
+
+LEASE = ".imagetwins-lease"
+"""The name of the object, in a bucket folder's `Duplicates`, that says who is at work there."""
 
 
 @contextmanager
@@ -29,18 +37,35 @@ def lock_folder(folder: Path, holder: str) -> Iterator[None]:
         FolderBusyError: another run holds the folder, one above it or one inside it; names who.
         OSError: the folder cannot be opened.
     """
-    real = folder.resolve()
     with ExitStack() as held:
-        for above in reversed(real.parents):
-            # A folder above that we may not read cannot be locked, nor be another's run of ours.
-            with suppress(PermissionError):
-                _flock(above, fcntl.LOCK_SH, held, real)
-        _flock(real, fcntl.LOCK_EX, held, real)
-        held.enter_context(_note(real, holder))
+        if is_remote(folder):
+            stands_for = _stand_in(folder)
+            _lock(stands_for, str(folder), holder, held)
+            machine = read_machine(caches_home())
+            held.enter_context(hold_lease(folder / DUPLICATES / LEASE, holder, machine))
+        else:
+            _lock(folder.resolve(), str(folder.resolve()), holder, held)
         yield
 
 
-def _flock(directory: Path, kind: int, held: ExitStack, folder: Path) -> None:
+def _stand_in(folder: Path) -> Path:
+    """Return the directory of this machine that stands for `folder`, which is in a bucket, and lies as it does."""
+    parts = [hashlib.sha256(part.encode()).hexdigest()[:16] for part in str(folder).rstrip("/").split("/")]
+    directory = caches_home().joinpath("locks", *parts)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _lock(real: Path, shown: str, holder: str, held: ExitStack) -> None:
+    for above in reversed(real.parents):
+        # A folder above that we may not read cannot be locked, nor be another's run of ours.
+        with suppress(PermissionError):
+            _flock(above, fcntl.LOCK_SH, held, real, shown)
+    _flock(real, fcntl.LOCK_EX, held, real, shown)
+    held.enter_context(_note(real, shown, holder))
+
+
+def _flock(directory: Path, kind: int, held: ExitStack, folder: Path, shown: str) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     held.callback(os.close, descriptor)
     try:
@@ -52,7 +77,7 @@ def _flock(directory: Path, kind: int, held: ExitStack, folder: Path) -> None:
                 return
             raise
         raise FolderBusyError(
-            f"{str(folder)!r} is in use: {_holder(directory, folder)}. Wait until that run has ended, or stop it."
+            f"{shown!r} is in use: {_holder(directory, folder)}. Wait until that run has ended, or stop it."
         ) from None
 
 
@@ -61,7 +86,7 @@ def _notes() -> Path:
 
 
 @contextmanager
-def _note(folder: Path, holder: str) -> Iterator[None]:
+def _note(folder: Path, shown: str, holder: str) -> Iterator[None]:
     name = f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
     note = _notes() / name
     with suppress(OSError):
@@ -69,7 +94,7 @@ def _note(folder: Path, holder: str) -> Iterator[None]:
         # Anyone may have made a directory of this name in the shared temporary directory: write only into our own.
         if note.parent.lstat().st_uid == os.getuid() and not note.parent.is_symlink():
             note.unlink(missing_ok=True)
-            note.write_text(json.dumps({"folder": str(folder), "pid": os.getpid(), "holder": holder}))
+            note.write_text(json.dumps({"folder": str(folder), "shown": shown, "pid": os.getpid(), "holder": holder}))
     try:
         yield
     finally:
@@ -85,5 +110,5 @@ def _holder(directory: Path, folder: Path) -> str:
             theirs = Path(told["folder"])
             os.kill(told["pid"], 0)
             if theirs == directory or (directory == folder and theirs.is_relative_to(folder)):
-                return f"{told['holder']} holds {str(theirs)!r}"
+                return f"{told['holder']} holds {told['shown']!r}"
     return f"another process holds {str(directory)!r} or a folder in it"

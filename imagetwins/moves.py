@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from imagetwins.journal import Identity, Journal, Transfer, open_journal, read_journal
+from imagetwins.journal import Identity, Journal, Transfer, journal_exists, open_journal, read_journal
+from imagetwins.objects import copy_object, digest_object, find_object, remove_object
+from imagetwins.places import is_remote, relative_name
 from imagetwins.tables import path_of
 from imagetwins.transfer import (
     check_unlinked,
     copy_verified,
+    is_taken,
     iter_free_names,
     make_directories,
     part_name,
@@ -89,7 +92,7 @@ def plan_moves(folder: Path, images: pd.DataFrame, duplicates: Iterable[tuple[in
         PlannedMove(
             image=image,
             source=paths[image],
-            target=folder / DUPLICATES / paths[image].relative_to(folder),
+            target=folder / DUPLICATES / relative_name(paths[image], folder),
             size_bytes=int(rows.loc[image, "size_bytes"]),
             mtime_ns=int(rows.loc[image, "mtime_ns"]),
             digest=str(rows.loc[image, "digest"]),
@@ -178,6 +181,8 @@ def _reason(problem: Exception) -> str:
 
 
 def _check_source(move: PlannedMove) -> Identity:
+    if is_remote(move.source):
+        return _check_object(move)
     try:
         check_unlinked(move.source.parent, _base(move.source, move.target))
         status = os.lstat(move.source)
@@ -188,8 +193,20 @@ def _check_source(move: PlannedMove) -> Identity:
     return Identity.of(status)
 
 
+def _check_object(move: PlannedMove) -> Identity:
+    identity = _identity(move.source)
+    if identity is None:
+        raise _Refused("it is no longer there")
+    # The time of an object is in whole seconds, and a new one after a move: its content tells more.
+    if identity.size_bytes != move.size_bytes or digest_object(move.source, move.size_bytes) != move.digest:
+        raise _Refused("it changed since it was listed")
+    return identity
+
+
 def _base(source: Path, target: Path) -> Path:
     """Return the folder both lie in: the user's folder, since the target is the source's path below `Duplicates`."""
+    if is_remote(source):
+        return source.parent
     return Path(os.path.commonpath([source.parent, target.parent]))
 
 
@@ -198,10 +215,10 @@ def _transfer_out(journal: Journal, move: PlannedMove, identity: Identity) -> Tr
     try:
         for target in iter_free_names(move.target):
             # This spares announcing names that are taken; what decides is that the rename itself replaces nothing.
-            if not os.path.lexists(target):
+            if not is_taken(target):
                 with suppress(FileExistsError):
                     return _transfer(
-                        journal, journal.begin("out", move.image, move.source, target, identity), move.digest
+                        journal, journal.begin("out", move.image, move.source, target, identity, move.digest)
                     )
     except BaseException:
         remove_directories(created)
@@ -209,7 +226,7 @@ def _transfer_out(journal: Journal, move: PlannedMove, identity: Identity) -> Tr
     raise AssertionError("iter_free_names ends by raising")
 
 
-def _transfer(journal: Journal, transfer: Transfer, digest: str | None) -> Transfer:
+def _transfer(journal: Journal, transfer: Transfer) -> Transfer:
     """Make the announced `transfer`; on an error the file is where it was.
 
     Raises:
@@ -217,12 +234,7 @@ def _transfer(journal: Journal, transfer: Transfer, digest: str | None) -> Trans
         OSError: the file could not be moved.
     """
     try:
-        try:
-            rename_noreplace(transfer.source, transfer.target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            transfer = _copy_across(journal, transfer, digest)
+        transfer = _copy_object(journal, transfer) if is_remote(transfer.source) else _rename(journal, transfer)
     except (_Refused, OSError) as problem:
         # If even undoing fails the transfer stays open in the journal, and the next run settles it.
         with suppress(OSError):
@@ -235,12 +247,37 @@ def _transfer(journal: Journal, transfer: Transfer, digest: str | None) -> Trans
     return replace(transfer, state="done")
 
 
-def _copy_across(journal: Journal, transfer: Transfer, digest: str | None) -> Transfer:
+def _rename(journal: Journal, transfer: Transfer) -> Transfer:
+    try:
+        rename_noreplace(transfer.source, transfer.target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return _copy_across(journal, transfer)
+    return transfer
+
+
+def _copy_object(journal: Journal, transfer: Transfer) -> Transfer:
+    """Copy in the bucket, under the final name at once, read the copy, and only then remove the source."""
+    copy_object(transfer.source, transfer.target, transfer.identity.etag)
+    return _finish_object(journal, transfer)
+
+
+def _finish_object(journal: Journal, transfer: Transfer) -> Transfer:
+    copy = _identity(transfer.target)
+    if copy is None or digest_object(transfer.target, copy.size_bytes) != transfer.digest:
+        raise OSError(errno.EIO, "the copy, read again, differs from what was copied", str(transfer.target))
+    transfer = journal.copied(transfer, copy)
+    remove_object(transfer.source, transfer.identity.etag)
+    return transfer
+
+
+def _copy_across(journal: Journal, transfer: Transfer) -> Transfer:
     """Copy to another device, verify, name the copy, and only then remove the source."""
     part = part_name(transfer.target.parent)
     transfer = journal.copying(transfer, part)
     copied_digest = copy_verified(transfer.source, part)
-    if _identity(transfer.source) != transfer.identity or digest not in (None, copied_digest):
+    if _identity(transfer.source) != transfer.identity or transfer.digest not in (None, copied_digest):
         raise _Refused("it changed while it was copied")
     transfer = journal.copied(transfer, Identity.of(os.lstat(part)))
     rename_noreplace(part, transfer.target)
@@ -257,7 +294,7 @@ def recover_journal(journal: Path) -> list[Transfer]:
     Raises:
         StoreError: the journal is in use or damaged.
     """
-    if not journal.exists():
+    if not journal_exists(journal):
         return []
     with open_journal(journal) as opened:
         return _settle_all(opened)
@@ -275,14 +312,17 @@ def _settle_all(journal: Journal) -> list[Transfer]:
 def _settle(journal: Journal, transfer: Transfer, reason: str) -> Transfer:
     """Decide an unfinished transfer: while its file is at the source nothing has happened, and our copy of it goes.
 
-    Nothing is ever removed but an unfinished copy, or a whole one whose original is seen to be there, unchanged.
+    Nothing is ever removed but an unfinished copy, or a whole one whose original is seen to be there, unchanged. In a bucket
+    it is the other way about: no copy is removed, and what was copied whole is finished.
 
     Raises:
         OSError: the disk does not let us, or is away.
     """
-    if not any(os.path.lexists(place) for place in (transfer.source, transfer.target, transfer.part or "")):
+    if not any(is_taken(place) for place in (transfer.source, transfer.target, transfer.part) if place):
         # Removed by a person, or on a disk that is not mounted now: nothing can be said yet.
         raise FileNotFoundError(errno.ENOENT, "neither here nor there", str(transfer.target))
+    if is_remote(transfer.source):
+        return _settle_object(journal, transfer, reason)
     if transfer.part:
         return _settle_copy(journal, transfer, transfer.part, reason)
     source, target = _identity(transfer.source), _identity(transfer.target)
@@ -308,6 +348,17 @@ def _settle_copy(journal: Journal, transfer: Transfer, part: Path, reason: str) 
     return _void(journal, transfer, reason)
 
 
+def _settle_object(journal: Journal, transfer: Transfer, reason: str) -> Transfer:
+    source, target = _identity(transfer.source), _identity(transfer.target)
+    if target is None or digest_object(transfer.target, target.size_bytes) != transfer.digest:
+        # Nothing was copied, or somebody else has taken the name.
+        return _void(journal, transfer, reason)
+    if source == transfer.identity:
+        return journal.done(_finish_object(journal, transfer))
+    # The source was removed, or changed meanwhile: the copy may be the last one.
+    return journal.done(journal.copied(transfer, target))
+
+
 def _void(journal: Journal, transfer: Transfer, reason: str) -> Transfer:
     if transfer.direction == "out":
         remove_emptied(transfer.target.parent, _base(transfer.source, transfer.target))
@@ -315,7 +366,10 @@ def _void(journal: Journal, transfer: Transfer, reason: str) -> Transfer:
 
 
 def _identity(path: Path) -> Identity | None:
-    """Return what the regular file `path` is; None if there is none."""
+    """Return what the regular file, or the object, `path` is; None if there is none."""
+    if is_remote(path):
+        found = find_object(path)
+        return Identity.of_object(found) if found else None
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -332,7 +386,7 @@ def restore_moves(journal: Path) -> list[RestoreOutcome]:
     Raises:
         StoreError: the journal is in use or damaged.
     """
-    if not journal.exists():
+    if not journal_exists(journal):
         return []
     with open_journal(journal) as opened:
         _settle_all(opened)
@@ -347,7 +401,7 @@ def _restore_one(journal: Journal, state: _State, moved: Transfer) -> RestoreOut
         state.check_settled(moved.image)
         found = _find_moved(moved, base)
         if found is None:
-            journal.done(journal.begin("back", moved.image, moved.target, moved.source, moved.arrived))
+            journal.done(_begin_back(journal, moved, moved.arrived))
         else:
             _transfer_back(journal, moved, base, found)
     except FileExistsError:
@@ -367,7 +421,7 @@ def _find_moved(moved: Transfer, base: Path) -> Identity | None:
     with suppress(FileNotFoundError):
         check_unlinked(moved.target.parent, base)
     found, original = _identity(moved.target), _identity(moved.source)
-    if found is None and original and original.is_unchanged(moved.arrived):
+    if found is None and original and _is_moved_one(original, moved):
         return None
     if found is None:
         raise _Refused("it is no longer where it was moved to")
@@ -376,12 +430,25 @@ def _find_moved(moved: Transfer, base: Path) -> Identity | None:
     return found
 
 
+def _is_moved_one(original: Identity, moved: Transfer) -> bool:
+    """Whether what is at the source of `moved` again is what was moved away; a copy of an object may have another tag."""
+    if original.is_unchanged(moved.arrived):
+        return True
+    return is_remote(moved.source) and digest_object(moved.source, original.size_bytes) == moved.digest
+
+
 def _transfer_back(journal: Journal, moved: Transfer, base: Path, found: Identity) -> None:
-    if os.path.lexists(moved.source):
+    if is_taken(moved.source):
         raise FileExistsError
     created = make_directories(moved.source.parent, base)
     try:
-        _transfer(journal, journal.begin("back", moved.image, moved.target, moved.source, found), None)
+        _transfer(journal, _begin_back(journal, moved, found))
     except BaseException:
         remove_directories(created)
         raise
+
+
+def _begin_back(journal: Journal, moved: Transfer, found: Identity) -> Transfer:
+    # What a person edited goes back as it is; but a copy of it, in a bucket, is told by its content.
+    digest = moved.digest if is_remote(moved.source) else None
+    return journal.begin("back", moved.image, moved.target, moved.source, found, digest)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from imagetwins.decoder import DecodeSettings, Decoding, Resampling
 from imagetwins.errors import ParameterError
+from imagetwins.places import address, filesystem, is_remote, place_of, reaching
 
 AUDIT_MARGIN = 0.05
 """How far below the threshold the comparison table is complete, unless `audit_floor` says otherwise."""
@@ -33,7 +34,13 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: Annotated[str, Field(description="The folder of pictures to look through.", min_length=1)]
+    folder: Annotated[
+        str,
+        Field(
+            description="The folder of pictures to look through; a path, or a URL as in s3://bucket/pictures.",
+            min_length=1,
+        ),
+    ]
     threshold: Annotated[
         Score, Field(description="Two pictures match when their SSIM is this or more (-1 to 1; 1 is identical).")
     ] = 0.9
@@ -111,11 +118,11 @@ class Parameters(BaseModel):
         ),
     ] = [".*/", "@eaDir/"]
     reference: Annotated[
-        list[str], Field(description="Folders whose pictures are compared too, always kept, and never moved.")
+        list[str], Field(description="Folders, or URLs, whose pictures are compared too, always kept, and never moved.")
     ] = []
     store: Annotated[
         str | None,
-        Field(description="Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store."),
+        Field(description="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
     ] = None
     dask: Annotated[
         Address | None,
@@ -161,17 +168,54 @@ def check_parameters(values: dict[str, Any]) -> Parameters:
 
 
 def check_folder(parameter: str, name: str) -> Path:
-    """Return the existing folder `name`, without symbolic links.
+    """Return the existing folder `name`, a path or a URL, without symbolic links.
 
     Raises:
-        ParameterError: there is no such folder.
+        ParameterError: there is no such folder, or it cannot be reached.
     """
-    folder = Path(name).expanduser()
+    folder = place_of(name)
+    if is_remote(folder):
+        if not is_there(parameter, folder):
+            raise ParameterError(f"{parameter} {name!r} does not exist: no object's name begins so. Check the URL.")
+        return folder
+    folder = folder.expanduser()
     if not folder.exists():
         raise ParameterError(f"{parameter} {name!r} does not exist (looked for {folder.absolute()}). Check the path.")
     if not folder.is_dir():
         raise ParameterError(f"{parameter} {name!r} is not a folder. Give the folder that holds the pictures.")
     return folder.resolve()
+
+
+def check_local_folder(parameter: str, name: str) -> Path:
+    """Return the existing folder `name` of this machine, without symbolic links.
+
+    Raises:
+        ParameterError: there is no such folder, or it is in a bucket.
+    """
+    if is_remote(place_of(name)):
+        raise ParameterError(
+            f"{parameter} {name!r} is in a bucket. Copy some hundred of its pictures, and name their folder."
+        )
+    return check_folder(parameter, name)
+
+
+def is_there(parameter: str, folder: Path) -> bool:
+    """Whether there is anything in `folder`, which is in a bucket.
+
+    Raises:
+        ParameterError: the bucket cannot be asked; says where credentials are taken from.
+    """
+    try:
+        with reaching(folder):
+            filesystem(folder).ls(address(folder), detail=False)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ParameterError(
+            f"{parameter} {str(folder)!r} cannot be listed: {error}. Credentials are taken from where the command line of the "
+            "bucket's provider takes them: the environment, a profile, or the machine's role."
+        ) from None
+    return True
 
 
 def _describe(problem: Any) -> str:

@@ -22,6 +22,7 @@ from skimage.metrics import structural_similarity
 from imagetwins.images import DecodeSettings
 from imagetwins.pages import render_page, to_webp
 from imagetwins.parameters import Parameters
+from imagetwins.places import place_of
 from imagetwins.plots import plot_histogram
 from imagetwins.store import Run, atomic_target
 from imagetwins.tables import COMPARISONS, DECISIONS, IMAGES, read_table
@@ -278,7 +279,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures) ->
 def _headline(counts: dict[str, int], parameters: dict[str, Any]) -> str:
     found = counts["duplicates"]
     what = f"{found:,} duplicate{'' if found == 1 else 's'}" if found else "No duplicates"
-    return f"{what} in {Path(parameters['folder']).name or parameters['folder']}"
+    return f"{what} in {place_of(parameters['folder']).name or parameters['folder']}"
 
 
 def _changed_parameters(parameters: dict[str, Any]) -> list[tuple[str, str]]:
@@ -366,7 +367,7 @@ def _plan_data(tables: Tables, sections: Sections, pictures: Pictures, tabs: lis
     shown = dict.fromkeys(image for pairs in sections.values() for pair in pairs for image in (pair.kept, pair.other))
     position = {image: number for number, image in enumerate(shown)}
     return {
-        "base": Path(tables.record["parameters"]["folder"]).as_uri(),
+        "base": place_of(tables.record["parameters"]["folder"]).as_uri(),
         "images": [_plan_image(tables, pictures, image) for image in shown],
         "pictures": pictures.encoded,
         "maps": pictures.maps,

@@ -1,15 +1,21 @@
 """Which folders a run may touch, where whoever serves the runs has said so."""
 
-import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from imagetwins.errors import ParameterError
+from imagetwins.places import is_inside, place_of, resolve
 
 
 def parse_roots(setting: str) -> list[Path]:
-    """Return the folders that `setting` names, separated like PATH; none means that every folder is allowed."""
-    return [Path(root).expanduser() for root in setting.split(os.pathsep) if root]
+    """Return the folders that `setting` names, separated like PATH; none means that every folder is allowed.
+
+    Raises:
+        ParameterError: a URL among them cannot be used.
+    """
+    # The colon of a URL separates nothing.
+    return [resolve(place_of(root)) for root in re.split(":(?!//)", setting) if root]
 
 
 def check_roots(paths: Iterable[Path], roots: Sequence[Path]) -> None:
@@ -20,11 +26,11 @@ def check_roots(paths: Iterable[Path], roots: Sequence[Path]) -> None:
     Raises:
         ParameterError: naming the path, where it leads, and the roots.
     """
-    allowed = [Path(root).resolve() for root in roots]
+    allowed = [resolve(root) for root in roots]
     for path in paths if allowed else ():
-        real = Path(path).resolve()
-        if not any(real.is_relative_to(root) for root in allowed):
-            leads = "" if real == Path(path) else f" (that is {str(real)!r})"
+        real = resolve(path)
+        if not any(is_inside(real, root) for root in allowed):
+            leads = "" if real == path else f" (that is {str(real)!r})"
             raise ParameterError(
                 f"{str(path)!r}{leads} is outside the folders that runs may touch here: "
                 f"{', '.join(repr(str(root)) for root in allowed)}. Choose a folder in one of them, or let whoever "

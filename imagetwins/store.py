@@ -9,11 +9,15 @@
       cache/<run_id>/            listing and plan, while the run works
       cache/thumbnails-*/        thumbnails and what is prepared of them, see cache.py
 
-The tables are Hive partitions: `SELECT * FROM 'store/comparisons/**/*.parquet'` reads them all.
+A store in a bucket has its cache, and the locks, in a folder of this machine: arrays are mapped into memory, and locks are
+dropped by the kernel with their holder. The tables are Hive partitions: `SELECT * FROM 'store/comparisons/**/*.parquet'` reads them all.
 """
 
+import hashlib
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,24 +26,52 @@ from pathlib import Path
 from typing import Any
 
 from imagetwins.errors import StoreError
+from imagetwins.places import address, filesystem, glob, is_remote, reaching
 
 
 @contextmanager
 def atomic_target(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success flush it to the disk and rename it to `target`.
 
-    On an error the temporary file is removed and `target` is what it was before.
+    On an error the temporary file is removed and `target` is what it was before. What is to go to a bucket is written on
+    this machine, and put there whole: an object is the old or the new one, never a part.
     """
+    if is_remote(target):
+        with tempfile.TemporaryDirectory(prefix="imagetwins-") as directory:
+            # Under its own name: writers may go by the suffix.
+            written = Path(directory) / target.name
+            yield written
+            with reaching(target):
+                filesystem(target).put_file(written, address(target))
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     # The leading dot keeps an unfinished file out of `*.parquet`, should the process be killed here.
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file of a store to `target`, whole or not at all."""
+    with atomic_target(target) as temporary, source.open("rb") as content, temporary.open("wb") as copy:
+        shutil.copyfileobj(content, copy, 1 << 20)
+
+
+def caches_home() -> Path:
+    """Return where stores in buckets have their caches on this machine: IMAGETWINS_CACHE, else ~/.cache/imagetwins."""
+    return Path(os.environ.get("IMAGETWINS_CACHE") or Path.home() / ".cache" / "imagetwins").absolute()
+
+
+def local_home(store: Path) -> Path:
+    """Return where the cache and the locks of `store` are: the store itself; for one in a bucket, a folder here."""
+    if not is_remote(store):
+        return store
+    return caches_home() / f"{store.name}-{hashlib.sha256(str(store).encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -52,6 +84,11 @@ class Run:
     @property
     def directory(self) -> Path:
         return self.store / "runs" / self.run_id
+
+    @property
+    def home(self) -> Path:
+        """Where what must be on a disk of this machine is; the store, unless that is in a bucket."""
+        return local_home(self.store)
 
     @property
     def record_file(self) -> Path:
@@ -100,18 +137,18 @@ class Run:
     @property
     def workspace(self) -> Path:
         """Listing and plan: needed while the run works, removed at its end."""
-        return self.store / "cache" / self.run_id
+        return self.home / "cache" / self.run_id
 
     @property
     def lock(self) -> Path:
         """Held while the run works. Not in the cache, which anyone may delete at any time."""
-        return self.directory / "lock"
+        return self.home / "runs" / self.run_id / "lock"
 
     @property
     def cache(self) -> Path | None:
         """The cache that holds the run's thumbnails while it works, see cache.py."""
         name = self.lock.read_text(encoding="utf-8") if self.lock.exists() else ""
-        return self.store / "cache" / name if name else None
+        return self.home / "cache" / name if name else None
 
     def read_record(self) -> dict[str, Any]:
         """Return `run.json`.
@@ -143,7 +180,7 @@ class Run:
 
 def list_runs(store: Path) -> list[Run]:
     """Return the runs of `store` that have a `run.json`, oldest first."""
-    return [Run(store, found.parent.name) for found in sorted(store.glob("runs/*/run.json"))]
+    return [Run(store, found.parent.name) for found in glob(store, "runs/*/run.json")]
 
 
 def find_run(store: Path, run_id: str) -> Run:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imagetwins.errors import StoreError
+from imagetwins.places import address, filesystem, glob, is_remote, place_of
 from imagetwins.store import atomic_target
 
 ROW_GROUP = 1 << 15
@@ -114,7 +115,9 @@ DECISIONS = pa.schema(
 
 
 def path_columns(path: Path) -> tuple[str, bytes | None]:
-    """Return the columns `path` and `path_bytes` of a file name, which need not be valid UTF-8."""
+    """Return the columns `path` and `path_bytes` of a file name, which need not be valid UTF-8; a URL is."""
+    if is_remote(path):
+        return str(path), None
     raw = os.fsencode(path)
     try:
         return raw.decode("utf-8"), None
@@ -124,7 +127,7 @@ def path_columns(path: Path) -> tuple[str, bytes | None]:
 
 def path_of(row_path: str, row_path_bytes: bytes | None) -> Path:
     """Return the file name that `path_columns` stored."""
-    return Path(row_path if row_path_bytes is None or pd.isna(row_path_bytes) else os.fsdecode(row_path_bytes))
+    return place_of(row_path if row_path_bytes is None or pd.isna(row_path_bytes) else os.fsdecode(row_path_bytes))
 
 
 def as_frame(columns: dict[str, Any], schema: pa.Schema) -> pd.DataFrame:
@@ -148,7 +151,7 @@ def write_table(frame: pd.DataFrame, schema: pa.Schema, target: Path, *, notes: 
 def read_notes(part: Path) -> dict[str, str]:
     """Return the notes that were written with a part; none if there is no such file, or it is no table."""
     try:
-        metadata = pq.read_metadata(part).metadata or {}
+        metadata = _read_metadata(part).metadata or {}
     except (OSError, pa.ArrowInvalid):
         return {}
     found = {name.decode(): note.decode() for name, note in metadata.items()}
@@ -171,7 +174,7 @@ def list_parts(directory: Path) -> list[Path]:
     Raises:
         StoreError: there is none.
     """
-    parts = sorted(directory.glob("*.parquet"))
+    parts = glob(directory, "*.parquet")
     if not parts:
         raise StoreError(f"no table in {directory}: the run was pruned, or did not reach this stage")
     return parts
@@ -184,15 +187,21 @@ def count_rows(directory: Path) -> int:
         StoreError: there is no part, or one is damaged.
     """
     try:
-        return sum(pq.read_metadata(part).num_rows for part in list_parts(directory))
+        return sum(_read_metadata(part).num_rows for part in list_parts(directory))
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(f"the table in {directory} is damaged: {error}") from error
+
+
+def _read_metadata(part: Path) -> pq.FileMetaData:
+    return pq.read_metadata(address(part), filesystem=filesystem(part))
 
 
 def _read_part(part: Path, schema: pa.Schema, where: pc.Expression | None) -> pd.DataFrame:
     try:
         # `partitioning=None`: the hive column `run_id` of the path is not part of the schema.
-        table = pq.read_table(part, schema=schema, filters=where, partitioning=None)
+        table = pq.read_table(
+            address(part), filesystem=filesystem(part), schema=schema, filters=where, partitioning=None
+        )
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StoreError(f"{part} is not a table that this version reads: {error}") from error
     return _to_frame(table)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from imagetwins.errors import StoreError
 from imagetwins.images import DecodeSettings, decode_file
+from imagetwins.places import place_of
 from imagetwins.tables import path_of
 
 CACHED = 256
@@ -49,7 +50,7 @@ def find_place(images: pd.DataFrame, decisions: pd.DataFrame, image: int) -> Pat
     path, raw = (images[name].iat[image] for name in ("path", "path_bytes"))
     moved = decisions["NewPath"].iat[image]
     found = path_of(path, raw)
-    places = [found] if moved == path else [_unescape(moved) if raw else Path(moved), found]
+    places = [found] if moved == path else [_unescape(moved) if raw else place_of(moved), found]
     return next((place for place in places if place.is_file()), None)
 
 

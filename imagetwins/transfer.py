@@ -1,4 +1,7 @@
-"""Move one file without ever replacing another, in steps small enough that a kill between any two is recoverable."""
+"""Move one file without ever replacing another, in steps small enough that a kill between any two is recoverable.
+
+In a bucket there are no folders to make, to check or to remove: what does so does nothing there.
+"""
 
 import ctypes
 import errno
@@ -11,6 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from imagetwins.objects import find_object
+from imagetwins.places import address, is_remote
+
 PART_PREFIX, PART_SUFFIX = ".imagetwins-", ".part"
 """What the unfinished copy of a file is called, beside its target."""
 
@@ -19,6 +25,8 @@ _RENAME_NOREPLACE = 1
 _CHUNK_BYTES = 1 << 20
 _MAX_NAMES = 10_000
 _MAX_SUFFIX_BYTES = 32
+_MAX_KEY_BYTES = 1024
+"""Of the whole name of an object, on S3 and Google's storage alike."""
 
 # Of errors by which a file system says that it has no such call; any other error is about the files.
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
@@ -128,9 +136,17 @@ def _check_written(descriptor: int, expected: str) -> None:
         raise OSError(errno.EIO, "the copy, read again, differs from what was written")
 
 
+def is_taken(place: Path) -> bool:
+    """Whether the name `place` is taken, by whatever it may be."""
+    return find_object(place) is not None if is_remote(place) else os.path.lexists(place)
+
+
 def iter_free_names(target: Path) -> Iterator[Path]:
     """Yield `target`, then "name (2).suffix", "name (3).suffix" ..., each no longer than its directory allows."""
-    limit = os.pathconf(target.parent, "PC_NAME_MAX")
+    if is_remote(target):
+        limit = _MAX_KEY_BYTES - len(address(target.parent).encode()) - 1
+    else:
+        limit = os.pathconf(target.parent, "PC_NAME_MAX")
     yield target
     # A "suffix" that fills the name is none, and leaves no room for the number.
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _MAX_SUFFIX_BYTES else ""
@@ -170,7 +186,9 @@ def make_directories(directory: Path, base: Path) -> list[Path]:
 
 
 def _steps(directory: Path, base: Path) -> list[Path]:
-    """Return the directories below `base` down to `directory`, in this order."""
+    """Return the directories below `base` down to `directory`, in this order; in a bucket there are none."""
+    if is_remote(directory):
+        return []
     return [
         base.joinpath(*directory.relative_to(base).parts[:depth])
         for depth in range(1, 1 + len(directory.relative_to(base).parts))

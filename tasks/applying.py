@@ -1,7 +1,5 @@
 """Decide on a past run's scores, for the files that are still what they were."""
 
-import shutil
-
 import pyarrow.compute as pc
 from prefect import task
 
@@ -9,8 +7,8 @@ from imagetwins.apply import check_files, images_to_check, plan_apply
 from imagetwins.audit import check_floor
 from imagetwins.duplicates import count_decisions
 from imagetwins.parameters import Parameters
-from imagetwins.store import Run
-from imagetwins.tables import COMPARISONS, DECISIONS, IMAGES, path_of, read_table, write_table
+from imagetwins.store import Run, copy_file
+from imagetwins.tables import COMPARISONS, DECISIONS, IMAGES, list_parts, path_of, read_table, write_table
 from imagetwins.thumbnails import thumbnail_reader
 from imagetwins.verification import decide_verified, store_verified
 from tasks import STAGE
@@ -25,7 +23,8 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
     """
     check_floor(past, parameters.threshold)
     for source, target in ((past.images, run.images), (past.comparisons, run.comparisons)):
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        for part in list_parts(source):
+            copy_file(part, target / part.name)
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
     changes = check_files(images.iloc[images_to_check(matches, parameters.threshold)])

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,8 @@ from imagetwins import ssim
 from imagetwins.cache import read_rows
 from imagetwins.increments import Past, describe_scores, find_past, iter_carried, match_images, to_table
 from imagetwins.parameters import Parameters
-from imagetwins.store import Run, atomic_target, list_runs
+from imagetwins.places import glob
+from imagetwins.store import Run, copy_file, list_runs
 from imagetwins.tables import COMPARISONS, IMAGES, VERIFIED, read_notes, read_table, write_table
 from tasks import STAGE
 
@@ -59,7 +59,7 @@ def plan_comparisons(run: Run, parameters: Parameters, past: Past) -> Comparison
 
 def _adopt_parts(run: Run, folder: str, fingerprint: str) -> None:
     """Take over the batches that a run which was killed had finished of the same plan; remove those of any other."""
-    for part in run.comparisons.glob("*.parquet"):
+    for part in glob(run.comparisons, "*.parquet"):
         if read_notes(part).get("plan") != fingerprint:
             part.unlink()
     for other in list_runs(run.store):
@@ -70,10 +70,9 @@ def _adopt_parts(run: Run, folder: str, fingerprint: str) -> None:
             or "score" in record.get("seconds", {})
         ):
             continue
-        for part in other.comparisons.glob("*.parquet"):
+        for part in glob(other.comparisons, "*.parquet"):
             if read_notes(part).get("plan") == fingerprint and not (run.comparisons / part.name).exists():
-                with atomic_target(run.comparisons / part.name) as temporary:
-                    shutil.copyfile(part, temporary)
+                copy_file(part, run.comparisons / part.name)
 
 
 @task(name="carry-pairs", **STAGE)

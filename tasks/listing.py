@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from prefect import task
@@ -10,6 +9,7 @@ from prefect import task
 from imagetwins.cache import SETTLED_NS
 from imagetwins.listing import ListedFile, list_images
 from imagetwins.parameters import Parameters
+from imagetwins.places import place_of
 from imagetwins.store import Run
 from imagetwins.tables import LISTING, as_frame, path_columns, read_table, write_table
 from tasks import READING
@@ -21,10 +21,10 @@ def list_files(run: Run, parameters: Parameters) -> int:
     if not run.listing.exists():
         before = time.time_ns() - SETTLED_NS
         found = list_images(
-            Path(parameters.folder),
+            place_of(parameters.folder),
             recursive=parameters.recursive,
             exclude=parameters.exclude,
-            reference=[Path(folder) for folder in parameters.reference],
+            reference=[place_of(folder) for folder in parameters.reference],
             skip=[run.store],
         )
         write_table(_to_frame(found, before), LISTING, run.listing)

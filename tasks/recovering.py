@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from imagetwins.cache import release_run
+from imagetwins.journal import journal_exists
 from imagetwins.moves import read_journal, recover_journal
 from imagetwins.store import Run, list_runs
 from imagetwins.tables import DECISIONS, path_columns, read_table, write_table
@@ -31,7 +32,7 @@ def recover_runs(store: Path, folder: Path, own: str, limit: int) -> list[str]:
 
 def settle_run(run: Run) -> None:
     """Finish or undo the move that was interrupted, and write into the decisions where every file is."""
-    if not run.journal.exists():
+    if not journal_exists(run.journal):
         return
     recover_journal(run.journal)
     decisions = read_table(run.decisions, DECISIONS).set_index("image", drop=False)

@@ -20,7 +20,14 @@ settings.register_profile("soak", deadline=None, max_examples=2000, stateful_ste
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-SERVED = {"test_approval.py", "test_deployments.py", "test_flows.py", "test_interruption.py", "test_ui.py"}
+SERVED = {
+    "test_approval.py",
+    "test_buckets.py",
+    "test_deployments.py",
+    "test_flows.py",
+    "test_interruption.py",
+    "test_ui.py",
+}
 """Files whose tests need Prefect's server: with several processes they stay in one, and it is started once."""
 
 

@@ -155,6 +155,6 @@ def test_other_machines_are_let_in_only_with_a_password(monkeypatch):
 
 
 def test_only_folders_are_scheduled(tmp_path):
-    with pytest.raises(ParameterError, match="is not a folder"):
-        check_folders([tmp_path / "missing"])
-    assert check_folders([tmp_path]) == [tmp_path.resolve()]
+    with pytest.raises(ParameterError, match="does not exist"):
+        check_folders([str(tmp_path / "missing")])
+    assert check_folders([str(tmp_path)]) == [tmp_path.resolve()]
