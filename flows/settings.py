@@ -17,9 +17,19 @@ def default_store() -> Path:
 
 
 def resolve_store(store: str | Path | None) -> Path:
-    """Return the store's folder as an absolute path, checked against the allowed roots."""
+    """Return the store's folder, which need not exist yet, as an absolute path, checked against the allowed roots.
+
+    Raises:
+        ParameterError: it is outside the roots, or a file is in its way.
+    """
     place = Path(store or default_store()).expanduser().absolute()
     check_roots([place], allowed_roots())
+    there = next(part for part in (place, *place.parents) if part.exists())
+    if not there.is_dir():
+        raise ParameterError(
+            f"store {str(place)!r} cannot be a folder: {str(there)!r} is a file. Name another with --store or "
+            "IMAGETWINS_STORE."
+        )
     return place
 
 
@@ -29,7 +39,8 @@ def allowed_roots() -> list[Path]:
 
 
 def check_places(parameters: Parameters) -> None:
-    """Refuse a run on folders outside the allowed roots."""
+    """Refuse a run on folders outside the allowed roots, or with a store that can be none."""
+    resolve_store(parameters.store)
     check_roots([Path(parameters.folder), *map(Path, parameters.reference)], allowed_roots())
 
 

@@ -60,7 +60,7 @@ def list_images(
         ParameterError: a pattern of `exclude` is not one.
     """
     roots = [folder.absolute(), *(path.absolute() for path in reference)]
-    excluded = _compile(exclude)
+    excluded = compile_patterns(exclude)
     entered = {found for path in [*skip, *(root / DUPLICATES for root in roots)] if (found := _identity(path))}
     listed: list[ListedFile] = []
     for root in roots:
@@ -70,7 +70,12 @@ def list_images(
     return list(_tell_hard_links(marked))
 
 
-def _compile(exclude: Sequence[str]) -> pathspec.PathSpec[Any]:
+def compile_patterns(exclude: Sequence[str]) -> pathspec.PathSpec[Any]:
+    """Return what matches the patterns `exclude`.
+
+    Raises:
+        ParameterError: one is none.
+    """
     try:
         return pathspec.PathSpec.from_lines("gitignore", exclude)
     except ValueError as error:

@@ -30,6 +30,13 @@ def test_a_store_outside_the_allowed_roots_is_refused_even_through_a_link(monkey
             resolve_store(store)
 
 
+def test_a_store_with_a_file_in_its_way_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for store in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(ParameterError, match=r"file' is a file\. Name another"):
+            resolve_store(store)
+
+
 def test_the_caches_limit_is_a_number_of_gigabytes(monkeypatch):
     monkeypatch.setenv("IMAGETWINS_CACHE_GB", "0.5")
     assert cache_limit() == 500_000_000
