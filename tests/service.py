@@ -26,9 +26,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def slow_disk(sign):
-    """Return the environment of a process whose disk is slow while the file `sign` exists."""
-    return {"PYTHONPATH": str(Path(__file__).with_name("slow_disk")), "SLOW_DISK": str(sign)}
+def slow_disk(sign, seconds=0.1):
+    """Return the environment of a process for which flushing a file takes so long while the file `sign` exists."""
+    here = Path(__file__).with_name("slow_disk")
+    return {"PYTHONPATH": str(here), "SLOW_DISK": str(sign), "FLUSH_SECONDS": str(seconds)}
 
 
 class Webhook:

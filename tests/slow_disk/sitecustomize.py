@@ -7,14 +7,12 @@ import os
 import time
 from pathlib import Path
 
-FLUSH_SECONDS = 0.1
-
-flush, slow = os.fsync, Path(os.environ["SLOW_DISK"])
+flush, slow, seconds = os.fsync, Path(os.environ["SLOW_DISK"]), float(os.environ["FLUSH_SECONDS"])
 
 
 def flush_slowly(number):
     if slow.exists():
-        time.sleep(FLUSH_SECONDS)
+        time.sleep(seconds)
     flush(number)
 
 
