@@ -352,6 +352,31 @@ def test_a_link_on_the_way_leads_nowhere(place, tmp_path):
     assert list(outside.iterdir()) == []
 
 
+def test_a_link_on_the_way_to_a_file_is_not_followed(place, tmp_path):
+    outside, sub = tmp_path / "outside", place.folder / "sub"
+    sub.rename(outside)
+    sub.symlink_to(outside)
+
+    outcomes = place.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [True, False, True]
+    assert "link" in outcomes[1].reason
+    assert [file.name for file in outside.iterdir()] == ["b.png"]
+
+
+def test_a_link_on_the_way_back_is_not_followed(place, tmp_path):
+    place.apply()
+    outside, sub = tmp_path / "outside", place.place / "sub"
+    sub.rename(outside)
+    sub.symlink_to(outside)
+
+    outcomes = {outcome.path.name: outcome for outcome in place.restore()}
+
+    assert [name for name, outcome in outcomes.items() if not outcome.restored] == ["b.png"]
+    assert "link" in outcomes["b.png"].reason
+    assert [file.name for file in outside.iterdir()] == ["b.png"]
+
+
 def test_a_file_in_the_way_of_a_folder(place):
     (place.place / "sub").write_bytes(b"a file")
 
