@@ -60,7 +60,7 @@ def _errors() -> Iterator[None]:
         complaints.print(f"[red]Failed:[/] {rendering.literal(str(error))}")
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
-        complaints.print("Interrupted between two moves. The next run, or `imagetwins restore`, settles what was done.")
+        complaints.print("Interrupted, between two moves if any. `imagetwins audit latest` tells what was done.")
         raise typer.Exit(FAILED) from None
 
 

@@ -1,6 +1,7 @@
 """What every flow that moves files has around its stages: an id, the folder's lock, and a record of what happened."""
 
 import datetime as dt
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -117,10 +118,20 @@ def open_run(kind: str, parameters: Parameters) -> Iterator[Record]:
             settle_run(run)
             # Ctrl-C and Prefect's Cancel are no errors of the run.
             status = "failed" if isinstance(error, Exception) else "interrupted"
-            run.update_record(status=status, error=str(error) or repr(error), finished=_now())
+            said = run.update_record(status=status, error=str(error) or repr(error), finished=_now())
+            record.announce(_how_to_go_on(said))
             raise
         record.write(status="completed", finished=_now())
         release_run(run, cache_limit())
+
+
+def _how_to_go_on(record: dict[str, Any]) -> str:
+    """Return what a run that ended early has done, how to go on, and how to undo it."""
+    ended, moved, store = record["status"].capitalize(), record["counts"].get("moved", 0), record["parameters"]["store"]
+    if not moved:
+        return f"{ended}. Nothing was moved. Start another run to go on."
+    undo = shlex.join(["imagetwins", "restore", record["run_id"], *(["--store", store] if store else [])])
+    return f"{ended} after {moved} moves. Start another run to go on, or undo them: {undo}"
 
 
 def _check_resumable(run: Run) -> None:

@@ -18,22 +18,29 @@ def default_store() -> Path:
 
 
 def resolve_store(store: str | Path | None) -> Path:
-    """Return the store's folder as an absolute path, or its URL, checked against the allowed roots.
+    """Return the store's folder, which need not exist yet, as an absolute path, or its URL, checked against the allowed roots.
 
     Raises:
-        ParameterError: the store is outside the roots, or in a bucket that cannot be reached.
+        ParameterError: it is outside the roots, a file is in its way, or it is in a bucket that cannot be reached.
     """
     place = place_of(store) if store else default_store()
-    if not is_remote(place):
-        place = place.expanduser().absolute()
-    check_roots([place], allowed_roots())
     if is_remote(place):
+        check_roots([place], allowed_roots())
         if any(character in str(place) for character in "*?["):
             raise ParameterError(
                 f"store {str(place)!r} has one of * ? [ in it, which stand for patterns. Choose another."
             )
         # An empty bucket is a store that nothing was written to.
         is_there("store", place)
+        return place
+    place = place.expanduser().absolute()
+    check_roots([place], allowed_roots())
+    there = next(part for part in (place, *place.parents) if part.exists())
+    if not there.is_dir():
+        raise ParameterError(
+            f"store {str(place)!r} cannot be a folder: {str(there)!r} is a file. Name another with --store or "
+            "IMAGETWINS_STORE."
+        )
     return place
 
 
@@ -48,7 +55,8 @@ def allowed_roots() -> list[Path]:
 
 
 def check_places(parameters: Parameters) -> None:
-    """Refuse a run on folders outside the allowed roots."""
+    """Refuse a run on folders outside the allowed roots, or with a store that can be none."""
+    resolve_store(parameters.store)
     check_roots(map(place_of, (parameters.folder, *parameters.reference)), allowed_roots())
 
 

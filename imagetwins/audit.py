@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imagetwins.duplicates import decide
-from imagetwins.errors import StoreError
+from imagetwins.errors import ParameterError, StoreError
 from imagetwins.parameters import Parameters
 from imagetwins.places import filesystem, glob, is_url, place_of, remove_tree, size_of
 from imagetwins.store import Run, atomic_target, list_runs
@@ -404,11 +404,14 @@ def decide_again(run: Run, threshold: float) -> pd.DataFrame:
 
 
 def check_floor(run: Run, threshold: float) -> None:
-    """Refuse a threshold below the floor of a past run.
+    """Refuse a threshold that is none, or below the floor of a past run.
 
     Raises:
+        ParameterError: no SSIM can reach it, or it is no number.
         StoreError: what scores less was not stored.
     """
+    if not -1 <= threshold <= 1:
+        raise ParameterError(f"threshold={threshold:g}: an SSIM lies between -1 and 1. Give a threshold in between.")
     floor = run_parameters(run).floor
     if threshold < floor:
         raise StoreError(

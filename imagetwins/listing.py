@@ -66,7 +66,7 @@ def list_images(
         OSError: a bucket cannot be listed.
     """
     roots = [path if is_remote(path) else path.absolute() for path in (folder, *reference)]
-    excluded = _compile(exclude)
+    excluded = compile_patterns(exclude)
     never = [*skip, *(root / DUPLICATES for root in roots)]
     entered = {found for path in never if not is_remote(path) and (found := _identity(path))}
     listed: list[ListedFile] = []
@@ -82,7 +82,12 @@ def list_images(
     return list(_tell_hard_links(marked))
 
 
-def _compile(exclude: Sequence[str]) -> pathspec.PathSpec[Any]:
+def compile_patterns(exclude: Sequence[str]) -> pathspec.PathSpec[Any]:
+    """Return what matches the patterns `exclude`.
+
+    Raises:
+        ParameterError: one is none.
+    """
     try:
         return pathspec.PathSpec.from_lines("gitignore", exclude)
     except ValueError as error:

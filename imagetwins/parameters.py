@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from imagetwins.decoder import DecodeSettings, Decoding, Resampling
 from imagetwins.errors import ParameterError
+from imagetwins.listing import compile_patterns
 from imagetwins.places import address, filesystem, is_remote, place_of, reaching
 
 AUDIT_MARGIN = 0.05
@@ -162,6 +163,7 @@ def check_parameters(values: dict[str, Any]) -> Parameters:
         parameters = Parameters(**values)
     except ValidationError as error:
         raise ParameterError("; ".join(_describe(problem) for problem in error.errors())) from None
+    compile_patterns(parameters.exclude)
     folder = check_folder("folder", parameters.folder)
     reference = [str(check_folder("reference", name)) for name in parameters.reference]
     return parameters.model_copy(update={"folder": str(folder), "reference": reference})

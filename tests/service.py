@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,12 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def slow_disk(sign, seconds=0.1):
+    """Return the environment of a process for which flushing a file takes so long while the file `sign` exists."""
+    here = Path(__file__).with_name("slow_disk")
+    return {"PYTHONPATH": str(here), "SLOW_DISK": str(sign), "FLUSH_SECONDS": str(seconds)}
 
 
 class Webhook:
@@ -62,19 +69,36 @@ class Service:
         return self.home / "store"
 
     @property
+    def _slow(self):
+        return self.home / "slow disk"
+
+    @contextmanager
+    def slow_disk(self):
+        """Make the disk of the runs a slow one for a while."""
+        self._slow.touch()
+        try:
+            yield
+        finally:
+            self._slow.unlink()
+
+    @property
     def nightly_folder(self):
         return self.home / "every night"
 
     def environment(self, **more):
         """The caller's environment without any Prefect setting of it."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "IMAGETWINS"))}
-        return clean | {
-            "PREFECT_HOME": str(self.home / "prefect"),
-            "IMAGETWINS_STORE": str(self.store),
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            **more,
-        }
+        return (
+            clean
+            | slow_disk(self._slow)
+            | {
+                "PREFECT_HOME": str(self.home / "prefect"),
+                "IMAGETWINS_STORE": str(self.store),
+                "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                "PREFECT_WORKER_QUERY_SECONDS": "1",
+                **more,
+            }
+        )
 
     @property
     def told(self):

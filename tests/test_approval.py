@@ -164,7 +164,8 @@ def wait_until_asked_again(client, run, seconds=180):
 
 def test_when_the_time_is_up_nothing_moves(service, pictures):
     run = service.start_run(folder=str(pictures), approval="always", approval_hours=1 / 3600)
-    service.wait_for(run, "Suspended")
+    # A slow test may look only when it is over.
+    service.wait_for(run, "Suspended", "Failed")
     failed = service.wait_for(run, "Failed")
     assert "never resumed" in failed.state.message
     assert moved(pictures) == set()

@@ -23,7 +23,7 @@ from imagetwins.audit import (
     to_plain,
     write_answer,
 )
-from imagetwins.errors import StoreError
+from imagetwins.errors import ParameterError, StoreError
 
 PATHS = [f"/pictures/{name}" for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", "sub/a.jpg", "bad.jpg")]
 # b is a copy of a; c resembles b, and a a little less; e is a doubtful copy of d; f is a near miss of d.
@@ -226,6 +226,11 @@ class TestThreshold:
     def test_below_the_floor_is_refused_with_the_remedy(self, run):
         with pytest.raises(StoreError, match=r"threshold 0.8 is below the floor 0.85.*--audit-floor 0.8"):
             audit_threshold(run, 0.8)
+
+    @pytest.mark.parametrize("threshold", [1.5, -2, float("nan")])
+    def test_what_is_no_score_is_refused(self, run, threshold):
+        with pytest.raises(ParameterError, match=f"threshold={threshold:g}: .* between -1 and 1"):
+            audit_threshold(run, threshold)
 
     def test_keeps_a_floor_given_by_hand(self, store):
         run = write_run(store, "1", image_table(PATHS), {(0, 1): (0.2, 0.1)}, audit_floor=-1, min_detail_ssim=-1)

@@ -26,6 +26,7 @@ from imagetwins.tables import COMPARISONS, DECISIONS, IMAGES, read_table
 from tasks import examine_worker
 from tasks.listing import list_files
 from tasks.loading import load_images
+from tests.service import slow_disk
 
 COUNT = 128
 """Eight batches load so many pictures on one or two cores, and ten score them."""
@@ -145,7 +146,7 @@ def look_through(folder, store, **more):
     return Run(store, summary["run_id"])
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -155,7 +156,8 @@ def wait_for(condition, seconds=60):
 def test_a_run_whose_worker_is_killed_and_another_joins_has_the_tables_of_a_local_run(machines, folder, tmp_path):
     # Stores of their own: what one run has loaded, the next one on the same store need not.
     local, store = look_through(folder, tmp_path / "local"), tmp_path / "remote"
-    first = machines.start_worker("one")
+    # It is to be met in the middle of loading, by a test that may be slow itself.
+    first = machines.start_worker("one", **slow_disk(folder, seconds=0.5))
     parts = []
 
     def kill_and_replace():
@@ -209,7 +211,7 @@ def test_workers_with_another_version_or_without_the_store_are_refused_before_an
         wrong = next(worker for worker in workers(client) if machines.machines["one"] in worker)
         late = client.submit(load_images.fn, run, check_parameters({"folder": str(folder)}), 0, 16, workers=[wrong])
         with pytest.raises(ClusterError, match=f"{wrong} has imagetwins"):
-            late.result(timeout=30)
+            late.result(timeout=120)
     assert run.read_record()["status"] == "failed"
     assert not run.images.exists()
 

@@ -372,6 +372,8 @@ def test_the_command_line_prints_one_json_object_last(folder, store):
         (["run", "{folder}/nowhere"], 2, "does not exist"),
         (["run", "{folder}", "--keep", "best"], 2, "best"),
         (["restore", "no-such-run", "--store", "{folder}"], 1, "no run 'no-such-run'"),
+        (["run", "{folder}", "--exclude", "!"], 2, "exclude="),
+        (["run", "{folder}", "--store", "{folder}/0.png"], 2, "is a file"),
         (["audit", "--threshold", "0.8"], 2, "latest"),
     ],
 )

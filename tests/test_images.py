@@ -123,7 +123,14 @@ def test_what_is_no_regular_file_is_never_waited_for(tmp_path):
 
     rows = decode_files(paths, AREA, thumbnails)
 
-    assert all(row.error for row in rows)
+    # A decoder that had to be ended after a minute of waiting would be an error, too.
+    assert [row.error for row in rows] == [
+        "not a regular file",
+        "Is a directory",
+        "Too many levels of symbolic links",
+        "No such file or directory",
+        "not a regular file",
+    ]
 
 
 def test_names_of_every_kind(tmp_path):
@@ -225,7 +232,8 @@ def test_a_killed_parent_leaves_no_decoder(tmp_path):
         parent.kill()
 
     assert error == "None"
-    deadline = time.monotonic() + 10
+    # Less than an idle decoder lives anyway.
+    deadline = time.monotonic() + 15
     while _is_running(int(pid)):
         assert time.monotonic() < deadline
         time.sleep(0.01)

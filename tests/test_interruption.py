@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from prefect.client.schemas.filters import LogFilter
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling
 
@@ -22,28 +23,22 @@ from flows.restore import restore
 from imagetwins.moves import read_journal
 from imagetwins.store import Run, list_runs
 from imagetwins.tables import DECISIONS, read_table
+from tests.service import slow_disk
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 COPIES = 400
 MOVED_FIRST = 20
 PROGRAM = """
-import os, signal, sys, time
+import signal, sys
 from flows.cli import main
 
 # A shell's background jobs, and so tests that run as one, hand on that Ctrl-C is to be ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-flush = os.fsync
-
-def flush_slowly(number):
-    time.sleep(0.005)
-    flush(number)
-
-os.fsync = flush_slowly
 sys.argv[0] = "imagetwins"
 main()
 """
-"""Our command line in the foreground, on a slow disk: a test that is slow itself still meets the run while it moves."""
+"""Our command line in the foreground."""
 
 
 @pytest.fixture
@@ -64,15 +59,16 @@ def digests(folder):
 
 
 def interrupt(folder, store, number):
-    """Start a run, and send it the signal `number` once it has moved some files; return its end."""
+    """Start a run on a slow disk, and send it the signal `number` once it has moved some files; return its end."""
     arguments = ["run", str(folder), "--store", str(store), "--size", "32"]
-    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value()}
+    # Any file that exists says that the disk is slow.
+    environment = os.environ | slow_disk(folder) | {"PREFECT_API_URL": PREFECT_API_URL.value()}
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     wait_for_moves(folder)
     program.send_signal(number)
-    output, _ = program.communicate(timeout=120)
+    output, _ = program.communicate(timeout=180)
     return program.returncode, output.decode()
 
 
@@ -110,24 +106,41 @@ def test_a_killed_run_loses_nothing_and_the_next_finishes_it(folder, tmp_path):
 
 def test_cancel_in_the_ui_stops_between_two_moves(service, folder):
     before = digests(folder)
-    flow_run = service.start_run(folder=str(folder), size=32)
-    wait_for_moves(folder)
+    with service.slow_disk():
+        flow_run = service.start_run(folder=str(folder), size=32)
+        wait_for_moves(folder)
+        with service.client() as client:
+            client.set_flow_run_state(flow_run, Cancelling())
+        service.wait_for(flow_run, "Cancelled")
+    run = check_interrupted(folder, before, service.store / "runs", str(flow_run).replace("-", "")[:8])
+    wait_for_log(service, flow_run, how_to_go_on(run))
+
+
+def how_to_go_on(run):
+    moved = run.read_record()["counts"]["moved"]
+    return f"Interrupted after {moved} moves. Start another run to go on, or undo them: imagetwins restore {run.run_id}"
+
+
+def wait_for_log(service, flow_run, text, seconds=60):
+    """The log comes in parcels, and the last one after the end."""
+    deadline = time.monotonic() + seconds
+    chosen = LogFilter(flow_run_id={"any_": [flow_run]})
     with service.client() as client:
-        client.set_flow_run_state(flow_run, Cancelling())
-    service.wait_for(flow_run, "Cancelled")
-    check_interrupted(folder, before, service.store / "runs", str(flow_run).replace("-", "")[:8])
+        while text not in (said := "\n".join(one.message for one in client.read_logs(chosen))):
+            assert time.monotonic() < deadline, said
+            time.sleep(0.3)
 
 
 def test_ctrl_c_stops_between_two_moves_and_says_how_to_go_on(folder, tmp_path):
     before, store = digests(folder), tmp_path / "store"
     code, output = interrupt(folder, store, signal.SIGINT)
     assert code == 1, output
-    assert "imagetwins restore" in output
-    check_interrupted(folder, before, store / "runs", "")
+    run = check_interrupted(folder, before, store / "runs", "")
+    assert f"{how_to_go_on(run)} --store {store}" in " ".join(output.split())
 
 
 def check_interrupted(folder, before, runs, suffix):
-    """Nothing is lost, no move is half done, and the tables say what became of each file."""
+    """Nothing is lost, no move is half done, and the tables say what became of each file; return the run."""
     assert digests(folder) == before
     (place,) = runs.glob(f"*{suffix}")
     run = Run(runs.parent, place.name)
@@ -138,3 +151,4 @@ def check_interrupted(folder, before, runs, suffix):
     decisions = read_table(run.decisions, DECISIONS)
     assert (decisions["action"] == "moved").sum() == len(transfers) == run.read_record()["counts"]["moved"]
     assert (decisions["action"] == "not moved").sum() == COPIES - 1 - len(transfers)
+    return run

@@ -1,5 +1,6 @@
 """Two runs on one folder exclude each other; the second is told who is at work; the dead hold nothing."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -69,6 +70,24 @@ def test_a_dead_holder_holds_nothing(folder, holder):
 
     with lock_folder(folder, "2"), pytest.raises(FolderBusyError, match="2 holds"), lock_folder(folder, "3"):
         pass
+
+
+def test_the_dead_are_not_blamed(folder, holder, tmp_path):
+    notes = tmp_path / f"notes/imagetwins-{os.getuid()}"
+    left = {note: note.read_text() for note in notes.iterdir()}
+    holder.kill()
+    holder.wait()
+    for note, text in left.items():
+        note.write_text(text)
+
+    living = os.open(folder, os.O_RDONLY)
+    fcntl.flock(living, fcntl.LOCK_EX)
+    with pytest.raises(FolderBusyError, match="another process holds") as error, lock_folder(folder, "2"):
+        pass
+    os.close(living)
+
+    assert left
+    assert "run 42" not in str(error.value)
 
 
 def test_a_link_to_the_folder_is_the_folder(folder, tmp_path):

@@ -352,6 +352,31 @@ def test_a_link_on_the_way_leads_nowhere(place, tmp_path):
     assert list(outside.iterdir()) == []
 
 
+def test_a_link_on_the_way_to_a_file_is_not_followed(place, tmp_path):
+    outside, sub = tmp_path / "outside", place.folder / "sub"
+    sub.rename(outside)
+    sub.symlink_to(outside)
+
+    outcomes = place.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [True, False, True]
+    assert "link" in outcomes[1].reason
+    assert [file.name for file in outside.iterdir()] == ["b.png"]
+
+
+def test_a_link_on_the_way_back_is_not_followed(place, tmp_path):
+    place.apply()
+    outside, sub = tmp_path / "outside", place.place / "sub"
+    sub.rename(outside)
+    sub.symlink_to(outside)
+
+    outcomes = {outcome.path.name: outcome for outcome in place.restore()}
+
+    assert [name for name, outcome in outcomes.items() if not outcome.restored] == ["b.png"]
+    assert "link" in outcomes["b.png"].reason
+    assert [file.name for file in outside.iterdir()] == ["b.png"]
+
+
 def test_a_file_in_the_way_of_a_folder(place):
     (place.place / "sub").write_bytes(b"a file")
 
@@ -619,6 +644,107 @@ def test_interrupted_at_every_step(new_place):
             assert snapshot(place.folder, place.place) == place.before
     place.check_all_moved_once()
     assert moment > 15
+
+
+def test_what_a_step_relies_on_is_on_the_disk_before_it(new_place):
+    """A kill leaves what was written; a power cut only what was flushed."""
+    place, flushed, steps = new_place(), {}, Counter()
+    sources = {move.source for move in place.moves}
+
+    def check(name, call, arguments):
+        paths = [Path(os.fsdecode(one)) for one in arguments if not isinstance(one, int | memoryview)]
+        told = {one.source: one for one in announced(flushed.get(place.journal, b""), place.journal)}
+        if name in {"renameat2", "link"} and paths[0] in sources:
+            assert paths[0] in told
+        elif name == "create" and paths[0] != place.journal:
+            assert paths[0] in {one.part for one in told.values()}
+        elif name == "renameat2":
+            (one,) = (one for one in told.values() if one.part == paths[0])
+            assert one.copied
+            assert flushed[paths[0]] == paths[0].read_bytes()
+        elif name == "unlink":
+            assert paths[0] in sources
+            target = told[paths[0]].target
+            assert target.name in flushed[target.parent]
+        else:
+            return finish(name, call, arguments)
+        steps[name] += 1
+        return call(*arguments)
+
+    def finish(name, call, arguments):
+        result = call(*arguments)
+        if name == "fsync":
+            path = Path(f"/proc/self/fd/{arguments[0]}").readlink()
+            flushed[path] = {entry.name for entry in path.iterdir()} if path.is_dir() else path.read_bytes()
+        return result
+
+    with intercepted(check):
+        place.apply()
+    place.check_all_moved_once()
+    # To another device, the rename that does not do comes first.
+    renamed, linked = Counter(renameat2=3), Counter(link=3, unlink=3)
+    assert steps in (renamed, linked, Counter(renameat2=6, create=3, unlink=3))
+
+
+def announced(content, journal):
+    """Return the transfers of a journal of which only `content` is left."""
+    left = journal.with_suffix(".left")
+    left.write_bytes(content)
+    return read_journal(left)
+
+
+def test_an_edit_during_a_move_is_not_lost(new_place):
+    for moment in itertools.count(1):
+        place, calls = new_place(), itertools.count(1)
+        source = place.moves[0].source
+
+        def edit(_, call, arguments, source=source, calls=calls, moment=moment):
+            result = call(*arguments)
+            if next(calls) == moment:
+                source.write_bytes(b"edited just now")
+            return result
+
+        with intercepted(edit):
+            place.apply()
+        if next(calls) <= moment:
+            break
+        files = [file for root in (place.folder, place.place) for file in root.rglob("*") if file.is_file()]
+        assert b"edited just now" in {file.read_bytes() for file in files}
+    assert moment > 15
+
+
+@pytest.fixture
+def away(tmp_path, memory):
+    """A place whose duplicates go to another device."""
+    if memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs /dev/shm on another device than the temporary folder")
+    return Place(tmp_path / "folder", memory / "away", tmp_path / "journal.jsonl")
+
+
+def test_an_edit_that_keeps_size_and_time_is_seen_by_its_content_when_it_is_copied(away):
+    move = away.moves[0]
+    move.source.write_bytes(bytes(move.size_bytes))
+    os.utime(move.source, ns=(0, move.mtime_ns))
+    before = snapshot(away.folder, away.place)
+
+    outcomes = apply_moves([move], away.journal)
+
+    assert "changed" in outcomes[0].reason
+    assert snapshot(away.folder, away.place) == before
+
+
+def test_a_copy_that_is_not_what_was_written_is_not_relied_on(away):
+    def flip(name, call, arguments):
+        if name == "write" and Path(f"/proc/self/fd/{arguments[0]}").readlink() != away.journal:
+            return call(arguments[0], bytes(byte ^ 1 for byte in arguments[1]))
+        return call(*arguments)
+
+    with intercepted(flip):
+        outcomes = away.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [False] * 3
+    assert "read again" in outcomes[0].reason
+    assert snapshot(away.folder, away.place) == away.before
 
 
 @contextmanager

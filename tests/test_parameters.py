@@ -57,6 +57,7 @@ def test_the_command_has_an_option_for_every_parameter():
         ({"treshold": 0.8}, ["treshold=0.8", "threshold"]),
         ({"folder": "/no/such/folder"}, ["/no/such/folder", "does not exist"]),
         ({"folder": __file__}, ["is not a folder"]),
+        ({"exclude": ["*.gif", "!"]}, ["exclude=", "'!'", ".gitignore"]),
         ({"reference": ["/no/such/folder"]}, ["reference", "does not exist"]),
     ],
 )

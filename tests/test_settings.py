@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import PROJECT, cache_limit, default_store, resolve_store
+from flows.settings import PROJECT, cache_limit, check_places, default_store, resolve_store
 from imagetwins.errors import ParameterError
+from imagetwins.parameters import Parameters
 
 
 def test_the_store_is_the_one_named_else_the_environments_else_the_projects(monkeypatch, tmp_path):
@@ -27,6 +28,24 @@ def test_a_store_outside_the_allowed_roots_is_refused_even_through_a_link(monkey
     assert resolve_store(inside / "store") == inside / "store"
     for store in (outside, inside / "link" / "store", inside / ".." / "outside"):
         with pytest.raises(ParameterError, match="outside the folders that runs may touch"):
+            resolve_store(store)
+
+
+@pytest.mark.parametrize("name", ["folder", "reference", "store"])
+def test_every_place_of_a_run_is_checked(monkeypatch, tmp_path, name):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    monkeypatch.setenv("IMAGETWINS_ROOTS", str(inside))
+    places = {"folder": str(inside), "reference": [str(inside)], "store": str(inside / "store")}
+    check_places(Parameters(**places))
+    places[name] = [str(outside)] if name == "reference" else str(outside)
+    with pytest.raises(ParameterError, match="outside the folders that runs may touch"):
+        check_places(Parameters(**places))
+
+
+def test_a_store_with_a_file_in_its_way_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for store in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(ParameterError, match=r"file' is a file\. Name another"):
             resolve_store(store)
 
 

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from imagetwins.errors import StoreError
 from imagetwins.store import Run, atomic_target, find_run, list_runs
 from imagetwins.tables import LISTING, as_frame, path_columns, path_of, read_table, write_table
+from tests.syscalls import intercepted
 
 LISTED = {
     "image": [0, 1],
@@ -64,6 +66,22 @@ def test_a_kill_while_writing_leaves_nothing_that_is_read_as_a_table(tmp_path):
     writer.stdout.close()
     assert len(list(table.iterdir())) == 2
     assert len(read_table(table, LISTING)) == 2
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path):
+    flushed = {}
+
+    def note(name, call, arguments):
+        if name == "fsync":
+            path = Path(f"/proc/self/fd/{arguments[0]}").readlink()
+            flushed[path] = path.read_bytes()
+        if name == "replace":
+            assert flushed[Path(arguments[0])] == b"whole"
+        return call(*arguments)
+
+    with intercepted(note), atomic_target(tmp_path / "table") as temporary:
+        temporary.write_bytes(b"whole")
+    assert flushed
 
 
 def test_a_table_reads_as_it_was_written_and_nulls_keep_integers(tmp_path):
