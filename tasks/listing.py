@@ -9,7 +9,7 @@ from prefect import task
 from imagetwins.cache import SETTLED_NS
 from imagetwins.listing import ListedFile, list_images
 from imagetwins.parameters import Parameters
-from imagetwins.places import place_of
+from imagetwins.places import is_remote, place_of
 from imagetwins.store import Run
 from imagetwins.tables import LISTING, as_frame, path_columns, read_table, write_table
 from tasks import READING
@@ -43,6 +43,7 @@ def _to_frame(found: Sequence[ListedFile], before: int) -> pd.DataFrame:
         "error": [file.error for file in found],
         "ctime_ns": [file.ctime_ns for file in found],
         "inode": [file.inode & (2**63 - 1) for file in found],
-        "is_settled": [max(file.mtime_ns, file.ctime_ns) < before for file in found],
+        # The inode of an object is made of its tag, which no change of its content leaves as it was, however soon it comes.
+        "is_settled": [is_remote(file.path) or max(file.mtime_ns, file.ctime_ns) < before for file in found],
     }
     return as_frame(columns, LISTING)
