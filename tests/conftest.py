@@ -1,7 +1,6 @@
 """Settings and fixtures that all tests share."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,13 +21,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SERVED = {
     "test_approval.py",
-    "test_buckets.py",
+    "test_buckets.py::test_a_run_its_undo_and_its_scores_at_another_threshold",
     "test_deployments.py",
     "test_flows.py",
     "test_interruption.py",
     "test_ui.py",
 }
-"""Files whose tests need Prefect's server: with several processes they stay in one, and it is started once."""
+"""Files whose tests, and tests that, need Prefect's server: with several processes they stay in one, and it is started once."""
+
+
+def is_served(nodeid):
+    name = nodeid.rpartition("/")[2]
+    return name in SERVED or name.partition("::")[0] in SERVED
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -38,15 +42,14 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            file = super()._split_scope(nodeid)
-            return "served" if Path(file).name in SERVED else file
+            return "served" if is_served(nodeid) else super()._split_scope(nodeid)
 
     return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest."""
-    items.sort(key=lambda item: item.path.name not in SERVED)
+    items.sort(key=lambda item: not is_served(item.nodeid))
 
 
 @pytest.fixture(scope="session")
