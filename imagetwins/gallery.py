@@ -6,7 +6,8 @@ they are escaped: they can neither end a table cell nor become a link, an image 
 
 import base64
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -26,6 +27,19 @@ MAX_WORD = 24
 """Characters without a place to break a line; the UI's column is about 560 pixels wide."""
 
 ZERO_WIDTH_SPACE = "\u200b"
+
+STAGES = {
+    "known": "known from an earlier run",
+    "identical": "identical thumbnails",
+    "projection": "proven below the floor by projection",
+    "cells": "proven below the floor by cells",
+    "blocks": "proven below the floor block by block",
+    "scored": "scored exactly",
+}
+"""What reports call the stages of the join; others by their own names."""
+
+PARTS = {"pairs", "stored", "verified"}
+"""Counts of the join that are not stages: sums and parts of them."""
 
 Thumbnail = Callable[[int], NDArray[np.uint8]]
 """Returns the (size, size, 3) BGR thumbnail of an image."""
@@ -48,7 +62,7 @@ def draw_summary(record: dict[str, Any]) -> str:
         "## Where the time went",
         _bars(record["seconds"]),
         "## How the pairs were settled",
-        _table(("pairs", "how many"), [(escape(name), f"{count:,}") for name, count in record["funnel"].items()]),
+        _table(("pairs", "how many"), [(name, f"{count:,}") for name, count in _iter_settled(record)]),
         "## What was found",
         _table(("what", "how many"), [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()]),
         "## What was asked",
@@ -57,16 +71,25 @@ def draw_summary(record: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def _iter_settled(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield what settled pairs, and how many."""
+    for name, count in record["funnel"].items():
+        if name not in PARTS:
+            yield STAGES.get(name, escape(name)), count
+
+
 def _next_step(record: dict[str, Any]) -> list[str]:
     """Return what a person may want to do now, with the command that does it."""
-    run_id, counts = record["run_id"], record["counts"]
+    counts, store = record["counts"], record["parameters"]["store"]
+    # A name with a line break would end the block of code.
+    named = shlex.join([record["run_id"], *(["--store", store] if store and store.isprintable() else [])])
     if record["status"] == "waiting":
         return [
             "Nothing has moved: the run waits for approval. Look at the gallery, then choose Resume in this run's menu, or",
-            f"```\nimagetwins approve {run_id}\n```",
+            f"```\nimagetwins approve {named}\n```",
         ]
     if counts.get("moved"):
-        return [f"{counts['moved']} of them were moved. To undo that:", f"```\nimagetwins restore {run_id}\n```"]
+        return [f"{counts['moved']} of them were moved. To undo that:", f"```\nimagetwins restore {named}\n```"]
     return ["Nothing was moved."]
 
 

@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 from imagetwins.errors import StoreError
 from imagetwins.objects import Object, create_object
-from imagetwins.places import address, filesystem, glob, is_remote, name_of, place_of, reaching
+from imagetwins.places import address, filesystem, glob, is_inside, is_remote, name_of, place_of, reaching
 from imagetwins.transfer import sync_directory
 
 VERSION = 1
@@ -282,6 +282,21 @@ def read_journal(path: Path) -> list[Transfer]:
         content = _join(_list_pieces(path)) if is_remote(path) else path.read_bytes()
         return _replay(path, _parse(path, content)[0])
     return []
+
+
+def check_journal(path: Path, folder: Path) -> None:
+    """Refuse the journal `path` if it names files outside `folder`, that of its run: no run of ours wrote that.
+
+    Raises:
+        StoreError: it does, or it is damaged; names the file.
+    """
+    for transfer in read_journal(path):
+        for place in (transfer.source, transfer.target, transfer.part or transfer.target):
+            if ".." in place.parts or not is_inside(place, folder):
+                raise StoreError(
+                    f"{path} names {str(place)!r}, which is not in the folder of its run, {str(folder)!r}: somebody changed it. "
+                    "Nothing was moved."
+                )
 
 
 def _parse(path: Path, content: bytes) -> tuple[list[dict[str, Any]], int]:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from imagetwins.gallery import PARTS, STAGES
 from imagetwins.images import DecodeSettings
 from imagetwins.pages import render_page, to_webp
 from imagetwins.parameters import Parameters
@@ -42,19 +43,6 @@ READ_AT_ONCE = 128
 
 FAINTEST, DEEPEST = (0, 176, 255), (102, 0, 255)
 """Colours (blue, green, red) of the difference map: amber where SSIM is just below 1, magenta where it is 0 or less."""
-
-STAGES = {
-    "known": "known from an earlier run",
-    "identical": "identical thumbnails",
-    "projection": "proven below the floor by projection",
-    "cells": "proven below the floor by cells",
-    "blocks": "proven below the floor block by block",
-    "scored": "scored exactly",
-}
-"""What the report calls the stages of the join; others by their own names."""
-
-PARTS = {"pairs", "stored", "verified"}
-"""Counts of the join that are not stages: sums and parts of them."""
 
 MOVES = ("moved", "would move")
 

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 from prefect import task
 
+from imagetwins.journal import check_journal
 from imagetwins.moves import MoveOutcome, PlannedMove, apply_moves, plan_moves, restore_moves
+from imagetwins.places import place_of
 from imagetwins.store import Run
 from imagetwins.tables import DECISIONS, IMAGES, path_columns, read_table, write_table
 from tasks import STAGE
@@ -52,7 +54,12 @@ def _apply_outcomes(decisions: pd.DataFrame, outcomes: Sequence[MoveOutcome]) ->
 
 @task(name="restore-files", **STAGE)
 def restore_files(run: Run) -> dict[str, Any]:
-    """Move every file of the run back to where it came from, and note it in the run's record."""
+    """Move every file of the run back to where it came from, and note it in the run's record.
+
+    Raises:
+        StoreError: the journal is in use, damaged, or not the run's own.
+    """
+    check_journal(run.journal, place_of(run.read_record()["parameters"]["folder"]))
     outcomes = restore_moves(run.journal)
     restored = sum(outcome.restored for outcome in outcomes)
     left = {path_columns(outcome.path)[0]: outcome.reason for outcome in outcomes if not outcome.restored}

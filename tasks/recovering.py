@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from imagetwins.cache import release_run
-from imagetwins.journal import journal_exists
+from imagetwins.journal import check_journal, journal_exists
 from imagetwins.moves import read_journal, recover_journal
+from imagetwins.places import place_of
 from imagetwins.store import Run, list_runs
 from imagetwins.tables import DECISIONS, path_columns, read_table, write_table
 
@@ -34,6 +35,7 @@ def settle_run(run: Run) -> None:
     """Finish or undo the move that was interrupted, and write into the decisions where every file is."""
     if not journal_exists(run.journal):
         return
+    check_journal(run.journal, place_of(run.read_record()["parameters"]["folder"]))
     recover_journal(run.journal)
     decisions = read_table(run.decisions, DECISIONS).set_index("image", drop=False)
     waiting = decisions["action"] == "would move"

@@ -89,7 +89,7 @@ def record(**changes):
         "status": "running",
         "parameters": PARAMETERS.model_dump() | {"threshold": 0.95},
         "counts": {"images": 10, "duplicates": 3, "moved": 3},
-        "funnel": {"pairs": 45},
+        "funnel": {"pairs": 45, "cells": 40, "scored": 5, "stored": 4},
         "seconds": {"load": 2.0, "score": 0.5},
     } | changes
 
@@ -100,6 +100,16 @@ def test_a_summary_says_how_to_undo():
     assert "imagetwins restore 20261123T010203Z-0a1b2c3d" in summary
     assert "| threshold | 0.95 |" in summary
     assert "recursive" not in summary, "only what differs from the defaults"
+    settled = re.findall(r"\| ([^|]+) \| (\d+) \|", summary.split("## How the pairs were settled")[1].split("##")[0])
+    assert settled == [("proven below the floor by cells", "40"), ("scored exactly", "5")]
+
+
+def test_a_summary_names_the_store_where_it_is_not_the_usual_one():
+    def undo(store):
+        return draw_summary(record(parameters=PARAMETERS.model_dump() | {"store": store})).split("```")[1].strip()
+
+    assert undo("/a b") == "imagetwins restore 20261123T010203Z-0a1b2c3d --store '/a b'"
+    assert undo("/a\n```\n# b") == "imagetwins restore 20261123T010203Z-0a1b2c3d"
 
 
 def test_a_summary_of_a_waiting_run_says_how_to_answer():

@@ -18,7 +18,7 @@ import pytest
 
 from imagetwins import transfer
 from imagetwins.errors import StoreError
-from imagetwins.journal import open_journal
+from imagetwins.journal import Identity, open_journal
 from imagetwins.moves import (
     DUPLICATES,
     PlannedMove,
@@ -28,7 +28,10 @@ from imagetwins.moves import (
     recover_journal,
     restore_moves,
 )
+from imagetwins.store import Run
 from imagetwins.tables import IMAGES, as_frame, path_columns
+from tasks.moving import restore_files
+from tasks.recovering import settle_run
 from tests.syscalls import failing_at, intercepted, killed_at
 
 SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
@@ -494,6 +497,23 @@ def test_a_damaged_journal_is_refused_by_its_line(place):
     place.journal.write_bytes(b'{"event": "journal", "version": 99}\n')
     with pytest.raises(StoreError, match="version"):
         place.apply()
+
+
+@pytest.mark.parametrize("way", ["outside", "folder/../outside"])
+def test_a_journal_that_names_files_outside_its_folder_is_refused(tmp_path, way):
+    for name in ("folder", "outside"):
+        (tmp_path / name).mkdir()
+    secret = tmp_path / "outside" / "a.png"
+    secret.write_bytes(b"of somebody else")
+    run = Run(tmp_path / "store", "20260101T000000Z-00000000")
+    run.write_record({"parameters": {"folder": str(tmp_path / "folder")}, "counts": {}, "status": "running"})
+    moved = tmp_path / "folder" / "a.png", tmp_path / way / "a.png", Identity.of(os.lstat(secret))
+    with open_journal(run.journal) as journal:
+        journal.done(journal.begin("out", 0, *moved))
+    for undo in (restore_files.fn, settle_run):
+        with pytest.raises(StoreError, match="not in the folder of its run"):
+            undo(run)
+    assert secret.read_bytes() == b"of somebody else"
 
 
 def test_a_journal_has_one_writer(place):
