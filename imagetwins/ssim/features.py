@@ -61,7 +61,7 @@ RANK_DEVIATION = 4
 """Coordinates kept of k1 and k0 each."""
 
 TURNED = 4 * RANK_DEVIATION
-"""Coordinates kept of s and t: one vector of 16 float32."""
+"""Coordinates kept of s and t: those of k1, three times, and those of k0; one vector of 16 float32."""
 
 DEPTH = 15
 """Coordinates kept of a cell, without its residual."""
@@ -84,7 +84,7 @@ class Basis(NamedTuple):
 
     Attributes:
         of_mean: (49*255 + 1, RANK) float32, by window sum.
-        of_deviation: (n, TURNED) float32, by s / STEP: those of k1, three times, and those of k0.
+        of_deviation: (n, 2 * RANK_DEVIATION) float32, by s / STEP: those of k1, and those of k0.
         axes: (DEPTH, 3 * RANK * TURNED) float32, orthonormal rows, divided by sqrt(3).
     """
 
@@ -100,7 +100,7 @@ def make_basis() -> Basis:
     deviation = np.arange(int(129 / STEP)) * STEP
     turned = _coordinates(_kernel(C2, constant=0), deviation, DEVIATION_GRID, RANK_DEVIATION)
     plain = _coordinates(_kernel(C2, product=0), deviation, np.append(0, DEVIATION_GRID), RANK_DEVIATION)
-    of_deviation = np.hstack([turned, turned, turned, plain])
+    of_deviation = np.hstack([turned, plain])
     axes = _principal_axes(of_mean, of_deviation)
     return Basis(*(np.ascontiguousarray(part, np.float32) for part in (of_mean, of_deviation, axes / np.sqrt(3))))
 
@@ -142,9 +142,10 @@ def _principal_axes(of_mean: NDArray[np.float64], of_deviation: NDArray[np.float
         slopes += is_colour[..., None] * rng.normal(0, 0.15, (n, 3, 2))
         slopes /= np.maximum(np.linalg.norm(slopes, axis=-1, keepdims=True), 1)
         rest = np.sqrt(np.maximum(1 - (slopes**2).sum(-1, keepdims=True), 0))
-        turns = np.concatenate([slopes, rest, np.ones((n, 3, 1))], -1)
+        turns = np.concatenate([slopes, rest], -1)[..., None]
         u = of_mean[np.rint(means.clip(0, 255) * 49).astype(int)]
-        s = of_deviation[np.rint(deviations.clip(0, 120) / STEP).astype(int)] * turns.repeat(RANK_DEVIATION, -1)
+        turned, plain = np.split(of_deviation[np.rint(deviations.clip(0, 120) / STEP).astype(int)], 2, axis=-1)
+        s = np.concatenate([(turns * turned[..., None, :]).reshape(n, 3, -1), plain], -1)
         tensors: NDArray[np.float64] = (u[..., :, None] * s[..., None, :]).reshape(n, -1)
         return tensors
 

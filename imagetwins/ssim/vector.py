@@ -9,7 +9,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 WIDTH, PARTS = 16, 4
-VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
+VECTOR, HALF = (ir.VectorType(ir.FloatType(), width) for width in (WIDTH, WIDTH // 2))
 INDEX = ir.IntType(64)
 
 
@@ -24,14 +24,14 @@ def sum_outer(
     rows: tuple[int, int],
     columns: tuple[int, int],
 ) -> None:
-    """Set `total[at : at + 128]` to the sum of the outer products of `left[i[r, c]]`, 8 float32, and `right[j[r, c]]`, 16.
+    """Set `total[at : at + 128]` to the sum of the outer products of `left[i[r, c]]`, 8 float32, and of 16.
 
-    Of the latter, the first twelve are multiplied, four by four, by the three `turns[:, r, c]`. The sum goes over `rows` and
-    `columns`, each a beginning and an end, of `i`, `j` and `turns`.
+    These are the first four of the 8 float32 `right[j[r, c]]` times each of the three `turns[:, r, c]`, and the last four. The
+    sum goes over `rows` and `columns`, each a beginning and an end, of `i`, `j` and `turns`.
     """
     places = slice(*rows), slice(*columns)
-    turn = np.stack([*turns[:, *places], np.ones(i[places].shape, np.float32)], -1)
-    turned = right[j[places]] * turn.repeat(WIDTH // PARTS, -1)
+    first, last = np.split(right[j[places]], 2, axis=-1)
+    turned = np.concatenate([*(first * turn[..., None] for turn in turns[:, *places]), last], -1)
     total[at : at + 8 * WIDTH] = np.einsum("rcp,rcq->pq", left[i[places]], turned).ravel()
 
 
@@ -52,8 +52,8 @@ def _sum_outer(
         def array(argument: int) -> Any:
             return context.make_array(signature.args[argument])(context, builder, arguments[argument])
 
-        def load(pointer: Any) -> Any:
-            return builder.load(builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
+        def load(pointer: Any, kind: ir.VectorType) -> Any:
+            return builder.load(builder.bitcast(pointer, kind.as_pointer()), align=4)
 
         indices = array(3), array(5)
         height, width = (builder.extract_value(indices[0].shape, k) for k in range(2))
@@ -66,6 +66,7 @@ def _sum_outer(
             builder.store(zero, place)
         lanes = ir.VectorType(ir.IntType(32), WIDTH)
         first, fourths = ir.Constant(lanes, [0] * WIDTH), ir.Constant(lanes, [k * PARTS // WIDTH for k in range(WIDTH)])
+        repeated = ir.Constant(lanes, [*range(4), *range(4), *range(8)])
         ends = [[builder.extract_value(arguments[span], k) for k in range(2)] for span in (7, 8)]
         each: Any = cgutils.for_range_slice
         step = ir.Constant(INDEX, 1)
@@ -73,15 +74,17 @@ def _sum_outer(
             window = builder.add(builder.mul(r, width), c)
             found = [builder.sext(builder.load(builder.gep(one.data, [window])), INDEX) for one in indices]
             scalars, vectors = (
-                builder.gep(table, [builder.mul(index, ir.Constant(INDEX, size))])
-                for table, index, size in zip(tables, found, (8, WIDTH), strict=True)
+                builder.gep(table, [builder.mul(index, ir.Constant(INDEX, 8))])
+                for table, index in zip(tables, found, strict=True)
             )
             turn, at = ir.Constant(ir.VectorType(ir.FloatType(), PARTS), [1.0] * PARTS), window
             for part in range(PARTS - 1):
                 single = builder.load(builder.gep(array(6).data, [at]))
                 turn = builder.insert_element(turn, single, ir.Constant(ir.IntType(32), part))
                 at = builder.add(at, plane)
-            vector = builder.fmul(load(vectors), builder.shuffle_vector(turn, turn, fourths))
+            half = load(vectors, HALF)
+            vector = builder.shuffle_vector(half, half, repeated)
+            vector = builder.fmul(vector, builder.shuffle_vector(turn, turn, fourths))
             for p, place in enumerate(sums):
                 scalar = builder.load(builder.gep(scalars, [ir.Constant(INDEX, p)]))
                 single = builder.insert_element(
