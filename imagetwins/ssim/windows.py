@@ -3,7 +3,7 @@
 SSIM needs sums over 7 x 7 windows. Down the columns such a sum slides: add the new row, subtract the old. Along a row it
 is the sum of 7 neighbouring columns: 7 loads, each a column further, of whole vectors.
 
-The windows are divided into *groups* of some 48 columns, and each group is stored as an image of its own, with the 6
+The windows are divided into *groups* of some 192 columns, and each group is stored as an image of its own, with the 6
 columns more that its last windows reach (the *halo*). So a block of windows, some rows of one group, can be scored
 alone, and lies together. The three channels of a group lie side by side in one row; the positions between two channels,
 where a window would hold pixels of both, and those beyond the row count nothing, because their spread is infinite
@@ -34,8 +34,10 @@ LANES = 16
 CELLS = 32
 """Cells along one side of a thumbnail (fewer where it has not two windows for each), see features.py."""
 
-GROUP = 48
-"""Windows along the side of a group, about: short enough to choose blocks well, long beside its halo."""
+GROUP = 192
+"""Windows along the side of a group, about: long beside its halo, and the rows of two images still fit into a core's cache.
+
+Measured at 200 pixels: with 48 a pair takes a third longer, and the blocks, though better chosen, save nothing."""
 
 C1 = np.float32((0.01 * 255) ** 2)
 C2 = np.float32((0.03 * 255) ** 2)

@@ -36,7 +36,7 @@ DIGEST_BYTES = 16
 KEPT_BYTES = 1 << 30
 """Workspaces up to this size stay mapped between batches; the pages of larger ones would all count as our memory."""
 
-FORMAT = 11
+FORMAT = 12
 """Version of the arrays' meaning; a workspace of another one is made anew."""
 
 

@@ -68,7 +68,7 @@ def test_features_their_projection_and_a_part_of_it_bound_the_score(prepare, pai
         assert first @ second + bound_slack(SIZE) >= score
 
 
-@pytest.mark.parametrize("size", [SIZE, 120])
+@pytest.mark.parametrize("size", [SIZE, 300])
 def test_each_block_bound_holds_for_its_block(size, tmp_path):
     cells, layout = plan_cells(size), plan_layout(size, 3)
     groups = layout.edges[layout.groups]
@@ -137,7 +137,7 @@ def test_a_projection_never_lengthens_a_unit_vector():
         assert np.linalg.norm(table.astype(np.float64), axis=1).max() <= 1 + 1e-6
 
 
-@pytest.mark.parametrize("size", [50, 129])
+@pytest.mark.parametrize("size", [50, 300])
 def test_windows_are_measured_as_numpy_does(size):
     thumbnail, layout = pictures.photographs(size)[0], plan_layout(size, 3)
     pixels = np.empty((layout.n_groups, size, layout.column.shape[1]), np.uint8)
