@@ -65,7 +65,7 @@ def estimate_run(run: Run, parameters: Parameters, past: Past, limit: int, worke
     earlier = [found for other in reversed(list_runs(run.store)) if (found := _speeds(other.read_record(), parameters))]
     decode = next((speed for speed, _ in earlier if speed), None)
     compare = next((speed for _, speed in earlier if speed), None)
-    by = "by the speed of earlier runs" if decode and compare else "by a sample; charts and lower thresholds take longer"
+    by = "by the speed of earlier runs" if decode and compare else "by a sample; charts take longer"
     if decode is None:
         decode = _measure_decoding(to_decode, parameters) / workers
     seconds = len(to_decode) * decode + new_pairs * (PAIR_SECONDS / workers if compare is None else compare)
