@@ -1,15 +1,18 @@
 """Ask a person before anything moves: in Prefect's UI where the run has a deployment, else in the terminal."""
 
 import datetime as dt
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import count
 from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.input import RunInput
+from prefect.input.actions import read_flow_run_input
 from pydantic import Field
 
 from flows.progress import ASKING, listener
@@ -20,6 +23,9 @@ from imagetwins.parameters import Parameters
 from imagetwins.store import Run
 from tasks.approving import apply_answer, find_unknown, plan_question
 from tasks.reporting import publish_run
+
+FORM_SECONDS = 30
+"""How long an answer waits for the question: a run says that it waits before Prefect has suspended it."""
 
 Asker = Callable[[Run, Question], Answer]
 
@@ -117,8 +123,10 @@ def send_answer(run: Run, answer: Approval) -> None:
         raise ParameterError(
             f"none of the files to move: {', '.join(map(repr, unknown))}. `imagetwins audit {run.run_id}` lists them."
         )
+    flow_run = UUID(record["flow_run_id"])
     try:
-        resume_flow_run(UUID(record["flow_run_id"]), run_input=answer.model_dump())
+        _wait_for_form(flow_run)
+        resume_flow_run(flow_run, run_input=answer.model_dump())
     except (FlowPauseTimeout, NotPausedError):
         raise ImagetwinsError(
             f"run {run.run_id} no longer waits: it was answered, cancelled, or its time is up."
@@ -127,3 +135,21 @@ def send_answer(run: Run, answer: Approval) -> None:
         raise ImagetwinsError(
             f"this Prefect server does not know run {run.run_id}. Name the one that it runs on: PREFECT_API_URL."
         ) from None
+    except RuntimeError as refusal:
+        raise ImagetwinsError(f"Prefect did not take the answer: {refusal}") from None
+
+
+def _wait_for_form(flow_run: UUID) -> None:
+    """Return once `flow_run` can be answered, or never will be.
+
+    Prefect suspends a run first and saves the form afterwards; an answer between the two would be refused.
+    """
+    deadline = time.monotonic() + FORM_SECONDS
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < deadline:
+            state = client.read_flow_run(flow_run).state
+            if state.is_paused() and read_flow_run_input(state.state_details.run_input_keyset["schema"], flow_run):
+                return
+            if not (state.is_paused() or state.is_running()):
+                return
+            time.sleep(0.2)

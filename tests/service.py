@@ -172,6 +172,15 @@ class Service:
                     raise AssertionError(f"{found.state.name}, not {states}: {found.state.message}\n{self.log()}")
                 time.sleep(0.2)
 
+    def wait_for_question(self, run):
+        """Wait until the run is suspended and Prefect has saved the form, without which it takes no answer."""
+        keys = self.wait_for(run, "Suspended").state.state_details.run_input_keyset
+        deadline = time.monotonic() + 60
+        with self.client() as client:
+            while not client.filter_flow_run_input(run, key_prefix=keys["schema"], limit=1, exclude_keys=set()):
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.1)
+
 
 def stop(process):
     process.send_signal(signal.SIGTERM)

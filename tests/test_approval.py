@@ -3,12 +3,16 @@
 import io
 import json
 import time
+from contextvars import copy_context
+from threading import Timer
 
 import cv2
 import pytest
 import skimage.data
 from past_runs import comparison_table, image_table
-from prefect.states import Cancelling
+from prefect import get_client
+from prefect.input.run_input import keyset_from_base_key
+from prefect.states import Cancelling, Suspended
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -128,7 +132,7 @@ def test_the_terminal_asks_which_files_to_leave_alone(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("prefect_server")
 def test_a_waiting_run_is_answered_from_the_command_line(service, pictures):
     run = service.start_run(folder=str(pictures), approval="review", max_move_share=0.2)
-    service.wait_for(run, "Suspended")
+    service.wait_for_question(run)
     name = record_of(service, run)["run_id"]
     approve = ["approve", name, "--store", str(service.store), "--leave"]
     unknown = CliRunner().invoke(app, [*approve, "nobody.jpg"])
@@ -140,9 +144,29 @@ def test_a_waiting_run_is_answered_from_the_command_line(service, pictures):
 
 
 @pytest.mark.usefixtures("prefect_server")
+def test_an_answer_that_comes_before_its_form_waits_for_it(tmp_path):
+    keys = keyset_from_base_key("approval")
+    asks = Suspended(timeout_seconds=60, pause_key="approval-1")
+    asks.state_details.run_input_keyset = keys
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow(deduplicate), "asks")
+        suspended = client.create_flow_run_from_deployment(deployment, state=asks).id
+        told = {"run_id": "20260101T000000Z-00000000", "status": "waiting", "flow_run_id": str(suspended)}
+        run = Run(tmp_path, told["run_id"])
+        write_table(decisions_of()[0], DECISIONS, run.decisions / "part-0.parquet")
+        run.write_record(told | {"parameters": {"folder": "/pictures"}, "counts": {}, "funnel": {}, "seconds": {}})
+        late = Timer(1, copy_context().run, [flow_approval.Approval.save, keys, suspended])
+        late.start()
+        flow_approval.send_answer(run, flow_approval.Approval(approve=True, comment="early"))
+        late.join()
+        assert client.read_flow_run(suspended).state.name == "Resuming"
+        assert flow_approval.Approval.load(keys, suspended).comment == "early"
+
+
+@pytest.mark.usefixtures("prefect_server")
 def test_an_answer_that_names_no_file_is_asked_for_again_and_a_later_run_takes_the_place(service, pictures):
     run = service.start_run(folder=str(pictures), approval="always")
-    service.wait_for(run, "Suspended")
+    service.wait_for_question(run)
     with service.client() as client:
         client.resume_flow_run(run, run_input={"approve": True, "leave_alone": ["typo.jpg"]})
         wait_until_asked_again(client, run)

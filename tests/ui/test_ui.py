@@ -108,7 +108,7 @@ def test_a_run_is_started_looked_at_approved_and_done(page, service, pictures):
     choose(page, page.get_by_role("button", name="Select approval"), page.get_by_role("option", name="always"))
     submit(page)
     run = str(service.newest_run().id)
-    service.wait_for(run, "Suspended")
+    service.wait_for_question(run)
     page.goto(f"{service.url}/v2/runs/flow-run/{run}")
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("imagetwins-gallery").first.wait_for()
