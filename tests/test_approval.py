@@ -143,13 +143,20 @@ def test_a_waiting_run_is_answered_from_the_command_line(service, pictures):
     assert record_of(service, run)["approval"]["comment"] == "fine"
 
 
+@pytest.fixture
+def deployment():
+    with get_client(sync_client=True) as client:
+        identity = client.create_deployment(client.create_flow(deduplicate), "asks")
+        yield identity
+        client.delete_deployment(identity)
+
+
 @pytest.mark.usefixtures("prefect_server")
-def test_an_answer_that_comes_before_its_form_waits_for_it(tmp_path):
+def test_an_answer_that_comes_before_its_form_waits_for_it(deployment, tmp_path):
     keys = keyset_from_base_key("approval")
     asks = Suspended(timeout_seconds=60, pause_key="approval-1")
     asks.state_details.run_input_keyset = keys
     with get_client(sync_client=True) as client:
-        deployment = client.create_deployment(client.create_flow(deduplicate), "asks")
         suspended = client.create_flow_run_from_deployment(deployment, state=asks).id
         told = {"run_id": "20260101T000000Z-00000000", "status": "waiting", "flow_run_id": str(suspended)}
         run = Run(tmp_path, told["run_id"])
