@@ -68,7 +68,9 @@ def run_stages(
             for counts in threads.map(score, enumerate(plan.batches)):
                 _add(record["funnel"], counts)
         with stage("decide"):
-            _add(record["counts"], decide_duplicates.fn(run, parameters, workers))
+            decided = decide_duplicates.fn(run, parameters, workers)
+            record["funnel"]["verified"] = decided.pop("verified")
+            _add(record["counts"], decided)
         with stage("release"):
             release_run(run, limit)
     run.write_record(record | {"status": "completed"})

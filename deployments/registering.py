@@ -14,6 +14,9 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists
+from pydantic import ValidationError
+
+from imagetwins.errors import ParameterError
 
 DEFINITIONS = Path(__file__).with_name("prefect.yaml")
 POOL = "imagetwins"
@@ -24,9 +27,15 @@ def plan_schedules(folders: Sequence[Path], cron: str, timezone: str) -> list[De
     """Return a schedule a folder.
 
     Raises:
-        ValueError: `cron` or `timezone` is none.
+        ParameterError: `cron` or `timezone` is none.
     """
-    schedule = CronSchedule(cron=cron, timezone=timezone)
+    try:
+        schedule = CronSchedule(cron=cron, timezone=timezone)
+    except ValidationError as error:
+        raise ParameterError(
+            f"--cron {cron!r} --timezone {timezone!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}. "
+            "For every night at 3 in Berlin: --cron '0 3 * * *' --timezone Europe/Berlin"
+        ) from None
     return [
         DeploymentScheduleCreate(schedule=schedule, slug=_slug(folder), parameters={"folder": str(folder)})
         for folder in folders

@@ -42,7 +42,9 @@ def serve(
         list[str] | None,
         typer.Argument(metavar="[FOLDER]...", help="Folders, or URLs, to tidy by the schedule, in this order."),
     ] = None,
-    cron: Annotated[str, typer.Option(help="When.")] = "0 3 * * *",
+    cron: Annotated[
+        str, typer.Option(help="When: minute, hour, day of the month, month, day of the week.")
+    ] = "0 3 * * *",
     timezone: Annotated[str, typer.Option(help="The time zone of --cron, as in Europe/Berlin.")] = "UTC",
     host: Annotated[str, typer.Option(help="Address that a server started here listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port that a server started here listens on.")] = 4200,
@@ -157,10 +159,7 @@ def _run_worker(address: str, folders: list[Path], cron: str, timezone: str) -> 
     from deployments.automations import register_automations  # noqa: PLC0415
     from deployments.registering import POOL, plan_schedules, register  # noqa: PLC0415
 
-    try:
-        schedules = plan_schedules(folders, cron, timezone)
-    except ValueError as error:
-        raise ParameterError(f"--cron {cron!r} --timezone {timezone!r}: {error}") from None
+    schedules = plan_schedules(folders, cron, timezone)
     with get_client(sync_client=True) as client:
         register(client, schedules)
     register_automations()

@@ -48,6 +48,7 @@ def apply(run_id: str, threshold: Score, dry_run: bool = False, store: str | Non
     with open_run("apply", parameters) as record:
         # The pairs were settled then; this run takes over how.
         record.add_to_funnel([past.read_record()["funnel"]])
+        record.note_source(past)
         with record.stage("decide"):
             record.add(decide_again(record.run, past, parameters, count_workers()))
         with record.stage("move"):

@@ -21,6 +21,7 @@ from imagetwins.approval import Answer, Question
 from imagetwins.errors import ImagetwinsError, ParameterError, StoreError
 from imagetwins.parameters import Parameters
 from imagetwins.store import Run
+from imagetwins.wording import amount
 from tasks.approving import apply_answer, find_unknown, plan_question
 from tasks.reporting import publish_run
 
@@ -99,9 +100,9 @@ def _answered() -> set[str]:
 
 
 def _describe(record: Record, question: Question, gallery: str) -> str:
-    doubtful = f" {question.doubtful} doubtful matches stay where they are." if question.doubtful else ""
+    doubtful = f" Doubtful matches, which stay where they are: {question.doubtful}." if question.doubtful else ""
     return (
-        f"{question.moves} files of `{record.content['parameters']['folder']}` are to move to its sub-folder Duplicates."
+        f"To move: {amount(question.moves, 'file')} of `{record.content['parameters']['folder']}`, to its sub-folder Duplicates."
         f"{doubtful} Look at the [gallery]({gallery}), or at the report in `{record.run.report}`."
     )
 

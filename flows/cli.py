@@ -24,6 +24,7 @@ from imagetwins.parameters import check_local_folder, check_parameters
 from imagetwins.report import build_report
 from imagetwins.samples import build_samples
 from imagetwins.store import find_run
+from imagetwins.wording import amount
 
 FAILED, WRONG_USE = 1, 2
 """Exit codes; 0 is done, and 2 is also what typer itself exits with."""
@@ -255,7 +256,9 @@ def prune(
         place = resolve_store(store)
         pruned = questions.plan_pruning(place, before) if dry_run else questions.prune_runs(place, before).table
         freed = int(pruned["freed_bytes"].sum())
-        console.print(f"{len(pruned)} runs, {freed / 1e6:,.1f} MB {'would be freed' if dry_run else 'freed'}.")
+        console.print(
+            f"{amount(len(pruned), 'run')}, {freed / 1e6:,.1f} MB {'would be freed' if dry_run else 'freed'}."
+        )
         if json:
             _print_json({"runs": questions.to_plain(pruned), "freed_bytes": freed})
 

@@ -137,7 +137,9 @@ def deduplicate(
             scores = score_pairs.map(unmapped(run), unmapped(plan.fingerprint), range(len(plan.batches)), plan.batches)
             record.add_to_funnel(await_all("score", scores))
         with record.stage("decide"):
-            record.add(decide_duplicates(run, parameters, workers))
+            decided = decide_duplicates(run, parameters, workers)
+            record.funnel["verified"] = decided.pop("verified")
+            record.add(decided)
         if not parameters.dry_run:
             seek_approval(record, parameters)
         with record.stage("move"):

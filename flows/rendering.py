@@ -22,6 +22,7 @@ from imagetwins.audit import FileExplanation, PairExplanation, RunAudit, RunComp
 from imagetwins.moves import DUPLICATES
 from imagetwins.store import Run
 from imagetwins.tables import DECISIONS, read_table
+from imagetwins.wording import amount
 
 STAGES = ("list", "recall", "load", "plan", "score", "decide", "move", "report")
 MAX_SECONDS = 3600.0
@@ -101,15 +102,14 @@ def print_run(console: Console, audit: RunAudit) -> None:
     """Print what a run found, and how to undo it."""
     record, counts = audit.record, audit.record["counts"]
     folder = record["parameters"]["folder"]
-    _print_decisions(console, "Duplicates", audit.table, folder)
-    _print_decisions(console, "For review: these stay where they are", audit.review, folder)
+    _print_decisions(console, "Duplicates", "what became of it", audit.table, folder)
+    _print_decisions(console, "For review: these stay where they are", "why", audit.review, folder)
     _print_unreadable(console, audit.unreadable, folder)
     total = sum(record["seconds"].values())
     console.print(
-        f"[bold]{counts.get('duplicates', 0)} duplicates[/] among {counts.get('images', 0):,} pictures, "
+        f"[bold]{amount(counts.get('duplicates', 0), 'duplicate')}[/] among {amount(counts.get('images', 0), 'picture')}, "
         f"{counts.get('moved', 0)} moved, {counts.get('review', 0)} for review, {counts.get('errors', 0)} unreadable; "
-        f"{counts.get('pairs', 0):,} pairs settled, {record['funnel'].get('scored', 0):,} of them by scoring, "
-        f"in {total:.1f} s."
+        f"{_describe_pairs(record)}, in {total:.1f} s."
     )
     console.print(
         f"Run [bold]{record['run_id']}[/] ({record['status']}) at threshold {record['parameters']['threshold']:g}"
@@ -121,6 +121,13 @@ def print_run(console: Console, audit: RunAudit) -> None:
         console.print(f"Undo:  [bold]{literal(_undo(record))}[/]", soft_wrap=True)
 
 
+def _describe_pairs(record: dict[str, Any]) -> str:
+    pairs = amount(record["counts"].get("pairs", 0), "pair")
+    if record.get("kind") == "apply":
+        return f"{pairs} as run {record['pairs_from']} scored them"
+    return f"{pairs} settled, {record['funnel'].get('scored', 0):,} of them by scoring"
+
+
 def _undo(record: dict[str, Any]) -> str:
     """Return the command that undoes a run, as it can be typed here."""
     program = "imagetwins" if shutil.which("imagetwins") else sys.argv[0]
@@ -128,16 +135,18 @@ def _undo(record: dict[str, Any]) -> str:
     return shlex.join([program, "restore", record["run_id"], *(["--store", store] if store else [])])
 
 
-def _print_decisions(console: Console, title: str, rows: pd.DataFrame, folder: str) -> None:
+def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame, folder: str) -> None:
     if rows.empty:
         return
     names = _names(rows, folder)
-    table = _table(title, "picture", "kept", "SSIM", "detail", "what became of it")
+    table = _table(title, "picture", "kept", "SSIM", "detail", last)
     for row in rows.head(MAX_ROWS).itertuples():
         renamed = row.action == "moved" and names[row.NewPath] != f"{DUPLICATES}/{names[row.FullPath]}"
-        became = {"moved": f"moved as {names[row.NewPath]}" if renamed else "moved", "would move": "would move"}.get(
-            row.action, f"{row.action}: {literal(row.reason)}"
-        )
+        became = {
+            "moved": f"moved as {names[row.NewPath]}" if renamed else "moved",
+            "would move": "would move",
+            "review": literal(row.reason),
+        }.get(row.action, f"{row.action}: {literal(row.reason)}")
         kept = names[row.kept_path] if isinstance(row.kept_path, str) else "-"
         table.add_row(names[row.FullPath], kept, _score(row.ssim), _score(row.detail_ssim), became)
     console.print(table)
@@ -164,7 +173,7 @@ def _print_more(console: Console, count: int) -> None:
 def ask_in_terminal(console: Console, run: Run, question: Question) -> Answer:
     """Show what would move, and ask the person at the terminal."""
     print_run(console, audit_run(run))
-    if not Confirm.ask(f"Move these {question.moves} files?", console=console, default=False):
+    if not Confirm.ask(f"Move {amount(question.moves, 'file')}?", console=console, default=False):
         return Answer(approve=False)
     folder, decisions = run.read_record()["parameters"]["folder"], read_table(run.decisions, DECISIONS)
     alone: list[str] = []
@@ -179,7 +188,9 @@ def ask_in_terminal(console: Console, run: Run, question: Question) -> Answer:
 
 def print_restore(console: Console, answer: dict[str, Any]) -> None:
     """Print what an undo did."""
-    console.print(f"[bold]{answer['restored']} files[/] of run {answer['run_id']} are back where they came from.")
+    console.print(
+        f"Back where they came from: [bold]{amount(answer['restored'], 'file')}[/] of run {answer['run_id']}."
+    )
     if answer["not_restored"]:
         table = _table("Not restored", "file", "why")
         for path, reason in answer["not_restored"].items():

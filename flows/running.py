@@ -66,6 +66,10 @@ class Record:
         self.content |= {"pairs_from": past.run.run_id if past.run else None, "pairs_from_why": past.why}
         self.content["scores_depend_on"] = describe_scores(parameters)
 
+    def note_source(self, past: Run) -> None:
+        """Write down that the pairs are those of `past`, and that none was settled anew."""
+        self.content |= {"pairs_from": past.run_id, "pairs_from_why": f"All scores are those of run {past.run_id}."}
+
     def announce(self, text: str) -> None:
         """Tell whoever looks at the run, in its log and in the terminal."""
         get_run_logger().info(text)

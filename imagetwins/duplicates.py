@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from imagetwins.parameters import Keep, Parameters
 from imagetwins.tables import DECISIONS, as_frame
+from imagetwins.wording import amount
 
 BLANK_TOLERANCE = 8
 """Two pictures without structure in any window are duplicates if no two pixels differ by more levels than this."""
@@ -111,7 +112,7 @@ def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Paramete
             copies[match.kept] = copies.get(match.kept, 0) + 1
     for image, count in copies.items():
         if decisions["action"][image] == "kept":
-            decisions["reason"][image] = f"kept: {count} {'duplicate' if count == 1 else 'duplicates'} of it found"
+            decisions["reason"][image] = f"kept: {amount(count, 'duplicate')} of it found"
     _stop_if_too_many(decisions, images, parameters.max_move_share)
     return as_frame(decisions, DECISIONS)
 

@@ -14,6 +14,7 @@ from imagetwins.increments import Past, match_images
 from imagetwins.parameters import Parameters
 from imagetwins.store import Run, list_runs
 from imagetwins.tables import RECALLED, path_of, read_table
+from imagetwins.wording import amount
 
 MIN_DECODED, MIN_PAIRS = 200, 200_000
 """A run that did fewer says nothing about speed."""
@@ -49,7 +50,7 @@ class Estimate:
             "IMAGETWINS_CACHE_GB is that much larger."
         )
         return (
-            f"{self.images:,} pictures, {self.to_decode:,} of them to decode; {self.pairs:,} pairs, {self.new_pairs:,} of "
+            f"{amount(self.images, 'picture')}, {self.to_decode:,} of them to decode; {amount(self.pairs, 'pair')}, {self.new_pairs:,} of "
             f"them to compare. {minutes.capitalize()} ({self.by}), {disk} more in the store."
         ) + (excess if self.excess_bytes else "")
 

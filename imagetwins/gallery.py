@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.parameters import Parameters
+from imagetwins.wording import amount
 
 MAX_ROWS = 40
 """Rows of pictures; 40 rows are about 0.7 MB of Markdown, which the UI shows in a second or two."""
@@ -57,7 +58,7 @@ def draw_summary(record: dict[str, Any]) -> str:
     defaults = Parameters(folder="-").model_dump() | {"folder": None}
     changed = {name: value for name, value in parameters.items() if value != defaults[name]}
     parts = [
-        f"# {counts.get('duplicates', 0)} duplicates among {counts['images']} pictures",
+        f"# {amount(counts.get('duplicates', 0), 'duplicate')} among {amount(counts['images'], 'picture')}",
         *_next_step(record),
         "## Where the time went",
         _bars(record["seconds"]),

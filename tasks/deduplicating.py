@@ -14,7 +14,10 @@ from tasks import STAGE
 
 @task(name="decide-duplicates", **STAGE)
 def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[str, int]:
-    """Decide about every image, each decision resting on scikit-image's own score; return the counts."""
+    """Decide about every image, each decision resting on scikit-image's own score; return the counts.
+
+    "verified" counts the stored pairs that have such a score by now.
+    """
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
     decisions, verified = decide_verified(
@@ -26,4 +29,5 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     )
     store_verified(run.comparisons, verified)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
-    return {"matches": len(matches)} | count_decisions(decisions)
+    verified_now = read_table(run.comparisons, COMPARISONS, where=pc.field("verified"))
+    return {"matches": len(matches), "verified": len(verified_now)} | count_decisions(decisions)

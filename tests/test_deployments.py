@@ -141,7 +141,7 @@ def test_folders_that_look_alike_have_schedules_of_their_own():
 
 @pytest.mark.parametrize(("cron", "timezone"), [("every night", "UTC"), ("0 3 * * *", "Mars/Olympus")])
 def test_a_schedule_that_is_none_is_refused(cron, timezone):
-    with pytest.raises(ValueError, match=r"every night|Mars"):
+    with pytest.raises(ParameterError, match=r"Invalid (cron string: \"every night|timezone: \"Mars).*For every night"):
         plan_schedules([Path("/a")], cron, timezone)
 
 
