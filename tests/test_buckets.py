@@ -44,22 +44,28 @@ SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"  # noqa: S105 - of a server th
 KEY = "AKIAIOSFODNN7EXAMPLE"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def caches(tmp_path_factory):
-    """An S3 server on this machine, the environment in which its clients find it, and a place for caches."""
-    directory = tmp_path_factory.mktemp("caches")
+@pytest.fixture(scope="session")
+def s3_server():
+    """The address of an S3 server on this machine: one for all tests, since its clients remember where they found it."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     started.start()
     host, port = started.get_host_and_port()
+    yield f"http://{host}:{port}"
+    started.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def caches(s3_server, tmp_path_factory):
+    """The environment in which clients find the S3 server, and a place for caches."""
+    directory = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ENDPOINT_URL", s3_server)
         patch.setenv("AWS_ACCESS_KEY_ID", KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("IMAGETWINS_CACHE", str(directory))
         yield directory
-    started.stop()
 
 
 def new_bucket(protocol):
