@@ -21,8 +21,6 @@ from flows.waiting import settle_waiting
 from imagetwins import audit as questions
 from imagetwins.errors import ImagetwinsError, ParameterError
 from imagetwins.parameters import check_local_folder, check_parameters
-from imagetwins.report import build_report
-from imagetwins.samples import build_samples
 from imagetwins.store import find_run
 from imagetwins.wording import amount
 
@@ -211,6 +209,8 @@ def apply(
 def report(run_id: RunId, *, store: Store = None, json: Json = False) -> None:
     """Build the HTML report of a run again, from its tables and the pictures as they are now."""
     with _errors():
+        from imagetwins.report import build_report  # noqa: PLC0415 - draws: imports that take a second
+
         path = build_report(find_run(resolve_store(store), run_id))
         console.print(f"The report: {rendering.literal(str(path))}")
         if json:
@@ -268,6 +268,8 @@ def demo(*, json: Json = False, verbose: Verbose = False) -> None:
     """Build a sample folder of real photographs, find its duplicates and move them."""
     with _errors():
         samples = PROJECT / "data" / "samples" if (PROJECT / "pyproject.toml").exists() else Path("data/samples")
+        from imagetwins.samples import build_samples  # noqa: PLC0415 - draws, too
+
         console.print(f"{build_samples(samples)} sample pictures in {samples}")
         _run({"folder": str(samples), "store": None}, json, verbose)
 

@@ -1,5 +1,7 @@
 """Where the store is and which folders are allowed: what the machine decides."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,9 @@ def test_the_caches_limit_is_a_number_of_gigabytes(monkeypatch):
     monkeypatch.setenv("IMAGETWINS_CACHE_GB", "much")
     with pytest.raises(ParameterError, match="IMAGETWINS_CACHE_GB='much' is no number"):
         cache_limit()
+
+
+def test_who_asks_for_help_or_about_past_runs_does_not_wait_for_what_only_runs_need():
+    program = "import sys, flows.cli; print({'prefect', 'matplotlib', 'numba', 'scipy'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert done.stdout.strip() == "set()"
