@@ -7,12 +7,11 @@ from contextvars import ContextVar
 from itertools import count
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.input import RunInput
-from prefect.input.actions import read_flow_run_input
 from pydantic import Field
 
 from flows.progress import ASKING, listener
@@ -147,10 +146,13 @@ def _wait_for_form(flow_run: UUID) -> None:
     """
     deadline = time.monotonic() + FORM_SECONDS
     with get_client(sync_client=True) as client:
-        while time.monotonic() < deadline:
-            state = client.read_flow_run(flow_run).state
-            if state.is_paused() and read_flow_run_input(state.state_details.run_input_keyset["schema"], flow_run):
-                return
-            if not (state.is_paused() or state.is_running()):
-                return
+        while time.monotonic() < deadline and _is_about_to_ask(client, flow_run):
             time.sleep(0.2)
+
+
+def _is_about_to_ask(client: SyncPrefectClient, flow_run: UUID) -> bool:
+    state = client.read_flow_run(flow_run).state
+    if not state.is_paused():
+        return state.is_running()
+    form = state.state_details.run_input_keyset["schema"]
+    return not client.filter_flow_run_input(flow_run, key_prefix=form, limit=1, exclude_keys=set())

@@ -1,7 +1,6 @@
 """How answers look in a terminal."""
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from imagetwins.audit import FileExplanation, PairExplanation, RunAudit, RunComp
 from imagetwins.moves import DUPLICATES
 from imagetwins.store import Run
 from imagetwins.tables import DECISIONS, read_table
-from imagetwins.wording import amount
+from imagetwins.wording import amount, command_on
 
 STAGES = ("list", "recall", "load", "plan", "score", "decide", "move", "report")
 MAX_SECONDS = 3600.0
@@ -131,8 +130,7 @@ def _describe_pairs(record: dict[str, Any]) -> str:
 def _undo(record: dict[str, Any]) -> str:
     """Return the command that undoes a run, as it can be typed here."""
     program = "imagetwins" if shutil.which("imagetwins") else sys.argv[0]
-    store = record["parameters"]["store"]
-    return shlex.join([program, "restore", record["run_id"], *(["--store", store] if store else [])])
+    return command_on(record["run_id"], record["parameters"]["store"], "restore", program)
 
 
 def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame, folder: str) -> None:

@@ -1,7 +1,6 @@
 """What every flow that moves files has around its stages: an id, the folder's lock, and a record of what happened."""
 
 import datetime as dt
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from imagetwins.locks import lock_folder
 from imagetwins.parameters import Parameters
 from imagetwins.places import place_of
 from imagetwins.store import Run
+from imagetwins.wording import amount, command_on
 from tasks.recovering import recover_runs, settle_run
 
 UPDATE_SECONDS = 1.0
@@ -131,11 +131,11 @@ def open_run(kind: str, parameters: Parameters) -> Iterator[Record]:
 
 def _how_to_go_on(record: dict[str, Any]) -> str:
     """Return what a run that ended early has done, how to go on, and how to undo it."""
-    ended, moved, store = record["status"].capitalize(), record["counts"].get("moved", 0), record["parameters"]["store"]
+    ended, moved = record["status"].capitalize(), record["counts"].get("moved", 0)
     if not moved:
         return f"{ended}. Nothing was moved. Start another run to go on."
-    undo = shlex.join(["imagetwins", "restore", record["run_id"], *(["--store", store] if store else [])])
-    return f"{ended} after {moved} moves. Start another run to go on, or undo them: {undo}"
+    undo = command_on(record["run_id"], record["parameters"]["store"], "restore")
+    return f"{ended} after {amount(moved, 'move')}. Start another run to go on, or undo them: {undo}"
 
 
 def _check_resumable(run: Run) -> None:

@@ -6,7 +6,6 @@ they are escaped: they can neither end a table cell nor become a link, an image 
 
 import base64
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.parameters import Parameters
-from imagetwins.wording import amount
+from imagetwins.wording import amount, command_on
 
 MAX_ROWS = 40
 """Rows of pictures; 40 rows are about 0.7 MB of Markdown, which the UI shows in a second or two."""
@@ -83,14 +82,14 @@ def _next_step(record: dict[str, Any]) -> list[str]:
     """Return what a person may want to do now, with the command that does it."""
     counts, store = record["counts"], record["parameters"]["store"]
     # A name with a line break would end the block of code.
-    named = shlex.join([record["run_id"], *(["--store", store] if store and store.isprintable() else [])])
+    named = record["run_id"], store if store and store.isprintable() else None
     if record["status"] == "waiting":
         return [
             "Nothing has moved: the run waits for approval. Look at the gallery, then choose Resume in this run's menu, or",
-            f"```\nimagetwins approve {named}\n```",
+            f"```\n{command_on(*named, 'approve')}\n```",
         ]
     if counts.get("moved"):
-        return [f"{counts['moved']} of them were moved. To undo that:", f"```\nimagetwins restore {named}\n```"]
+        return [f"{counts['moved']} of them were moved. To undo that:", f"```\n{command_on(*named, 'restore')}\n```"]
     return ["Nothing was moved."]
 
 
