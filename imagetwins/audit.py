@@ -170,7 +170,9 @@ def find_history(store: Path, path: str) -> pd.DataFrame:
         digests=digests,
     )
     if history.empty:
-        raise StoreError(f"no run in the store {store} has seen {path!r}, neither by name nor by content.")
+        raise StoreError(
+            f"no run in the store {store} has seen {path!r}, neither by name nor by content. Give its whole path."
+        )
     return history
 
 
