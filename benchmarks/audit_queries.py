@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from imagetwins.audit import (
+from imagetwins.config.parameters import Parameters
+from imagetwins.matching.decisions import decide
+from imagetwins.reporting.audit import (
     audit_run,
     audit_runs,
     audit_threshold,
@@ -26,10 +28,8 @@ from imagetwins.audit import (
     find_history,
     plan_pruning,
 )
-from imagetwins.duplicates import decide
-from imagetwins.parameters import Parameters
-from imagetwins.store import Run, list_runs
-from imagetwins.tables import COMPARISONS, DECISIONS, IMAGES, as_frame, write_table
+from imagetwins.store.runs import Run, list_runs
+from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, as_frame, write_table
 
 FOLDER = "/pictures/archive"
 NEW_A_NIGHT = 10

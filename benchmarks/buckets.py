@@ -23,9 +23,9 @@ import httpx
 
 from benchmarks.corpora import read_pictures, write_corpus
 from benchmarks.stages import run_stages
-from imagetwins.moves import DUPLICATES, PlannedMove, apply_moves, restore_moves
-from imagetwins.places import address, filesystem, place_of
-from imagetwins.store import Run
+from imagetwins.moving.moves import DUPLICATES, PlannedMove, apply_moves, restore_moves
+from imagetwins.storage.location import address, filesystem, place_of
+from imagetwins.store.runs import Run
 
 START_SECONDS = 60
 SHOWN = ("list", "load", "move", "restore")

@@ -22,8 +22,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.corpora import read_pictures, write_corpus
 from flows.deduplicate import deduplicate
-from flows.settings import count_workers
-from imagetwins.store import Run
+from imagetwins.runtime.settings import count_workers
+from imagetwins.store.runs import Run
 
 DASK = Path(sys.executable).with_name("dask")
 OPTIONS = ("--host", "127.0.0.1", "--no-dashboard")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from imagetwins import samples
+from imagetwins import demo as samples
 
 Picture = NDArray[np.uint8]
 

@@ -30,9 +30,9 @@ from scipy.optimize import nnls
 
 from benchmarks.corpora import Corpus, iter_grown, read_pictures
 from benchmarks.stages import run_stages
-from imagetwins.images import close_decoders
-from imagetwins.store import Run
-from imagetwins.tables import COMPARISONS, IMAGES, read_table
+from imagetwins.decoding.pool import close_decoders
+from imagetwins.store.runs import Run
+from imagetwins.store.tables import COMPARISONS, IMAGES, read_table
 
 CORES = os.cpu_count() or 1
 WIDTH, HEIGHT = 320, 240

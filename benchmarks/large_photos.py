@@ -41,8 +41,9 @@ from skimage.metrics import structural_similarity
 
 from benchmarks.corpora import Picture, read_pictures
 from benchmarks.ssim_join import describe_machine
-from imagetwins import decoder, images
-from imagetwins.decoder import DecodeSettings, Decoding
+from imagetwins.decoding import pool as images
+from imagetwins.decoding import program as decoder
+from imagetwins.decoding.program import DecodeSettings, Decoding
 
 mpl.use("Agg")
 RULES = (2, 4, 8)

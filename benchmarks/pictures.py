@@ -17,8 +17,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from imagetwins.samples import build_samples
-from imagetwins.store import Run
+from imagetwins.demo import build_samples
+from imagetwins.store.runs import Run
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 DESKTOP, PHONE = (1100, 1300), (390, 844)

@@ -22,15 +22,15 @@ from prefect.client.schemas.filters import FlowRunFilter
 
 from benchmarks.stages import run_stages
 from flows.deduplicate import deduplicate
-from flows.settings import count_workers
 from imagetwins import ssim
-from imagetwins.cache import cached_thumbnails
-from imagetwins.gallery import draw_gallery, draw_summary
-from imagetwins.report import build_report
-from imagetwins.samples import build_samples
-from imagetwins.store import Run, list_runs
-from imagetwins.tables import DECISIONS, IMAGES, read_table
-from tasks.loading import batch_length
+from imagetwins.demo import build_samples
+from imagetwins.reporting.gallery import draw_gallery, draw_summary
+from imagetwins.reporting.run_page import build_report
+from imagetwins.runtime.settings import count_workers
+from imagetwins.scanning.cache import cached_thumbnails
+from imagetwins.store.runs import Run, list_runs
+from imagetwins.store.tables import DECISIONS, IMAGES, read_table
+from tasks.load import batch_length
 
 LIMIT_SECONDS = 3.0
 SIZES = (200, 2_000, 20_000)

@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from imagetwins.cache import hold_run, release_run
-from imagetwins.increments import describe_scores
-from imagetwins.parameters import check_parameters
-from imagetwins.places import place_of
-from imagetwins.store import Run
-from tasks.comparing import carry_pairs, find_past_run, plan_comparisons
-from tasks.deduplicating import decide_duplicates
+from imagetwins.config.parameters import check_parameters
+from imagetwins.matching.reuse import describe_scores
+from imagetwins.moving.recover import recover_runs
+from imagetwins.scanning.cache import hold_run, release_run
+from imagetwins.storage.location import place_of
+from imagetwins.store.runs import Run
+from tasks.decide import decide_duplicates
 from tasks.estimating import estimate
-from tasks.listing import list_files
-from tasks.loading import load_images, plan_batches, recall
-from tasks.recovering import recover_runs
-from tasks.scoring import score_pairs
+from tasks.list import list_files
+from tasks.load import load_images, plan_batches, recall
+from tasks.plan import carry_pairs, find_past_run, plan_comparisons
+from tasks.score import score_pairs
 
 CACHE_BYTES = 100 * 10**9
 Content = dict[str, Any]

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from tasks.reporting import REVIEW_EVENT
+from tasks.report import REVIEW_EVENT
 
 SILENCE_SECONDS = 90
 """Three heartbeats of 30 s: after a crash of the whole machine a run would say "Running", and hold its slot, for ever."""

@@ -5,15 +5,15 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.running import open_run
-from flows.settings import count_workers, resolve_store
-from imagetwins.audit import run_parameters
-from imagetwins.parameters import Score, check_parameters
-from imagetwins.places import place_of
-from imagetwins.store import find_run
+from imagetwins.config.parameters import Score, check_parameters
+from imagetwins.reporting.audit import run_parameters
+from imagetwins.runtime.run_context import open_run
+from imagetwins.runtime.settings import count_workers, resolve_store
+from imagetwins.storage.location import place_of
+from imagetwins.store.runs import find_run
 from tasks.applying import decide_again
-from tasks.moving import move_duplicates
-from tasks.reporting import publish_run
+from tasks.move import move_duplicates
+from tasks.report import publish_run
 
 
 def name_run() -> str:

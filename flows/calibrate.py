@@ -7,12 +7,12 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.progress import listener
-from flows.settings import allowed_roots, count_workers, folder_name, resolve_store
-from imagetwins.parameters import check_local_folder
-from imagetwins.roots import check_roots
-from imagetwins.store import local_home
-from tasks.calibrating import calibrate_folder
+from imagetwins.config.parameters import check_local_folder
+from imagetwins.config.roots import check_roots
+from imagetwins.runtime.observer import listener
+from imagetwins.runtime.settings import allowed_roots, count_workers, folder_name, resolve_store
+from imagetwins.store.runs import local_home
+from tasks.calibrate import calibrate_folder
 
 
 def name_run() -> str:

@@ -6,11 +6,7 @@ from prefect import flow, unmapped
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.approval import seek_approval
-from flows.cluster import open_cluster
-from flows.running import await_all, open_run
-from flows.settings import cache_limit, count_workers, folder_name
-from imagetwins.parameters import (
+from imagetwins.config.parameters import (
     Address,
     Asking,
     Count,
@@ -25,15 +21,19 @@ from imagetwins.parameters import (
     Size,
     check_parameters,
 )
-from imagetwins.places import place_of
-from tasks.comparing import carry_pairs, find_past_run, plan_comparisons
-from tasks.deduplicating import decide_duplicates
+from imagetwins.runtime.approval import seek_approval
+from imagetwins.runtime.cluster import open_cluster
+from imagetwins.runtime.run_context import await_all, open_run
+from imagetwins.runtime.settings import cache_limit, count_workers, folder_name
+from imagetwins.storage.location import place_of
+from tasks.decide import decide_duplicates
 from tasks.estimating import estimate
-from tasks.listing import list_files
-from tasks.loading import load_images, plan_batches, recall
-from tasks.moving import move_duplicates
-from tasks.reporting import publish_run
-from tasks.scoring import score_pairs
+from tasks.list import list_files
+from tasks.load import load_images, plan_batches, recall
+from tasks.move import move_duplicates
+from tasks.plan import carry_pairs, find_past_run, plan_comparisons
+from tasks.report import publish_run
+from tasks.score import score_pairs
 
 
 def name_run() -> str:

@@ -5,12 +5,12 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.settings import allowed_roots, resolve_store
-from imagetwins.locks import lock_folder
-from imagetwins.places import place_of
-from imagetwins.roots import check_roots
-from imagetwins.store import find_run
-from tasks.moving import restore_files
+from imagetwins.config.roots import check_roots
+from imagetwins.runtime.settings import allowed_roots, resolve_store
+from imagetwins.storage.location import place_of
+from imagetwins.storage.locks import lock_folder
+from imagetwins.store.runs import find_run
+from tasks.move import restore_files
 
 
 def name_run() -> str:

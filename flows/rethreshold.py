@@ -5,10 +5,10 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.settings import resolve_store
-from imagetwins.parameters import Score
-from imagetwins.store import find_run
-from tasks.auditing import publish_threshold
+from imagetwins.config.parameters import Score
+from imagetwins.runtime.settings import resolve_store
+from imagetwins.store.runs import find_run
+from tasks.rethreshold import publish_threshold
 
 
 def name_run() -> str:

@@ -12,10 +12,10 @@ import httpx
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
+from imagetwins.config.roots import parse_roots
 from imagetwins.errors import ClusterError
-from imagetwins.installation import find_objection
-from imagetwins.roots import parse_roots
-from imagetwins.store import Run
+from imagetwins.store.provenance import find_objection
+from imagetwins.store.runs import Run
 
 # Completion is a file in the store, so Prefect has nothing to remember.
 STAGE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}

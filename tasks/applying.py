@@ -3,14 +3,14 @@
 import pyarrow.compute as pc
 from prefect import task
 
-from imagetwins.apply import check_files, images_to_check, plan_apply
-from imagetwins.audit import check_floor
-from imagetwins.duplicates import count_decisions
-from imagetwins.parameters import Parameters
-from imagetwins.store import Run, copy_file
-from imagetwins.tables import COMPARISONS, DECISIONS, IMAGES, list_parts, path_of, read_table, write_table
-from imagetwins.thumbnails import thumbnail_reader
-from imagetwins.verification import decide_verified, store_verified
+from imagetwins.config.parameters import Parameters
+from imagetwins.matching.apply import check_files, images_to_check, plan_apply
+from imagetwins.matching.decisions import count_decisions
+from imagetwins.matching.verification import decide_verified, store_verified
+from imagetwins.reporting.audit import check_floor
+from imagetwins.scanning.thumbnails import thumbnail_reader
+from imagetwins.store.runs import Run, copy_file
+from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, list_parts, path_of, read_table, write_table
 from tasks import STAGE
 
 

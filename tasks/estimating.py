@@ -2,10 +2,10 @@
 
 from prefect import task
 
-from imagetwins.estimates import Estimate, estimate_run
-from imagetwins.increments import Past
-from imagetwins.parameters import Parameters
-from imagetwins.store import Run
+from imagetwins.config.parameters import Parameters
+from imagetwins.matching.estimates import Estimate, estimate_run
+from imagetwins.matching.reuse import Past
+from imagetwins.store.runs import Run
 from tasks import STAGE
 
 

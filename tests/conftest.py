@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests.figures import FIGURES
+from tests.support.figures import FIGURES
 
 # Before anything imports Prefect: no look-ups of the outside world, and time for the first start of its server.
 os.environ |= {
@@ -61,7 +61,7 @@ def soak_factor():
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
     """`imagetwins serve` in a process of its own, for the tests that go through deployments."""
-    from service import Service, stop  # noqa: PLC0415 - imports Prefect, which takes seconds that other tests save
+    from tests.support.service import Service, stop  # noqa: PLC0415 - imports Prefect, which takes seconds that other tests save
 
     served = Service(tmp_path_factory.mktemp("service"))
     process = served.start()

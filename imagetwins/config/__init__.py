@@ -1,0 +1,1 @@
+"""What a run is asked to do, and which folders it may touch."""

@@ -1,0 +1,229 @@
+"""The parameters of a run: names, types, limits, defaults and descriptions, written once.
+
+The flow's form in Prefect's UI, the options of the command line and the deployments all come from here. (The flow
+spells the names and defaults out again, because Prefect reads a flow's signature from its source; a test holds the
+two equal.)
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from imagetwins.decoding.program import DecodeSettings, Decoding, Resampling
+from imagetwins.errors import ParameterError
+from imagetwins.scanning.candidates import compile_patterns
+from imagetwins.storage.location import address, filesystem, is_remote, place_of, reaching
+
+AUDIT_MARGIN = 0.05
+"""How far below the threshold the comparison table is complete, unless `audit_floor` says otherwise."""
+
+Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[int, Field(ge=16, le=1024)]
+Keep = Literal["first", "resolution", "size", "oldest", "newest"]
+Grouping = Literal["representative", "any"]
+Asking = Literal["never", "review", "always"]
+Count = Annotated[int, Field(ge=0)]
+Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
+Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Parameters(BaseModel):
+    """What one run of `deduplicate-images` was asked to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Annotated[
+        str,
+        Field(
+            description="The folder of pictures to look through; a path, or a URL as in s3://bucket/pictures.",
+            min_length=1,
+        ),
+    ]
+    threshold: Annotated[
+        Score, Field(description="Two pictures match when their SSIM is this or more (-1 to 1; 1 is identical).")
+    ] = 0.9
+    dry_run: Annotated[bool, Field(description="Find and report the duplicates, but move nothing.")] = False
+    recursive: Annotated[bool, Field(description="Look into sub-folders too.")] = True
+    size: Annotated[
+        Size, Field(description="Side of the square thumbnails that are compared, in pixels (16 to 1024).")
+    ] = 200
+    resampling: Annotated[
+        Resampling,
+        Field(description="How thumbnails are resized: area averages all pixels, linear is OpenCV's plain resize."),
+    ] = "area"
+    decoding: Annotated[
+        Decoding,
+        Field(
+            description="full decodes every pixel, so that scores are exact. reduced decodes large JPEGs to a half, a "
+            "quarter or an eighth, but not below twice the thumbnail: two to three times as fast, and scores change by up "
+            "to about 0.03."
+        ),
+    ] = "full"
+    keep: Annotated[
+        Keep,
+        Field(description="Which copy stays: the first listed, the most pixels, the most bytes, the oldest or newest."),
+    ] = "first"
+    grouping: Annotated[
+        Grouping,
+        Field(
+            description="representative: every moved picture matches one that stays. "
+            "any: every picture that matches any picture before it is moved."
+        ),
+    ] = "representative"
+    audit_floor: Annotated[
+        Score | None,
+        Field(
+            description="Every pair scoring this or more is stored for later audits; -1 stores all pairs. "
+            f"Default: threshold - {AUDIT_MARGIN}."
+        ),
+    ] = None
+    min_detail_ssim: Annotated[
+        Score,
+        Field(
+            description="A match scoring less than this where the pictures have detail is listed for review and not "
+            "moved; -1 switches this guard off."
+        ),
+    ] = 0.7
+    max_aspect_change: Annotated[
+        Ratio,
+        Field(
+            description="A match whose width-to-height ratios differ by more than this share (0.1 is 10 %) is listed for "
+            "review and not moved."
+        ),
+    ] = 0.1
+    max_move_share: Annotated[
+        Share,
+        Field(description="If more than this share of the folder would move, nothing moves and all is for review."),
+    ] = 1.0
+    approval: Annotated[
+        Asking,
+        Field(
+            description="Ask a person before anything moves: never, when something is for review, or always. "
+            "An approval also moves what max_move_share holds back."
+        ),
+    ] = "never"
+    approve_above: Annotated[
+        Count | None, Field(description="Ask as well when more files than this would move. Default: no limit.")
+    ] = None
+    approval_hours: Annotated[
+        Hours, Field(description="How long to wait for an answer, in hours; then nothing moves.")
+    ] = 24.0
+    exclude: Annotated[
+        list[str],
+        Field(
+            description="Patterns, as in a .gitignore, of files and sub-folders to leave out; by default hidden folders, "
+            "and those that storage boxes fill with thumbnails."
+        ),
+    ] = [".*/", "@eaDir/"]
+    reference: Annotated[
+        list[str], Field(description="Folders, or URLs, whose pictures are compared too, always kept, and never moved.")
+    ] = []
+    store: Annotated[
+        str | None,
+        Field(description="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+    ] = None
+    dask: Annotated[
+        Address | None,
+        Field(
+            description="Address of a Dask scheduler, as in tcp://10.0.0.5:8786, whose workers load and score the "
+            "pictures. Default: this machine does."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_floor(self) -> Self:
+        if self.audit_floor is not None and self.audit_floor > self.threshold:
+            raise ValueError(
+                f"audit_floor {self.audit_floor} is above the threshold {self.threshold}: matches would be missing from "
+                "the table. Give a floor at or below the threshold."
+            )
+        return self
+
+    @property
+    def decode_settings(self) -> DecodeSettings:
+        """How all thumbnails of the run are made, whenever and wherever."""
+        return DecodeSettings(self.size, self.resampling, self.decoding)
+
+    @property
+    def floor(self) -> float:
+        """The score down to which the comparison table is complete."""
+        return max(-1.0, round(self.threshold - AUDIT_MARGIN, 10)) if self.audit_floor is None else self.audit_floor
+
+
+def check_parameters(values: dict[str, Any]) -> Parameters:
+    """Return the validated parameters, with `folder` and `reference` as absolute paths.
+
+    Raises:
+        ParameterError: naming each wrong value, its limit and the remedy.
+    """
+    try:
+        parameters = Parameters(**values)
+    except ValidationError as error:
+        raise ParameterError("; ".join(_describe(problem) for problem in error.errors())) from None
+    compile_patterns(parameters.exclude)
+    folder = check_folder("folder", parameters.folder)
+    reference = [str(check_folder("reference", name)) for name in parameters.reference]
+    return parameters.model_copy(update={"folder": str(folder), "reference": reference})
+
+
+def check_folder(parameter: str, name: str) -> Path:
+    """Return the existing folder `name`, a path or a URL, without symbolic links.
+
+    Raises:
+        ParameterError: there is no such folder, or it cannot be reached.
+    """
+    folder = place_of(name)
+    if is_remote(folder):
+        if not is_there(parameter, folder):
+            raise ParameterError(f"{parameter} {name!r} does not exist: no object's name begins so. Check the URL.")
+        return folder
+    folder = folder.expanduser()
+    if not folder.exists():
+        raise ParameterError(f"{parameter} {name!r} does not exist (looked for {folder.absolute()}). Check the path.")
+    if not folder.is_dir():
+        raise ParameterError(f"{parameter} {name!r} is not a folder. Give the folder that holds the pictures.")
+    return folder.resolve()
+
+
+def check_local_folder(parameter: str, name: str) -> Path:
+    """Return the existing folder `name` of this machine, without symbolic links.
+
+    Raises:
+        ParameterError: there is no such folder, or it is in a bucket.
+    """
+    if is_remote(place_of(name)):
+        raise ParameterError(
+            f"{parameter} {name!r} is in a bucket. Copy some hundred of its pictures, and name their folder."
+        )
+    return check_folder(parameter, name)
+
+
+def is_there(parameter: str, folder: Path) -> bool:
+    """Whether there is anything in `folder`, which is in a bucket.
+
+    Raises:
+        ParameterError: the bucket cannot be asked; says where credentials are taken from.
+    """
+    try:
+        with reaching(folder):
+            filesystem(folder).ls(address(folder), detail=False)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ParameterError(
+            f"{parameter} {str(folder)!r} cannot be listed: {error}. Credentials are taken from where the command line of the "
+            "bucket's provider takes them: the environment, a profile, or the machine's role."
+        ) from None
+    return True
+
+
+def _describe(problem: Any) -> str:
+    if not problem["loc"]:
+        return str(problem["ctx"]["error"])
+    name = problem["loc"][0]
+    field = Parameters.model_fields.get(name)
+    what = f" {field.description}" if field else f" Known parameters: {', '.join(Parameters.model_fields)}."
+    return f"{name}={problem['input']!r}: {problem['msg']}.{what}"

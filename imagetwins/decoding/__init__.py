@@ -1,0 +1,1 @@
+"""From a file's bytes to a thumbnail, in processes that may crash without harm."""

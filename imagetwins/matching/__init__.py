@@ -1,0 +1,1 @@
+"""From scores to decisions: duplicates, verification, reuse of earlier pairs, approval, estimates."""

@@ -1,0 +1,1 @@
+"""Moves and their undo: journal, plan, execution, restore, recovery."""

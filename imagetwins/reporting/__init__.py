@@ -1,0 +1,1 @@
+"""What people look at: answers about past runs, the HTML pages, the gallery."""

@@ -1,0 +1,161 @@
+"""A calibration as one HTML file: the recommended setting, why, and the pictures that a person should judge."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from imagetwins.calibration.distortions import KINDS
+from imagetwins.calibration.sweep import (
+    ALIKE,
+    COPIES,
+    FLOOR,
+    JUDGED_SIZE,
+    WRONG_MOVE,
+    Calibration,
+    Setting,
+    recommend_by_size,
+)
+from imagetwins.decoding.pool import DecodeSettings
+from imagetwins.reporting.html import render_page, to_webp
+from imagetwins.reporting.plots import plot_bars, plot_lines
+from imagetwins.scanning.thumbnails import read_square
+from imagetwins.store.runs import atomic_target
+
+JUDGED_PAIRS = 24
+PICTURE_SIDE = 180
+
+
+def build_calibration_page(calibration: Calibration, folder: Path, target: Path, *, version: str) -> None:
+    """Write the page of `calibration`, whole or not at all.
+
+    Args:
+        calibration: what `imagetwins.calibration` measured.
+        folder: the folder that it was measured for.
+        target: the HTML file.
+        version: of imagetwins, for the page's foot.
+    """
+    best = calibration.recommended
+    cost = calibration.costs.set_index("size")
+    page = render_page(
+        "calibration.html.j2",
+        version=version,
+        name=folder.name or str(folder),
+        folder=str(folder),
+        best=best,
+        reason=calibration.reason,
+        command=plan_command(best, folder),
+        pictures=len(calibration.pictures),
+        copies=len(calibration.pictures) * COPIES,
+        per_picture=COPIES,
+        kind_names=KINDS,
+        different=calibration.different_pairs,
+        alike=_count_alike(calibration),
+        alike_score=ALIKE,
+        judged_size=JUDGED_SIZE,
+        floor=FLOOR,
+        margin=calibration.scale.margin,
+        weight=WRONG_MOVE,
+        files=calibration.scale.files,
+        tradeoff=_plot_tradeoff(calibration),
+        thresholds=_plot_thresholds(calibration),
+        kinds=_markup(plot_bars(calibration.by_kind, x_label="recall")),
+        costs=_plot_costs(calibration),
+        joined={name: int(cost.loc[best.size, name]) for name in ("images", "pairs")},
+        rows=[
+            (row, float(cost.loc[row.size, ["prepare_seconds", "join_seconds"]].sum()))
+            for row in recommend_by_size(calibration.outcomes, calibration.scale)
+        ],
+        judged=_plan_judged(calibration, folder),
+    )
+    with atomic_target(target) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="replace")
+
+
+def plan_command(setting: Setting, folder: Path) -> str:
+    """Return the command that tries `setting` on `folder`."""
+    options = f"--size {setting.size} --threshold {setting.threshold:g} --min-detail-ssim {setting.min_detail_ssim:g}"
+    return f"imagetwins run {shlex.quote(str(folder))} {options} --dry-run"
+
+
+def _count_alike(calibration: Calibration) -> int:
+    alike = calibration.unplanted[calibration.unplanted["alike"]]
+    return len(alike[["path1", "path2"]].drop_duplicates())
+
+
+def _markup(drawn: str) -> Markup:
+    return Markup(drawn)  # noqa: S704 - drawn by matplotlib from numbers and our own words
+
+
+def _plot_tradeoff(calibration: Calibration) -> Markup:
+    """Recall against false pairs, one line a size, at the recommended guard."""
+    outcomes = calibration.outcomes
+    guarded = outcomes[outcomes["min_detail_ssim"] == calibration.recommended.min_detail_ssim]
+    series = {
+        f"{size} px": (rows["false_pairs"].tolist(), rows["recall"].tolist()) for size, rows in guarded.groupby("size")
+    }
+    return _markup(plot_lines(series, x_label="false pairs", y_label="recall", percent=True, log_x=True))
+
+
+def _plot_thresholds(calibration: Calibration) -> Markup:
+    """Recall and the share of the most false pairs against the threshold, at the recommended size."""
+    best = calibration.recommended
+    outcomes = calibration.outcomes[calibration.outcomes["size"] == best.size]
+    guards = {"with guard": best.min_detail_ssim, "without": -1.0}
+    by_guard = {words: outcomes[outcomes["min_detail_ssim"] == guard] for words, guard in guards.items()}
+    series = {
+        f"recall {words}": (rows["threshold"].tolist(), rows["recall"].tolist()) for words, rows in by_guard.items()
+    }
+    for words, rows in by_guard.items():
+        share = rows["false_pairs"] / max(1, calibration.different_pairs)
+        series[f"false pairs {words}"] = (rows["threshold"].tolist(), share.tolist())
+    return _markup(plot_lines(series, x_label="threshold", y_label="share", percent=True))
+
+
+def _plot_costs(calibration: Calibration) -> Markup:
+    costs = calibration.costs
+    sizes = costs["size"].tolist()
+    series = {
+        "comparing": (sizes, costs["join_seconds"].tolist()),
+        "preparing": (sizes, costs["prepare_seconds"].tolist()),
+    }
+    return _markup(plot_lines(series, x_label="thumbnail size in pixels", y_label="CPU seconds"))
+
+
+def _plan_judged(calibration: Calibration, folder: Path) -> list[dict[str, Any]]:
+    """Return the most similar pairs that were not planted, with their pictures and what they were taken for."""
+    best = calibration.recommended
+    pairs = calibration.unplanted[calibration.unplanted["size"] == best.size]
+    # What the guard lets through comes first: those may be matches.
+    ordered = pairs.assign(held_back=pairs["detail"] < best.min_detail_ssim).sort_values(
+        ["held_back", "ssim"], ascending=[True, False], kind="stable"
+    )
+    closest = ordered.drop_duplicates(["path1", "path2"])
+    return [_plan_pair(row, best, folder) for row in closest.head(JUDGED_PAIRS).to_dict("records")]
+
+
+def _plan_pair(row: dict[Any, Any], best: Setting, folder: Path) -> dict[str, Any]:
+    if row["alike"]:
+        kind, badge = "kept", "alike"
+    elif row["ssim"] < best.threshold:
+        kind, badge = "near", "no match"
+    else:
+        kind, badge = ("review", "held back") if row["held_back"] else ("", "false")
+    paths = [Path(row[name]) for name in ("path1", "path2")]
+    return {
+        "ssim": row["ssim"],
+        "detail": row["detail"],
+        "kind": kind,
+        "badge": badge,
+        "pictures": [(_shorten(path, folder), _encode(path)) for path in paths],
+    }
+
+
+def _shorten(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def _encode(path: Path) -> str | None:
+    pixels = read_square(path, DecodeSettings(PICTURE_SIDE))
+    return None if pixels is None else to_webp(pixels)

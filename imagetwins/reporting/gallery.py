@@ -1,0 +1,147 @@
+"""What a run found, as Markdown that Prefect's UI renders: a summary, and the pictures side by side.
+
+Pictures are data URIs, the one kind that the UI shows without a file server. Names of files come from anywhere, so
+they are escaped: they can neither end a table cell nor become a link, an image or HTML.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from imagetwins.config.parameters import Parameters
+from imagetwins.text import amount, command_on
+
+MAX_ROWS = 40
+"""Rows of pictures; 40 rows are about 0.7 MB of Markdown, which the UI shows in a second or two."""
+
+PICTURE_PX = 120
+JPEG_QUALITY = 80
+
+MAX_WORD = 24
+"""Characters without a place to break a line; the UI's column is about 560 pixels wide."""
+
+ZERO_WIDTH_SPACE = "\u200b"
+
+STAGES = {
+    "known": "known from an earlier run",
+    "identical": "identical thumbnails",
+    "projection": "proven below the floor by projection",
+    "cells": "proven below the floor by cells",
+    "blocks": "proven below the floor block by block",
+    "scored": "scored exactly",
+}
+"""What reports call the stages of the join; others by their own names."""
+
+PARTS = {"pairs", "stored", "verified"}
+"""Counts of the join that are not stages: sums and parts of them."""
+
+Thumbnail = Callable[[int], NDArray[np.uint8]]
+"""Returns the (size, size, 3) BGR thumbnail of an image."""
+
+
+def escape(text: str) -> str:
+    """Return `text` such that Markdown shows it literally, on one line."""
+    visible = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return re.sub(r"([\\`*_{}\[\]()#+!|~<>&-])", lambda found: f"&#{ord(found[0])};", visible)
+
+
+def draw_summary(record: dict[str, Any]) -> str:
+    """Return the summary of a run: what it found, how to undo it, what each stage took, and what it was asked."""
+    counts, parameters = record["counts"], record["parameters"]
+    defaults = Parameters(folder="-").model_dump() | {"folder": None}
+    changed = {name: value for name, value in parameters.items() if value != defaults[name]}
+    parts = [
+        f"# {amount(counts.get('duplicates', 0), 'duplicate')} among {amount(counts['images'], 'picture')}",
+        *_next_step(record),
+        "## Where the time went",
+        _bars(record["seconds"]),
+        "## How the pairs were settled",
+        _table(("pairs", "how many"), [(name, f"{count:,}") for name, count in _iter_settled(record)]),
+        "## What was found",
+        _table(("what", "how many"), [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()]),
+        "## What was asked",
+        _table(("parameter", "value"), [(escape(name), breakable(str(value))) for name, value in changed.items()]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _iter_settled(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield what settled pairs, and how many."""
+    for name, count in record["funnel"].items():
+        if name not in PARTS:
+            yield STAGES.get(name, escape(name)), count
+
+
+def _next_step(record: dict[str, Any]) -> list[str]:
+    """Return what a person may want to do now, with the command that does it."""
+    counts, store = record["counts"], record["parameters"]["store"]
+    # A name with a line break would end the block of code.
+    named = record["run_id"], store if store and store.isprintable() else None
+    if record["status"] == "waiting":
+        return [
+            "Nothing has moved: the run waits for approval. Look at the gallery, then choose Resume in this run's menu, or",
+            f"```\n{command_on(*named, 'approve')}\n```",
+        ]
+    if counts.get("moved"):
+        return [f"{counts['moved']} of them were moved. To undo that:", f"```\n{command_on(*named, 'restore')}\n```"]
+    return ["Nothing was moved."]
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _bars(seconds: dict[str, float]) -> str:
+    longest = max(seconds.values(), default=0) or 1
+    lines = [f"{name:<8}{value:>9.2f} s  {'█' * round(40 * value / longest)}" for name, value in seconds.items()]
+    return "\n".join(["```", *lines, "```"])
+
+
+def breakable(text: str) -> str:
+    """Return `escape(text)` with places where a line may break: the UI gives a table no room for long names."""
+    return ZERO_WIDTH_SPACE.join(escape(part) for part in re.findall(rf"\S{{1,{MAX_WORD}}}\s*|\s+", text))
+
+
+def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, thumbnail: Thumbnail, folder: str) -> str:
+    """Return the kept and the other picture of each decision side by side, the most doubtful first.
+
+    `decisions` and `images` are `tables.DECISIONS` and `tables.IMAGES`; names in `folder` are shown without it.
+    """
+    decided = decisions[decisions["kept_image"].notna()]
+    doubtful_first = decided.assign(sure=decided["action"] != "review").sort_values(["sure", "ssim"], kind="stable")
+    shown = doubtful_first.head(MAX_ROWS)
+    if shown.empty:
+        return "No two pictures match."
+    rows = [_gallery_row(row, images, thumbnail, f"{folder.rstrip('/')}/") for row in shown.itertuples()]
+    more = (
+        f"\n\nThe {len(shown)} most doubtful of {len(decided)}; the report has all."
+        if len(decided) > len(shown)
+        else ""
+    )
+    return f"In {breakable(folder)}\n\n" + _table(("kept", "other", "SSIM, and what became of the other"), rows) + more
+
+
+def _gallery_row(row: Any, images: pd.DataFrame, thumbnail: Thumbnail, inside: str) -> tuple[str, ...]:
+    kept, other = (
+        f"{_picture(image, images, thumbnail)} {breakable(path.removeprefix(inside))}"
+        for image, path in ((int(row.kept_image), row.kept_path), (int(row.image), row.FullPath))
+    )
+    detail = "" if pd.isna(row.detail_ssim) else f", {row.detail_ssim:.3f} where there is detail"
+    return kept, other, f"**{row.ssim:.4f}**{detail}. **{row.action}**: {breakable(row.reason)}"
+
+
+def _picture(image: int, images: pd.DataFrame, thumbnail: Thumbnail) -> str:
+    """Return the thumbnail of `image` as Markdown, with the width and height that the picture has."""
+    width, height = int(images["width_px"].iat[image]), int(images["height_px"].iat[image])
+    scale = PICTURE_PX / max(width, height)
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(thumbnail(image), shape, interpolation=cv2.INTER_AREA)
+    _, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return f"![{image}](data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()})"

@@ -1,0 +1,98 @@
+"""Where the mapped tasks of a flow run: in threads of this process, or on a Dask cluster that is there already."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL
+
+from imagetwins.errors import ClusterError
+from imagetwins.store.runs import Run
+from tasks import examine_worker
+
+ANSWER_SECONDS = 5
+"""How long the scheduler, and then its first worker, is waited for."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster that a flow sends its mapped tasks to; without a `client`, this process."""
+
+    address: str = ""
+    client: Any = None
+
+    def check_workers(self, run: Run) -> None:
+        """Refuse workers that would do a part of `run` otherwise than this machine. The run's files must be listed.
+
+        Raises:
+            ClusterError: naming each such worker, and what must be changed there.
+        """
+        if self.client is None:
+            return
+        answers = self.client.run(examine_worker, run, PREFECT_API_URL.value(), on_error="return")
+        refused = [_complain(worker, answer) for worker, answer in answers.items() if answer]
+        if refused:
+            raise ClusterError(f"nothing was begun: {' '.join(refused)}")
+
+
+def _complain(worker: str, answer: Any) -> str:
+    if isinstance(answer, ImportError | AttributeError):
+        answer = f"has another version of imagetwins, or none ({answer}). Install the same versions in both places."
+    elif isinstance(answer, Exception):
+        answer = f"cannot work: {answer!r}"
+    return f"the Dask worker at {worker} {answer}"
+
+
+@contextmanager
+def open_cluster(address: str | None) -> Iterator[Cluster]:
+    """Send what is mapped in this block to the Dask cluster at `address`; without one, leave it to the flow's threads.
+
+    Raises:
+        ClusterError: the cluster cannot be used, or was lost.
+    """
+    if not address:
+        yield Cluster()
+        return
+    if not PREFECT_API_URL.value():
+        raise ClusterError(
+            "the workers of a Dask cluster need a Prefect server that they reach. Start one with `imagetwins serve "
+            "--host ADDRESS`, and set PREFECT_API_URL to http://ADDRESS:4200/api."
+        )
+    with _connect(address) as runner:
+        from distributed.client import FutureCancelledError  # noqa: PLC0415 - _connect has found it
+        from distributed.comm import CommClosedError  # noqa: PLC0415
+        from distributed.scheduler import KilledWorker  # noqa: PLC0415
+
+        try:
+            with FlowRunContext.get().model_copy(update={"task_runner": runner}):
+                yield Cluster(address, runner.client)
+        except KilledWorker as error:
+            raise ClusterError(f"workers of the Dask cluster at {address} died again and again: {error}") from None
+        except (FutureCancelledError, CommClosedError):
+            raise ClusterError(f"the Dask scheduler at {address} was lost in the middle of the run.") from None
+
+
+@contextmanager
+def _connect(address: str) -> Iterator[Any]:
+    """Yield a task runner whose cluster has at least one worker."""
+    try:
+        from prefect_dask import DaskTaskRunner  # noqa: PLC0415 - an extra that few need
+    except ImportError as error:
+        raise ClusterError(f"--dask needs more packages ({error}): pip install imagetwins[dask]") from None
+    with DaskTaskRunner(address=address, client_kwargs={"timeout": ANSWER_SECONDS}) as runner:
+        try:
+            client = runner.client
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"no Dask scheduler answers at {address} within {ANSWER_SECONDS} s ({error}). Start one there with "
+                "`dask scheduler`, or check the address."
+            ) from None
+        try:
+            client.wait_for_workers(1, timeout=ANSWER_SECONDS)
+        except TimeoutError:
+            raise ClusterError(
+                f"the Dask cluster at {address} has no workers. Start one: `dask worker {address}`."
+            ) from None
+        yield runner

@@ -1,0 +1,1 @@
+"""Which files of a folder are candidates, and what the cache knows of them."""

@@ -1,0 +1,114 @@
+"""Two runs on one folder, or on a folder and a part of it, exclude each other.
+
+The lock is `flock` on the directory itself: it needs no file in the user's folder, works where the folder is
+read-only, is seen by every user and container of the machine, and the kernel drops it when its holder dies, so there
+is no stale lock. A run locks its folder exclusively and all folders above it shared, which is what makes nested
+folders exclude each other. Where the file system cannot lock directories (NFS), nothing excludes two runs; that they
+lose no file does not depend on the lock. A folder of a bucket is locked twice: against this machine by a directory that
+stands for it in the user's cache, against others by a lease in the bucket (`leases.py`). Who holds a lock is told by a note in the temporary directory; notes inform,
+they never decide.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from imagetwins.errors import FolderBusyError
+from imagetwins.moving.moves import DUPLICATES
+from imagetwins.storage.leases import hold_lease, read_machine
+from imagetwins.storage.location import is_remote
+from imagetwins.store.runs import caches_home
+
+LEASE = ".imagetwins-lease"
+"""The name of the object, in a bucket folder's `Duplicates`, that says who is at work there."""
+
+
+@contextmanager
+def lock_folder(folder: Path, holder: str) -> Iterator[None]:
+    """Hold `folder` for one run, as long as the context lasts; `holder` is what others are told: run, process, since.
+
+    Raises:
+        FolderBusyError: another run holds the folder, one above it or one inside it; names who.
+        OSError: the folder cannot be opened.
+    """
+    with ExitStack() as held:
+        if is_remote(folder):
+            stands_for = _stand_in(folder)
+            _lock(stands_for, str(folder), holder, held)
+            machine = read_machine(caches_home())
+            held.enter_context(hold_lease(folder / DUPLICATES / LEASE, holder, machine))
+        else:
+            _lock(folder.resolve(), str(folder.resolve()), holder, held)
+        yield
+
+
+def _stand_in(folder: Path) -> Path:
+    """Return the directory of this machine that stands for `folder`, which is in a bucket, and lies as it does."""
+    parts = [hashlib.sha256(part.encode()).hexdigest()[:16] for part in str(folder).rstrip("/").split("/")]
+    directory = caches_home().joinpath("locks", *parts)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _lock(real: Path, shown: str, holder: str, held: ExitStack) -> None:
+    for above in reversed(real.parents):
+        # A folder above that we may not read cannot be locked, nor be another's run of ours.
+        with suppress(PermissionError):
+            _flock(above, fcntl.LOCK_SH, held, real, shown)
+    _flock(real, fcntl.LOCK_EX, held, real, shown)
+    held.enter_context(_note(real, shown, holder))
+
+
+def _flock(directory: Path, kind: int, held: ExitStack, folder: Path, shown: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    held.callback(os.close, descriptor)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            # A file system without locks: nothing excludes runs there, and refusing them would help no one.
+            if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EBADF, errno.EINVAL):
+                return
+            raise
+        raise FolderBusyError(
+            f"{shown!r} is in use: {_holder(directory, folder)}. Wait until that run has ended, or stop it."
+        ) from None
+
+
+def _notes() -> Path:
+    return Path(tempfile.gettempdir()) / f"imagetwins-{os.getuid()}"
+
+
+@contextmanager
+def _note(folder: Path, shown: str, holder: str) -> Iterator[None]:
+    name = f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
+    note = _notes() / name
+    with suppress(OSError):
+        note.parent.mkdir(mode=0o700, exist_ok=True)
+        # Anyone may have made a directory of this name in the shared temporary directory: write only into our own.
+        if note.parent.lstat().st_uid == os.getuid() and not note.parent.is_symlink():
+            note.unlink(missing_ok=True)
+            note.write_text(json.dumps({"folder": str(folder), "shown": shown, "pid": os.getpid(), "holder": holder}))
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            note.unlink(missing_ok=True)
+
+
+def _holder(directory: Path, folder: Path) -> str:
+    """Return who holds the lock that kept us from `directory`, as far as notes of living processes tell."""
+    for note in sorted(_notes().glob("*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads(note.read_text())
+            theirs = Path(told["folder"])
+            os.kill(told["pid"], 0)
+            if theirs == directory or (directory == folder and theirs.is_relative_to(folder)):
+                return f"{told['holder']} holds {told['shown']!r}"
+    return f"another process holds {str(directory)!r} or a folder in it"

@@ -1,0 +1,22 @@
+"""Past runs, questioned again."""
+
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+
+from imagetwins.reporting.audit import audit_threshold, to_plain
+from imagetwins.store.runs import Run
+from tasks import MAX_TABLE_ROWS, STAGE
+
+
+@task(name="publish-threshold", **STAGE)
+def publish_threshold(run: Run, threshold: float) -> dict[str, Any]:
+    """Publish the files that change state at `threshold`, and return the counts."""
+    audit = audit_threshold(run, threshold)
+    create_table_artifact(
+        to_plain(audit.table.head(MAX_TABLE_ROWS)),
+        key="imagetwins-rethreshold",
+        description=f"Run {run.run_id} at {threshold:g} instead of {audit.threshold_before:g}: what changes",
+    )
+    return {"run_id": run.run_id, "before": audit.counts_before, "now": audit.counts, "changed": len(audit.table)}

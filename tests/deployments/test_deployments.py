@@ -1,0 +1,160 @@
+"""Deployed to a real server, run by a real worker: schedule, parameters, and what happens to the files."""
+
+import datetime as dt
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.states import AwaitingRetry
+
+from deployments.registering import iter_deployments, plan_schedules
+from imagetwins.cli.serve import check_binding, check_folders
+from imagetwins.errors import ParameterError
+from imagetwins.store.runs import Run
+from imagetwins.store.tables import DECISIONS, read_table
+from tests.support import oracle
+
+REPOSITORY = Path(__file__).parents[2]
+PLAIN = {"min_detail_ssim": -1.0, "max_aspect_change": 1e9}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A photograph, two copies of it, one worse than the other, and a photograph of something else."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    original = cv2.cvtColor(skimage.data.chelsea(), cv2.COLOR_RGB2BGR)
+    other = cv2.cvtColor(skimage.data.coffee(), cv2.COLOR_RGB2BGR)
+    shown = (original, cv2.blur(original, (3, 3)), cv2.blur(original, (5, 5)), other)
+    for number, picture in enumerate(shown):
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    return folder
+
+
+def scores_against_the_first(folder):
+    thumbnails = [
+        cv2.resize(cv2.imread(str(path)), (200, 200), interpolation=cv2.INTER_AREA) for path in sorted(folder.iterdir())
+    ]
+    return np.array([oracle.score(thumbnails[0], other) for other in thumbnails])
+
+
+def test_a_threshold_outside_its_limits_is_refused_before_a_run_exists(service, pictures):
+    with pytest.raises(PrefectHTTPStatusError, match=r"1\.5 is greater than the maximum of 1"):
+        service.start_run(folder=str(pictures), threshold=1.5)
+
+
+def test_serve_schedules_its_folders(service):
+    with service.client() as client:
+        nightly = client.read_deployment_by_name("deduplicate-images/nightly")
+    assert [one.parameters for one in nightly.schedules] == [{"folder": str(service.nightly_folder)}]
+    assert nightly.parameters == {"max_move_share": 0.2}
+
+
+def test_prefect_deploy_registers_everything_and_the_schedule_makes_runs(service):
+    service.prefect("deploy", "--prefect-file", "deployments/prefect.yaml", "--all", IMAGETWINS_FOLDER="/a folder")
+    with service.client() as client:
+        found = {one.name: one for one in client.read_deployments()}
+        assert set(found) == {"nightly", "on-demand", "restore", "rethreshold", "apply", "calibrate"}
+        assert {one.work_pool_name for one in found.values()} == {"imagetwins"}
+        nightly = found["nightly"]
+        assert (nightly.parameters["folder"], nightly.concurrency_options.collision_strategy) == (
+            "/a folder",
+            "ENQUEUE",
+        )
+        waiting = wait_for_scheduled_runs(client, nightly.id)
+    now = dt.datetime.now(dt.UTC)
+    assert all(run.expected_start_time > now and run.expected_start_time.hour == 3 for run in waiting)
+
+
+def wait_for_scheduled_runs(client, deployment, seconds=120):
+    deadline = time.monotonic() + seconds
+    chosen = FlowRunFilter(deployment_id={"any_": [deployment]}, state={"type": {"any_": ["SCHEDULED"]}})
+    while time.monotonic() < deadline:
+        if found := client.read_flow_runs(flow_run_filter=chosen):
+            return found
+        time.sleep(0.5)
+    raise AssertionError("the schedule made no runs")
+
+
+def test_a_run_uses_its_threshold_and_a_retry_keeps_its_finished_stages(service, pictures, tmp_path):
+    scores = scores_against_the_first(pictures)
+    assert ((scores > 0.91) & (scores < 0.94)).any(), "a threshold of 0.9 must give another answer"
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "decisions").write_text("a file where a folder belongs")
+    run = service.start_run(folder=str(pictures), threshold=0.95, store=str(store), **PLAIN)
+    service.wait_for(run, "Failed")
+    finished = {part: part.stat().st_mtime_ns for part in store.glob("comparisons/run_id=*/*.parquet")}
+    assert finished
+    wait_until(lambda: any(str(store) in text and str(run) in text for text in service.told), "told of the failure")
+    (store / "decisions").unlink()
+    with service.client() as client:
+        client.set_flow_run_state(run, AwaitingRetry(scheduled_time=dt.datetime.now(dt.UTC)))
+    service.wait_for(run, "Completed")
+    assert {part: part.stat().st_mtime_ns for part in finished} == finished, "what was scored is not scored again"
+    (place,) = store.glob("runs/*/run.json")  # a retry is the same run
+    check_run_at(0.95, scores, pictures, Run(store, place.parent.name), run)
+
+
+def check_run_at(threshold, scores, pictures, run, flow_run):
+    expected = {f"{number}.png" for number in np.flatnonzero(scores >= threshold)[1:]}
+    assert {path.name for path in (pictures / "Duplicates").iterdir()} == expected
+    assert {path.name for path in pictures.glob("*.png")} == {f"{number}.png" for number in range(4)} - expected
+    record = run.read_record()
+    assert (record["parameters"]["threshold"], record["status"]) == (threshold, "completed")
+    assert record["flow_run_id"] == str(flow_run)
+    decisions = read_table(run.decisions, DECISIONS)
+    assert set(decisions.loc[decisions["Duplicate"], "FileName"]) == expected
+    assert [Path(path).exists() for path in decisions["NewPath"]] == [True] * 4
+
+
+def test_a_person_is_told_of_what_is_for_review(service, pictures):
+    service.wait_for(service.start_run(folder=str(pictures), max_move_share=0.1), "Completed")
+    wait_until(
+        lambda: any("for review" in text and service.url in text for text in service.told), "told of what is for review"
+    )
+
+
+def wait_until(true, what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.3)
+
+
+def test_the_definitions_have_no_folder_and_no_schedule_of_their_own():
+    for deployment in iter_deployments():
+        assert "folder" not in deployment.parameters
+        assert "schedules" not in deployment.model_dump(exclude_unset=True)
+
+
+def test_folders_that_look_alike_have_schedules_of_their_own():
+    schedules = plan_schedules([Path("/a/x y"), Path("/a/x-y"), Path("/")], "0 3 * * *", "Europe/Berlin")
+    assert len({schedule.slug for schedule in schedules}) == 3
+    assert [schedule.parameters["folder"] for schedule in schedules] == ["/a/x y", "/a/x-y", "/"]
+
+
+@pytest.mark.parametrize(("cron", "timezone"), [("every night", "UTC"), ("0 3 * * *", "Mars/Olympus")])
+def test_a_schedule_that_is_none_is_refused(cron, timezone):
+    with pytest.raises(ParameterError, match=r"Invalid (cron string: \"every night|timezone: \"Mars).*For every night"):
+        plan_schedules([Path("/a")], cron, timezone)
+
+
+def test_other_machines_are_let_in_only_with_a_password(monkeypatch):
+    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
+    check_binding("127.0.0.1")
+    with pytest.raises(ParameterError, match="PREFECT_SERVER_API_AUTH_STRING"):
+        check_binding("0.0.0.0")  # noqa: S104 - refused
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "user:secret")
+    check_binding("0.0.0.0")  # noqa: S104
+
+
+def test_only_folders_are_scheduled(tmp_path):
+    with pytest.raises(ParameterError, match="does not exist"):
+        check_folders([str(tmp_path / "missing")])
+    assert check_folders([str(tmp_path)]) == [tmp_path.resolve()]

@@ -1,0 +1,220 @@
+"""The same flow on a Dask cluster: the same tables, workers that die and join, and workers that must not be used."""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import skimage.data
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.deduplicate import deduplicate
+from imagetwins.config.parameters import check_parameters
+from imagetwins.errors import ClusterError
+from imagetwins.runtime import cluster
+from imagetwins.runtime.cluster import open_cluster
+from imagetwins.store.provenance import describe_installation, find_objection
+from imagetwins.store.runs import Run, list_runs
+from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, read_table
+from tasks import examine_worker
+from tasks.list import list_files
+from tasks.load import load_images
+from tests.support import network
+from tests.support.service import slow_disk
+
+COUNT = 128
+"""Eight batches load so many pictures on one or two cores, and ten score them."""
+
+DASK = Path(sys.executable).with_name("dask")
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Crops of photographs, every fourth with a copy, and a file that is no picture."""
+    home = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(3)
+    photos = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea()]
+    for number in range(COUNT - 1):
+        if number % 4 != 3:
+            photo = photos[number % 3]
+            y, x = rng.integers(0, np.array(photo.shape[:2]) - 200)
+            picture = photo[y : y + 200, x : x + 200]
+        cv2.imwrite(str(home / f"{number:03}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 95 - number % 4 * 10])
+    (home / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+    return home
+
+
+@pytest.fixture
+def begun(folder, tmp_path):
+    """A run that has listed its files, and its parameters."""
+    parameters = check_parameters({"folder": str(folder), "size": 48})
+    run = Run(tmp_path / "store", "20260101T000000Z-00000000")
+    run.write_record({"versions": describe_installation(), "parameters": parameters.model_dump()})
+    list_files.fn(run, parameters)
+    return run, parameters
+
+
+def test_a_machine_like_this_one_may_work_for_a_run(begun):
+    assert find_objection(begun[0], roots=[]) == ""
+
+
+def test_other_versions_are_refused_and_both_are_named(begun):
+    run, _ = begun
+    here = describe_installation()
+    run.update_record(versions=here | {"imagetwins": "0.0.1 (sources 00000000)", "numba": "0.1"})
+    objection = find_objection(run, roots=[])
+    for text in ("0.0.1 (sources 00000000)", "numba 0.1", here["imagetwins"], f"numba {here['numba']}"):
+        assert text in objection
+    assert here["numpy"] not in objection, "only what differs"
+
+
+def test_who_does_not_see_the_store_or_the_pictures_or_may_not_is_refused(begun, folder, tmp_path):
+    run, parameters = begun
+    assert "does not see the store" in find_objection(Run(tmp_path / "elsewhere", run.run_id), roots=[])
+    assert str(tmp_path) in find_objection(run, roots=[folder])
+    # As on a machine where the folder is not mounted.
+    hidden = folder.rename(folder.with_name("hidden"))
+    try:
+        assert parameters.folder in find_objection(run, roots=[])
+    finally:
+        hidden.rename(folder)
+
+
+def test_a_worker_that_does_not_reach_the_server_is_refused(begun):
+    objection = examine_worker(begun[0], "http://127.0.0.1:9/api")
+    assert "does not reach Prefect's server at http://127.0.0.1:9/api" in objection
+
+
+@pytest.mark.parametrize(
+    ("api", "missing", "says"),
+    [
+        (None, [], "imagetwins serve"),
+        ("http://127.0.0.1:9/api", ["prefect_dask"], r"pip install imagetwins\[dask\]"),
+        ("http://127.0.0.1:9/api", [], "no Dask scheduler answers at tcp://127.0.0.1:9"),
+    ],
+)
+def test_what_a_cluster_needs_is_said_at_once(monkeypatch, api, missing, says):
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.5)
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    with (
+        temporary_settings({PREFECT_API_URL: api}),
+        pytest.raises(ClusterError, match=says),
+        open_cluster("tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+class Machines(network.Network):
+    """A scheduler, and machines for workers that all reach Prefect's server."""
+
+    def start_scheduler(self):
+        self.scheduler = f"tcp://{self.add('scheduler')}:8786"
+        self.start("scheduler", DASK, "scheduler", "--host", self.machines["scheduler"], "--no-dashboard")
+
+    def add_machine(self, name):
+        self.add(name)
+        self.forward(name, urlsplit(PREFECT_API_URL.value()).port)
+
+    def start_worker(self, name, *before, **environment):
+        options = ["--no-nanny", "--nthreads", "1", "--no-dashboard", "--local-directory", self.logs]
+        command = [DASK, "worker", self.scheduler, "--host", self.machines[name], *options]
+        return self.start(name, *before, *command, **environment)
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory, request):
+    if reason := network.why_not():
+        pytest.skip(reason)
+    request.getfixturevalue("prefect_server")
+    with Machines(tmp_path_factory.mktemp("machines")) as machines:
+        machines.start_scheduler()
+        for name in ("one", "two", "three"):
+            machines.add_machine(name)
+        yield machines
+
+
+def look_through(folder, store, **more):
+    summary = deduplicate(str(folder), dry_run=True, size=48, audit_floor=-1.0, store=str(store), **more)
+    return Run(store, summary["run_id"])
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_run_whose_worker_is_killed_and_another_joins_has_the_tables_of_a_local_run(machines, folder, tmp_path):
+    # Stores of their own: what one run has loaded, the next one on the same store need not.
+    local, store = look_through(folder, tmp_path / "local"), tmp_path / "remote"
+    # It is to be met in the middle of loading, by a test that may be slow itself.
+    first = machines.start_worker("one", **slow_disk(folder, seconds=0.5))
+    parts = []
+
+    def kill_and_replace():
+        wait_for(lambda: len(list(store.glob("images/*/part-*"))) > 1)
+        first.kill()
+        machines.start_worker("two")
+        parts.extend(store.glob("images/*/part-*"))
+
+    killer = Thread(target=kill_and_replace)
+    killer.start()
+    remote = look_through(folder, store, dask=machines.scheduler)
+    killer.join()
+    assert 2 <= len(parts) < 8, "killed in the middle of loading"
+    for table, schema in (("images", IMAGES), ("comparisons", COMPARISONS), ("decisions", DECISIONS)):
+        expected, found = (read_table(getattr(run, table), schema) for run in (local, remote))
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    for what in ("counts", "funnel"):
+        assert remote.read_record()[what] == local.read_record()[what]
+    assert remote.read_record()["counts"]["errors"] == 1
+    assert remote.read_record()["counts"]["duplicates"] > 20
+
+
+def test_workers_with_another_version_or_without_the_store_are_refused_before_any_batch(machines, folder, tmp_path):
+    from distributed import Client  # noqa: PLC0415 - an extra
+
+    store, other = tmp_path / "store", tmp_path / "other"
+    store.mkdir()
+    for package in ("imagetwins", "tasks", "flows"):
+        shutil.copytree(CHECKOUT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "imagetwins" / "ssim" / "reference.py").open("a") as source:
+        source.write("# Another version.\n")
+    machines.start_worker("one", PYTHONPATH=str(other))
+    machines.start_worker("three", "sh", "-c", f'mount -t tmpfs none {store}; exec "$0" "$@"')
+    with Client(machines.scheduler, set_as_default=False) as client:
+        wait_for(
+            lambda: all(
+                any(machines.machines[name] in worker for worker in workers(client)) for name in ("one", "three")
+            )
+        )
+        with pytest.raises(ClusterError) as refused:
+            look_through(folder, store, dask=machines.scheduler)
+        (run,) = list_runs(store)
+        said = refused.value.args[0]
+        assert f"tcp://{machines.machines['one']}:" in said
+        assert "imagetwins 0" in said
+        assert describe_installation()["imagetwins"] in said
+        assert f"tcp://{machines.machines['three']}:" in said
+        assert f"does not see the store {store}" in said
+        assert f"tcp://{machines.machines['two']}:" not in said
+        # One that joins when the others have been looked at meets its first batch.
+        wrong = next(worker for worker in workers(client) if machines.machines["one"] in worker)
+        late = client.submit(load_images.fn, run, check_parameters({"folder": str(folder)}), 0, 16, workers=[wrong])
+        with pytest.raises(ClusterError, match=f"{wrong} has imagetwins"):
+            late.result(timeout=120)
+    assert run.read_record()["status"] == "failed"
+    assert not run.images.exists()
+
+
+def workers(client):
+    return client.scheduler_info(n_workers=-1)["workers"]

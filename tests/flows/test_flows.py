@@ -1,0 +1,383 @@
+"""The flows end to end, on real pictures: the same answer as a plain double loop, and nothing lost."""
+
+import hashlib
+import itertools
+import json
+import re
+import shlex
+from pathlib import Path
+
+import cv2
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+import skimage.data
+from PIL import Image
+from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from typer.testing import CliRunner
+
+from flows.apply import apply
+from flows.calibrate import calibrate
+from flows.deduplicate import deduplicate
+from flows.restore import restore
+from flows.rethreshold import rethreshold
+from imagetwins.cli.app import app
+from imagetwins.errors import FolderBusyError, ParameterError, StoreError
+from imagetwins.storage.locks import lock_folder
+from imagetwins.store.runs import Run
+from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, read_table, write_table
+from tests.support import oracle
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+PLAIN = {"min_detail_ssim": -1.0, "max_aspect_change": 1e9, "audit_floor": -1.0}
+"""The plain threshold rule, every pair stored."""
+
+AWKWARD = ["a [1].png", "b b'\"q.png", "ünï-çødé 图.png", "new\nline.png", "-rf.png", "<b>&amp;.png"]
+
+
+def write(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ok, encoded = cv2.imencode(path.suffix, image)
+    assert ok
+    path.write_bytes(encoded.tobytes())
+
+
+def photos():
+    """Photographs of scikit-image's wheel, BGR."""
+    names = ("astronaut", "chelsea", "coffee", "rocket")
+    return [cv2.cvtColor(getattr(skimage.data, name)(), cv2.COLOR_RGB2BGR) for name in names]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four photographs, pictures made of them under awkward names, and files that are not to be looked at."""
+    home = tmp_path / "pictures"
+    originals = photos()
+    for number, image in enumerate(originals):
+        write(home / f"{number}.png", image)
+    half = cv2.resize(originals[0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    copies = [
+        originals[0],
+        half,
+        cv2.GaussianBlur(originals[1], (5, 5), 0),
+        originals[2],
+        np.fliplr(originals[3]),
+        half,
+    ]
+    for name, image in zip(AWKWARD, copies, strict=True):
+        write(home / "sub" / name, image)
+    (home / "notes.txt").write_text("no picture")
+    write(home / ".thumbnails" / "0.png", originals[0])
+    return home
+
+
+@pytest.fixture
+def store(tmp_path):
+    return str(tmp_path / "store")
+
+
+def contents(folder):
+    """Names and digests of all files of `folder`."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def tables(store, summary):
+    run = Run(Path(store), summary["run_id"])
+    return (
+        read_table(run.images, IMAGES),
+        read_table(run.comparisons, COMPARISONS),
+        read_table(run.decisions, DECISIONS),
+    )
+
+
+def plain_thumbnail(path):
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    return cv2.resize(image, (200, 200), interpolation=cv2.INTER_AREA)
+
+
+def loop_scores(images):
+    """Every pair's score, by scikit-image, in a plain double loop over the files."""
+    return oracle.all_scores([plain_thumbnail(Path(path)) for path in images["path"]])
+
+
+def flagged(scores, threshold):
+    """The plain rule: image2 of every pair at or above the threshold."""
+    return {second for (_, second), score in scores.items() if score >= threshold}
+
+
+def kept_by_representatives(count, scores, threshold):
+    stays = []
+    for image in range(count):
+        if not any(scores[kept, image] >= threshold for kept in stays):
+            stays.append(image)
+    return stays
+
+
+def test_the_tables_hold_what_a_plain_double_loop_finds(folder, store):
+    before = contents(folder)
+    summary = deduplicate(str(folder), dry_run=True, store=store, **PLAIN)
+    images, comparisons, decisions = tables(store, summary)
+    scores = loop_scores(images)
+    assert contents(folder) == before
+    assert len(images) == 10
+    stored = {
+        (int(a), int(b)): score for a, b, score in comparisons[["image1", "image2", "ssim"]].itertuples(index=False)
+    }
+    assert sorted(stored) == sorted(itertools.combinations(range(10), 2))
+    assert stored == pytest.approx(scores, abs=1e-5)
+    verified = comparisons[comparisons["verified"]]
+    assert len(verified) >= decisions["kept_image"].notna().sum()
+    for row in verified.itertuples():
+        assert row.ssim == scores[row.image1, row.image2]
+    stays = kept_by_representatives(10, scores, 0.9)
+    assert decisions.loc[~decisions["Duplicate"], "image"].tolist() == stays
+    assert set(decisions["action"]) == {"kept", "would move"}
+    assert list(decisions.columns[:4]) == ["FullPath", "FileName", "Duplicate", "NewPath"]
+
+
+def test_any_grouping_flags_image2_of_every_matching_pair(folder, store):
+    summary = deduplicate(str(folder), threshold=0.5, dry_run=True, store=store, grouping="any", **PLAIN)
+    images, _, decisions = tables(store, summary)
+    assert set(decisions.loc[decisions["Duplicate"], "image"]) == flagged(loop_scores(images), 0.5)
+
+
+def test_a_run_moves_a_second_moves_nothing_more_and_restore_puts_all_back(folder, store):
+    before = contents(folder)
+    summary = deduplicate(str(folder), store=store)
+    after = contents(folder)
+    _, _, decisions = tables(store, summary)
+    moved = decisions[decisions["action"] == "moved"]
+    assert len(moved) == summary["moved"] == summary["duplicates"] == 5
+    assert sorted(after.values()) == sorted(before.values())
+    for row in moved.itertuples():
+        assert row.NewPath == str(folder / "Duplicates" / Path(row.FullPath).relative_to(folder))
+        assert Path(row.NewPath).exists()
+        assert Path(row.kept_path).exists()
+        assert not Path(row.FullPath).exists()
+    again = deduplicate(str(folder), store=store)
+    assert (again["images"], again["moved"], again["duplicates"]) == (5, 0, 0)
+    assert Run(Path(store), again["run_id"]).read_record()["pairs_from"] == summary["run_id"]
+    assert contents(folder) == after
+    assert restore(summary["run_id"], store) == {"run_id": summary["run_id"], "restored": 5, "not_restored": {}}
+    assert contents(folder) == before
+    assert Run(Path(store), summary["run_id"]).read_record()["status"] == "restored"
+
+
+def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):
+    summary = deduplicate(str(folder), dry_run=True, store=store)
+    rows = duckdb.sql(f"SELECT run_id, count(*) FROM '{store}/decisions/**/*.parquet' GROUP BY ALL").fetchall()  # noqa: S608
+    assert rows == [(summary["run_id"], 10)]
+    frame = pd.read_parquet(f"{store}/decisions")
+    assert frame["Duplicate"].sum() == summary["duplicates"]
+    record = json.loads((Path(store) / "runs" / summary["run_id"] / "run.json").read_text())
+    assert record["status"] == "completed"
+    assert record["parameters"]["threshold"] == 0.9
+    assert record["funnel"]["pairs"] == summary["pairs"] == 45
+
+
+def test_the_queries_of_the_readme_run_on_a_store(folder, store, monkeypatch):
+    (folder / "broken.png").touch()
+    deduplicate(str(folder), threshold=0.6, audit_floor=-1, store=store)
+    monkeypatch.chdir(store)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    queries = re.search(r"```sql\n(.*?)```", readme, re.DOTALL).group(1).split(";")[:-1]
+    rows = [len(duckdb.sql(query).fetchall()) for query in queries]
+    assert len(rows) == 5
+    assert all(count > 0 for number, count in enumerate(rows) if number != 1)
+
+
+def test_pictures_of_every_kind_are_rows_and_none_stops_the_run(tmp_path, store):
+    folder = tmp_path / "kinds"
+    rng = np.random.default_rng(1)
+    colour = cv2.resize(photos()[0], (90, 60))
+    write(folder / "alpha.png", np.dstack([colour, rng.integers(0, 256, (60, 90), np.uint8)]))
+    write(folder / "colour.png", colour)
+    write(folder / "constant.png", np.full((50, 80, 3), 200, np.uint8))
+    write(folder / "deep.png", colour.astype(np.uint16) * 257)
+    write(folder / "grey.png", cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY))
+    write(folder / "one.png", np.full((1, 1, 3), 9, np.uint8))
+    write(folder / "thin.png", rng.integers(0, 256, (5000, 1, 3), np.uint8))
+    (folder / "empty.jpg").touch()
+    (folder / "text.png").write_text("no picture at all")
+    (folder / "truncated.png").write_bytes((folder / "colour.png").read_bytes()[:2000])
+    before = contents(folder)
+    summary = deduplicate(str(folder), store=store)
+    images, _, decisions = tables(store, summary)
+    unreadable = decisions.loc[decisions["action"] == "unreadable", "FileName"].tolist()
+    assert unreadable == ["empty.jpg", "text.png", "truncated.png"]
+    assert summary["errors"] == 3
+    assert images["error"].notna().sum() == 3
+    assert decisions.loc[decisions["Duplicate"], "FileName"].tolist() == ["deep.png", "grey.png"]
+    assert sorted(contents(folder).values()) == sorted(before.values())
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_folder_with_nothing_to_compare_is_a_run_like_any_other(tmp_path, store, count):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for number in range(count):
+        write(folder / f"{number}.png", photos()[number])
+    summary = deduplicate(str(folder), store=store)
+    _, comparisons, decisions = tables(store, summary)
+    assert (summary["images"], summary["pairs"], summary["moved"]) == (count, 0, 0)
+    assert (len(comparisons), len(decisions)) == (0, count)
+
+
+def test_rethreshold_tells_what_changes_and_refuses_to_guess_below_the_floor(folder, store):
+    summary = deduplicate(str(folder), threshold=0.8, dry_run=True, store=store)
+    stricter = rethreshold(summary["run_id"], 0.99, store)
+    again = deduplicate(str(folder), threshold=0.99, dry_run=True, store=store)
+    assert stricter["now"]["duplicate"] == again["duplicates"]
+    assert stricter["before"]["duplicate"] == summary["duplicates"]
+    assert stricter["changed"] == summary["duplicates"] - again["duplicates"]
+    with pytest.raises(StoreError, match=r"0\.7 is below the floor 0\.75"):
+        rethreshold(summary["run_id"], 0.7, store)
+
+
+def test_apply_moves_on_a_past_runs_scores_what_is_still_the_same(folder, store):
+    past = deduplicate(str(folder), threshold=0.99, dry_run=True, store=store)
+    expected = deduplicate(str(folder), threshold=0.95, dry_run=True, store=store)
+    (folder / "sub" / AWKWARD[3]).write_bytes(b"another picture now")
+    (folder / "0.png").touch()
+    before = contents(folder)
+    summary = apply(past["run_id"], 0.95, store=store)
+    _, comparisons, decisions = tables(store, summary)
+    changed = decisions.loc[decisions["reason"].str.startswith("changed since"), "FileName"].tolist()
+    assert changed == ["0.png", AWKWARD[3]]
+    # Without 0.png its three copies match the first of them.
+    assert summary["moved"] == expected["duplicates"] - 2
+    deciding = decisions[decisions["kept_image"].notna()]
+    verified = comparisons[comparisons["verified"]][["image1", "image2"]].to_numpy().tolist()
+    assert all(sorted(pair) in verified for pair in deciding[["image", "kept_image"]].to_numpy().tolist())
+    restore(summary["run_id"], store)
+    assert contents(folder) == before
+
+
+def test_reduced_decoding_is_recorded_and_every_score_comes_of_it(tmp_path, store):
+    """Pillow's own libjpeg tells what a reduced picture is. The second score is verified by decoding the files again."""
+    for number, image in enumerate(photos()[:2]):
+        for name, shown in (("a", image), ("b", cv2.convertScaleAbs(image, alpha=1.1, beta=9))):
+            write(tmp_path / "pictures" / f"{number}{name}.jpg", np.ascontiguousarray(shown[:288, :432]))
+    given = {"size": 64, "decoding": "reduced", "dry_run": True, "store": store}
+    past = deduplicate(str(tmp_path / "pictures"), threshold=0.99, **PLAIN, **given)
+    expected, full = (
+        oracle.all_scores([reduced_thumbnail(path, by, size=64) for path in tables(store, past)[0]["path"]])
+        for by in (2, 1)
+    )
+    summary = apply(past["run_id"], 0.5, store=store)
+    for run_id in (past["run_id"], summary["run_id"]):
+        assert Run(Path(store), run_id).read_record()["parameters"]["decoding"] == "reduced"
+    images, comparisons, decisions = tables(store, summary)
+    assert images[["width_px", "height_px"]].drop_duplicates().to_numpy().tolist() == [[432, 288]]
+    for row in comparisons.itertuples():
+        assert row.ssim == pytest.approx(expected[row.image1, row.image2], abs=1e-5)
+        assert row.ssim != pytest.approx(full[row.image1, row.image2], abs=1e-5)
+    assert decisions["Duplicate"].sum() == 2
+    assert comparisons["verified"].sum() >= 2
+
+
+def reduced_thumbnail(path, by, size):
+    with Image.open(path) as picture:
+        picture.draft("RGB", (picture.width // by, picture.height // by))
+        return cv2.resize(np.asarray(picture)[..., ::-1], (size, size), interpolation=cv2.INTER_AREA)
+
+
+def test_calibrate_recommends_a_command_that_works(folder, store):
+    before = contents(folder)
+    answer = calibrate(str(folder), pictures=4, store=store)
+    assert contents(folder) == before
+    assert -1 <= answer["threshold"] <= 1
+    assert 0 < answer["recall"] <= 1
+    assert Path(answer["page"]).read_text().count("<svg") >= 3
+    assert not (Path(answer["page"]).parent / "workspace").exists()
+    command = shlex.split(answer["command"])
+    shown = CliRunner().invoke(app, [*command[1:], "--store", store, "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout.splitlines()[-1])["moved"] == 0
+
+
+def test_two_runs_on_one_folder_exclude_each_other(folder, store):
+    with lock_folder(folder, "run of a test"), pytest.raises(FolderBusyError, match="run of a test"):
+        deduplicate(str(folder), store=store)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path, store):
+    with pytest.raises(ParameterError, match="does not exist"):
+        deduplicate(str(tmp_path / "nowhere"), store=store)
+    assert not Path(store).exists()
+
+
+def test_folders_outside_the_allowed_roots_are_refused(folder, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGETWINS_ROOTS", str(tmp_path / "elsewhere"))
+    with pytest.raises(ParameterError, match="elsewhere"):
+        deduplicate(str(folder), store=store)
+
+
+def test_a_killed_run_is_settled_by_the_next(folder, store):
+    summary = deduplicate(str(folder), store=store)
+    run = Run(Path(store), summary["run_id"])
+    # As a kill after the moves and before the tables were written would leave it.
+    decisions = read_table(run.decisions, DECISIONS)
+    moved = decisions["action"] == "moved"
+    decisions.loc[moved, "action"] = "would move"
+    decisions["NewPath"] = decisions["FullPath"]
+    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
+    run.update_record(status="running")
+    deduplicate(str(folder), store=store)
+    settled = read_table(run.decisions, DECISIONS)
+    assert run.read_record()["status"] == "interrupted"
+    assert settled["action"].tolist() == ["moved" if row else "kept" for row in moved]
+    assert all(Path(path).exists() for path in settled["NewPath"])
+
+
+def test_a_run_publishes_one_artifact_a_kind(folder, store):
+    summary = deduplicate(str(folder), store=store)
+    run = Run(Path(store), summary["run_id"])
+    with get_client(sync_client=True) as client:
+        chosen = FlowRunFilter(id={"any_": [run.read_record()["flow_run_id"]]})
+        found = {artifact.key: artifact.data for artifact in client.read_artifacts(flow_run_filter=chosen)}
+    kinds = ("load", "score", "summary", "gallery", "decisions", "report")
+    assert set(found) == {f"imagetwins-{kind}" for kind in kinds}
+    assert (found["imagetwins-load"], found["imagetwins-score"]) == (100.0, 100.0)
+    assert str(run.report) in found["imagetwins-report"]
+    assert f"imagetwins restore {run.run_id}" in found["imagetwins-summary"]
+    assert found["imagetwins-gallery"].count("data:image/") == 2 * summary["duplicates"]
+    assert len(json.loads(found["imagetwins-decisions"])) == summary["duplicates"]
+
+
+def test_the_command_line_prints_one_json_object_last(folder, store):
+    shown = CliRunner().invoke(
+        app, ["run", str(folder), "--store", store, "--json", "--threshold", "0.95", "--dry-run"]
+    )
+    assert shown.exit_code == 0, shown.output
+    answer = json.loads(shown.stdout.splitlines()[-1])
+    numbers = ["images", "pairs", "scored", "matches", "duplicates", "moved", "review", "errors"]
+    assert list(answer) == ["run_id", *numbers, "seconds"]
+    assert list(answer["seconds"]) == ["list", "recall", "load", "plan", "score", "decide", "move", "report"]
+    audit = CliRunner().invoke(app, ["audit", answer["run_id"], "--store", store, "--json"])
+    assert json.loads(audit.stdout)["record"]["parameters"]["threshold"] == 0.95
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "{folder}", "--threshold", "1.5"], 2, "threshold=1.5"),
+        (["run", "{folder}/nowhere"], 2, "does not exist"),
+        (["run", "{folder}", "--keep", "best"], 2, "best"),
+        (["restore", "no-such-run", "--store", "{folder}"], 1, "no run 'no-such-run'"),
+        (["run", "{folder}", "--exclude", "!"], 2, "exclude="),
+        (["run", "{folder}", "--store", "{folder}/0.png"], 2, "is a file"),
+        (["audit", "--threshold", "0.8"], 2, "latest"),
+    ],
+)
+def test_wrong_use_ends_with_a_code_and_a_remedy(folder, arguments, code, says):
+    shown = CliRunner().invoke(app, [part.format(folder=folder) for part in arguments])
+    assert shown.exit_code == code
+    assert says in shown.output

@@ -1,0 +1,154 @@
+"""A run that is killed or interrupted while it moves: nothing lost, nothing twice, and the next run says what was done."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from prefect.client.schemas.filters import LogFilter
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelling
+
+from flows.deduplicate import deduplicate
+from flows.restore import restore
+from imagetwins.moving.moves import read_journal
+from imagetwins.store.runs import Run, list_runs
+from imagetwins.store.tables import DECISIONS, read_table
+from tests.support.service import slow_disk
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+COPIES = 400
+MOVED_FIRST = 20
+PROGRAM = """
+import signal, sys
+from imagetwins.cli.app import main
+
+# A shell's background jobs, and so tests that run as one, hand on that Ctrl-C is to be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv[0] = "imagetwins"
+main()
+"""
+"""Our command line in the foreground."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Many copies of one photograph, so that moving them takes a while, and one other photograph."""
+    home = tmp_path / "copies"
+    home.mkdir()
+    small = cv2.resize(skimage.data.astronaut(), (48, 48))
+    cv2.imwrite(str(home / "000.png"), small)
+    for number in range(1, COPIES):
+        shutil.copy(home / "000.png", home / f"{number:03}.png")
+    cv2.imwrite(str(home / "other.png"), np.fliplr(cv2.resize(skimage.data.chelsea(), (48, 48))))
+    return home
+
+
+def digests(folder):
+    return Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file())
+
+
+def interrupt(folder, store, number):
+    """Start a run on a slow disk, and send it the signal `number` once it has moved some files; return its end."""
+    arguments = ["run", str(folder), "--store", str(store), "--size", "32"]
+    # Any file that exists says that the disk is slow.
+    environment = os.environ | slow_disk(folder) | {"PREFECT_API_URL": PREFECT_API_URL.value()}
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    wait_for_moves(folder)
+    program.send_signal(number)
+    output, _ = program.communicate(timeout=180)
+    return program.returncode, output.decode()
+
+
+def wait_for_moves(folder):
+    moved = folder / "Duplicates"
+    deadline = time.monotonic() + 180
+    while not moved.exists() or len(list(moved.iterdir())) < MOVED_FIRST:
+        assert time.monotonic() < deadline, "the run does not move"
+        time.sleep(0.001)
+
+
+def test_a_killed_run_loses_nothing_and_the_next_finishes_it(folder, tmp_path):
+    before, store = digests(folder), tmp_path / "store"
+    code, output = interrupt(folder, store, signal.SIGKILL)
+    assert code == -signal.SIGKILL, output
+    assert digests(folder) == before
+    summary = deduplicate(str(folder), size=32, store=str(store))
+    assert digests(folder) == before
+    killed, finished = list_runs(store)
+    assert killed.read_record()["status"] == "interrupted"
+    done = killed.read_record()["counts"]["moved"]
+    assert MOVED_FIRST <= done < COPIES - 1
+    assert summary["moved"] == COPIES - 1 - done
+    assert sorted(path.name for path in folder.glob("*.png")) == ["000.png", "other.png"]
+    decisions = read_table(killed.decisions, DECISIONS)
+    assert all(Path(path).exists() for path in decisions.loc[decisions["action"] == "moved", "NewPath"])
+    for run in (finished, killed):
+        assert restore(run.run_id, str(store))["not_restored"] == {}
+    assert sorted(path.name for path in folder.rglob("*.png")) == sorted(
+        [*(f"{number:03}.png" for number in range(COPIES)), "other.png"]
+    )
+    assert not (folder / "Duplicates").exists()
+    assert digests(folder) == before
+
+
+def test_cancel_in_the_ui_stops_between_two_moves(service, folder):
+    before = digests(folder)
+    with service.slow_disk():
+        flow_run = service.start_run(folder=str(folder), size=32)
+        wait_for_moves(folder)
+        with service.client() as client:
+            client.set_flow_run_state(flow_run, Cancelling())
+        service.wait_for(flow_run, "Cancelled")
+    run = check_interrupted(folder, before, service.store / "runs", str(flow_run).replace("-", "")[:8])
+    wait_for_log(service, flow_run, how_to_go_on(run))
+
+
+def how_to_go_on(run):
+    moved = run.read_record()["counts"]["moved"]
+    return f"Interrupted after {moved} moves. Start another run to go on, or undo them: imagetwins restore {run.run_id}"
+
+
+def wait_for_log(service, flow_run, text, seconds=60):
+    """The log comes in parcels, and the last one after the end."""
+    deadline = time.monotonic() + seconds
+    chosen = LogFilter(flow_run_id={"any_": [flow_run]})
+    with service.client() as client:
+        while text not in (said := "\n".join(one.message for one in client.read_logs(chosen))):
+            assert time.monotonic() < deadline, said
+            time.sleep(0.3)
+
+
+def test_ctrl_c_stops_between_two_moves_and_says_how_to_go_on(folder, tmp_path):
+    before, store = digests(folder), tmp_path / "store"
+    code, output = interrupt(folder, store, signal.SIGINT)
+    assert code == 1, output
+    run = check_interrupted(folder, before, store / "runs", "")
+    assert f"{how_to_go_on(run)} --store {store}" in " ".join(output.split())
+
+
+def check_interrupted(folder, before, runs, suffix):
+    """Nothing is lost, no move is half done, and the tables say what became of each file; return the run."""
+    assert digests(folder) == before
+    (place,) = runs.glob(f"*{suffix}")
+    run = Run(runs.parent, place.name)
+    assert run.read_record()["status"] == "interrupted"
+    transfers = read_journal(run.journal)
+    assert len(transfers) < COPIES - 1
+    assert {transfer.state for transfer in transfers} == {"done"}
+    decisions = read_table(run.decisions, DECISIONS)
+    assert (decisions["action"] == "moved").sum() == len(transfers) == run.read_record()["counts"]["moved"]
+    assert (decisions["action"] == "not moved").sum() == COPIES - 1 - len(transfers)
+    return run

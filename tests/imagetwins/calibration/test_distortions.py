@@ -1,0 +1,64 @@
+"""Planted copies are what their names say, by measures that are not ours."""
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+from skimage.metrics import structural_similarity
+
+from imagetwins.calibration.distortions import KINDS, plant_copy
+from imagetwins.errors import ParameterError
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return cv2.cvtColor(data.astronaut()[:400], cv2.COLOR_RGB2BGR)
+
+
+def thumbnail(image):
+    return cv2.resize(image, (200, 200), interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_looks_like_its_picture_and_is_not_the_same(photo, kind):
+    before = photo.copy()
+
+    copy = plant_copy(photo, kind, np.random.default_rng(0))
+
+    assert copy.dtype == np.uint8
+    assert np.array_equal(photo, before)
+    assert copy.shape != photo.shape or not np.array_equal(copy, photo)
+    assert structural_similarity(thumbnail(photo), thumbnail(copy), channel_axis=-1) > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_seed_decides_all(photo, kind):
+    first, second = (plant_copy(photo, kind, np.random.default_rng(3)) for _ in range(2))
+
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("halved", (200, 256, 3)), ("doubled", (800, 1024, 3)), ("cropped", (392, 502, 3))]
+)
+def test_sizes(photo, kind, shape):
+    assert plant_copy(photo, kind, np.random.default_rng(0)).shape == shape
+
+
+def test_a_grey_copy_has_equal_channels(photo):
+    blue, green, red = cv2.split(plant_copy(photo, "grey", np.random.default_rng(0)))
+
+    assert np.array_equal(blue, green)
+    assert np.array_equal(green, red)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_smallest_picture(kind):
+    copy = plant_copy(np.full((1, 1, 3), 90, np.uint8), kind, np.random.default_rng(0))
+
+    assert min(copy.shape) >= 1
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones(photo):
+    with pytest.raises(ParameterError, match=r"'blurred'.*halved, doubled"):
+        plant_copy(photo, "blurred", np.random.default_rng(0))

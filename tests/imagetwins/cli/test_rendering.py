@@ -1,0 +1,40 @@
+"""Answers as a terminal shows them: paths short, columns that fit, nothing that a name can do to the screen."""
+
+import io
+
+import pandas as pd
+from rich.console import Console
+
+from imagetwins.cli.rendering import print_frame
+
+
+def shown(frame, title="Run 1"):
+    printed = io.StringIO()
+    print_frame(Console(file=printed, width=80), pd.DataFrame(frame), title)
+    return [line.split() for line in printed.getvalue().splitlines() if line.strip()]
+
+
+def test_paths_lose_the_folder_that_all_are_in_and_scores_have_four_digits():
+    frame = {"path": ["/p/a b/c.png", "/p/d.png"], "kept_path": ["/p/e.png", None], "ssim": [0.9, None]}
+
+    assert shown(frame) == [
+        ["Run", "1,", "in", "/p"],
+        ["path", "kept_path", "ssim"],
+        ["a", "b/c.png", "e.png", "0.9000"],
+        ["d.png", "-", "-"],
+    ]
+
+
+def test_columns_that_say_nothing_are_left_out():
+    frame = {"path": ["/p/a.png"], "image": [3], "digest": ["0f"], "other_name": [None], "reason": ["kept"]}
+
+    assert shown(frame)[1:] == [["path", "reason"], ["a.png", "kept"]]
+
+
+def test_names_that_are_no_absolute_paths_stay_whole_and_harmless():
+    assert shown({"path": ["a/[red]b.png", "/a/\x1b[2J.png"]}) == [
+        ["Run", "1"],
+        ["path"],
+        ["a/[red]b.png"],
+        [r"/a/\x1b[2J.png"],
+    ]

@@ -1,0 +1,74 @@
+"""One list of parameters: the flow's signature and docstring, the command's options and the checks all agree with it."""
+
+import inspect
+import typing
+
+import pytest
+from pydantic import TypeAdapter
+from typer.testing import CliRunner
+
+from flows.deduplicate import deduplicate
+from imagetwins.cli.app import app
+from imagetwins.config.parameters import Parameters, check_parameters
+from imagetwins.errors import ParameterError
+
+FLOW = inspect.signature(deduplicate.fn).parameters
+
+
+def test_the_flow_has_the_names_and_defaults_of_the_parameters():
+    assert list(FLOW) == list(Parameters.model_fields)
+    for name, field in Parameters.model_fields.items():
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        assert FLOW[name].default == default, name
+
+
+def test_the_flow_has_the_limits_of_the_parameters():
+    hints = typing.get_type_hints(deduplicate.fn, include_extras=True)
+    properties = Parameters.model_json_schema()["properties"]
+    for name in set(FLOW) - {"folder"}:
+        listed = {
+            key: value for key, value in properties[name].items() if key not in {"default", "title", "description"}
+        }
+        assert TypeAdapter(hints[name]).json_schema() == listed, name
+
+
+def test_the_form_describes_each_parameter_as_the_model_does():
+    shown = deduplicate.parameters.model_dump()["properties"]
+    for name, field in Parameters.model_fields.items():
+        assert " ".join(shown[name]["description"].split()) == field.description, name
+
+
+def test_the_command_has_an_option_for_every_parameter():
+    shown = " ".join(CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output.split())
+    for name in set(FLOW) - {"folder"}:
+        assert f"--{name.replace('_', '-')}" in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"threshold": 1.5}, ["threshold=1.5", "less than or equal to 1"]),
+        ({"threshold": -1.01}, ["threshold=-1.01", "greater than or equal to -1"]),
+        ({"threshold": float("nan")}, ["threshold=nan", "finite"]),
+        ({"size": 8}, ["size=8", "16"]),
+        ({"keep": "best"}, ["keep='best'", "'newest'"]),
+        ({"audit_floor": 0.95}, ["audit_floor 0.95", "threshold 0.9"]),
+        ({"max_move_share": 1.1}, ["max_move_share=1.1"]),
+        ({"treshold": 0.8}, ["treshold=0.8", "threshold"]),
+        ({"folder": "/no/such/folder"}, ["/no/such/folder", "does not exist"]),
+        ({"folder": __file__}, ["is not a folder"]),
+        ({"exclude": ["*.gif", "!"]}, ["exclude=", "'!'", ".gitignore"]),
+        ({"reference": ["/no/such/folder"]}, ["reference", "does not exist"]),
+    ],
+)
+def test_wrong_values_are_refused_by_name_limit_and_remedy(given, says, tmp_path):
+    with pytest.raises(ParameterError) as refusal:
+        check_parameters({"folder": str(tmp_path)} | given)
+    for part in says:
+        assert part in str(refusal.value)
+
+
+def test_the_floor_follows_the_threshold_down_to_minus_one():
+    assert Parameters(folder="f", threshold=0.9).floor == 0.85
+    assert Parameters(folder="f", threshold=-0.98).floor == -1
+    assert Parameters(folder="f", threshold=0.9, audit_floor=0.2).floor == 0.2

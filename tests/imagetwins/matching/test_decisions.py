@@ -1,0 +1,177 @@
+"""The rules that decide about an image, against plain loops over small tables."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagetwins.config.parameters import Parameters
+from imagetwins.matching.decisions import decide, deciding_pairs
+from imagetwins.store.tables import COMPARISONS, IMAGES, as_frame
+
+PLAIN = Parameters(folder="/f", min_detail_ssim=-1, max_aspect_change=1e9)
+
+
+def make_images(count, **columns):
+    given = {
+        "image": range(count),
+        "path": [f"/f/{image:03}.png" for image in range(count)],
+        "path_bytes": [None] * count,
+        "size_bytes": [1000] * count,
+        "mtime_ns": [0] * count,
+        "is_reference": [False] * count,
+        "digest": ["d"] * count,
+        "width_px": [400] * count,
+        "height_px": [300] * count,
+        "format": ["PNG"] * count,
+        "error": [None] * count,
+    }
+    return as_frame(given | columns, IMAGES)
+
+
+def make_pairs(*pairs):
+    """Each pair is image1, image2, ssim and, if it matters, detail_ssim and max_difference."""
+    filled = [(*pair, *(0.99, None)[len(pair) - 3 :]) for pair in pairs]
+    columns = [list(column) for column in zip(*filled, strict=True)] or [[]] * 5
+    names = ("image1", "image2", "ssim", "detail_ssim", "max_difference")
+    return as_frame(dict(zip(names, columns, strict=True)) | {"verified": [False] * len(filled)}, COMPARISONS)
+
+
+def outcome(decisions):
+    return [None if pd.isna(kept) else int(kept) for kept in decisions["kept_image"]]
+
+
+def loop_any(count, scores, threshold):
+    """The plain rule: flag image2 of every pair at or above the threshold; the best match says which image it copies."""
+    kept = [None] * count
+    for second in range(count):
+        matches = [(-scores[first, second], first) for first in range(second) if scores[first, second] >= threshold]
+        if matches:
+            kept[second] = min(matches)[1]
+    return kept
+
+
+def loop_representative(count, scores, threshold):
+    kept, stays = [None] * count, []
+    for image in range(count):
+        matches = [(-scores[first, image], first) for first in stays if scores[first, image] >= threshold]
+        if matches:
+            kept[image] = min(matches)[1]
+        else:
+            stays.append(image)
+    return kept
+
+
+@st.composite
+def scored_pairs(draw):
+    count = draw(st.integers(0, 8))
+    # Few values, so that ties and scores equal to the threshold are common.
+    values = st.sampled_from([-1.0, 0.3, 0.89999, 0.9, 0.95, 1.0])
+    return count, {pair: draw(values) for pair in itertools.combinations(range(count), 2)}
+
+
+@given(scored_pairs(), st.sampled_from([-1.0, 0.9, 0.95, 1.0]), st.randoms())
+def test_both_groupings_equal_plain_loops(table, threshold, shuffler):
+    count, scores = table
+    rows = [(*pair, score) for pair, score in scores.items()]
+    shuffler.shuffle(rows)
+    pairs, images = make_pairs(*rows), make_images(count)
+    for grouping, loop in (("any", loop_any), ("representative", loop_representative)):
+        parameters = PLAIN.model_copy(update={"threshold": threshold, "grouping": grouping})
+        decisions = decide(images, pairs, parameters)
+        assert outcome(decisions) == loop(count, scores, threshold)
+        assert decisions["Duplicate"].tolist() == [kept is not None for kept in outcome(decisions)]
+
+
+def test_every_duplicate_of_a_representative_grouping_matches_a_picture_that_stays():
+    chain = make_pairs((0, 1, 0.92), (1, 2, 0.92), (2, 3, 0.92))
+    assert outcome(decide(make_images(4), chain, PLAIN)) == [None, 0, None, 2]
+    assert outcome(decide(make_images(4), chain, PLAIN.model_copy(update={"grouping": "any"}))) == [None, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [("first", 0), ("resolution", 2), ("size", 1), ("oldest", 3), ("newest", 0)],
+)
+def test_keep_ranks_the_copies(keep, kept):
+    images = make_images(
+        4, width_px=[10, 20, 40, 30], height_px=[10, 20, 40, 30], size_bytes=[5, 9, 7, 9], mtime_ns=[8, 7, 6, 5]
+    )
+    pairs = make_pairs(*((*pair, 0.95) for pair in itertools.combinations(range(4), 2)))
+    decisions = decide(images, pairs, PLAIN.model_copy(update={"keep": keep}))
+    assert outcome(decisions) == [None if image == kept else kept for image in range(4)]
+
+
+def test_a_reference_is_kept_before_all_others_and_never_moved():
+    images = make_images(3, is_reference=[False, True, True])
+    decisions = decide(images, make_pairs((0, 1, 0.95), (1, 2, 1.0)), PLAIN)
+    assert outcome(decisions) == [1, None, None]
+
+
+@pytest.mark.parametrize(
+    ("pair", "doubt"),
+    [
+        ((0, 1, 0.95, 0.69), "0.690, below 0.7"),
+        ((0, 1, 0.95, 0.7), ""),
+        ((0, 1, 0.99, None, 8), ""),
+        ((0, 1, 0.99, None, 9), "differ by 9 levels"),
+    ],
+)
+def test_matches_that_agree_only_where_they_are_blank_are_for_review(pair, doubt):
+    decisions = decide(make_images(2), make_pairs(pair), Parameters(folder="/f"))
+    assert decisions["action"].tolist() == ["kept", "review" if doubt else "would move"]
+    assert doubt in decisions["reason"][1]
+    assert decisions["kept_image"][1] == 0
+
+
+def test_the_guards_can_be_switched_off():
+    images, pair = make_images(2, width_px=[400, 300], height_px=[300, 400]), make_pairs((0, 1, 0.95, 0.1))
+    assert decide(images, pair, PLAIN)["action"].tolist() == ["kept", "would move"]
+
+
+def test_aspect_ratios_that_differ_are_for_review():
+    images = make_images(3, width_px=[400, 399, 400], height_px=[300, 300, 400])
+    decisions = decide(images, make_pairs((0, 1, 0.95), (0, 2, 0.99)), Parameters(folder="/f"))
+    assert decisions["action"].tolist() == ["kept", "would move", "review"]
+    assert "400x300 and 400x400" in decisions["reason"][2]
+
+
+def test_a_match_without_doubt_decides_before_a_better_one_in_doubt():
+    pairs = make_pairs((0, 2, 0.99, 0.2), (1, 2, 0.91))
+    assert outcome(decide(make_images(3), pairs, Parameters(folder="/f"))) == [None, None, 1]
+
+
+def test_a_picture_for_review_stays_and_so_others_may_be_its_duplicates():
+    pairs = make_pairs((0, 1, 0.95, 0.2), (1, 2, 0.95))
+    decisions = decide(make_images(3), pairs, Parameters(folder="/f"))
+    assert decisions["action"].tolist() == ["kept", "review", "would move"]
+    assert decisions["kept_path"][2] == "/f/001.png"
+
+
+def test_more_moves_than_the_share_allows_are_all_for_review():
+    images = make_images(5, error=[None] * 4 + ["no image"])
+    pairs = make_pairs((0, 1, 0.95), (0, 2, 0.95))
+    halted = decide(images, pairs, PLAIN.model_copy(update={"max_move_share": 0.49}))
+    assert halted["action"].tolist() == ["kept", "review", "review", "kept", "unreadable"]
+    assert "2 of 4 pictures" in halted["reason"][1]
+    allowed = decide(images, pairs, PLAIN.model_copy(update={"max_move_share": 0.5}))
+    assert allowed["action"].tolist() == ["kept", "would move", "would move", "kept", "unreadable"]
+
+
+def test_deciding_pairs_are_ordered_and_unique():
+    decisions = decide(
+        make_images(3), make_pairs((0, 1, 0.95), (1, 2, 0.96)), PLAIN.model_copy(update={"keep": "newest"})
+    )
+    assert deciding_pairs(decisions).to_numpy().tolist() == [[0, 1]]
+
+
+def test_identical_pictures_are_all_duplicates_of_the_first():
+    count = 300
+    first, second = np.triu_indices(count, 1)
+    columns = {"image1": first.astype(np.int32), "image2": second.astype(np.int32), "ssim": np.ones(len(first))}
+    rest = {"detail_ssim": [1.0] * len(first), "max_difference": [None] * len(first), "verified": [True] * len(first)}
+    decisions = decide(make_images(count), as_frame(columns | rest, COMPARISONS), PLAIN)
+    assert decisions["kept_image"].iloc[1:].eq(0).all()

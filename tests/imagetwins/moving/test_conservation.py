@@ -1,0 +1,274 @@
+"""Whatever happens in whatever order, no file is lost and none appears: a state machine drives the core and a person.
+
+Runs, killed and resumed; restores, killed and repeated; dry runs; and between any two of them a person who adds,
+edits, renames, copies and removes files, in the folder and in `Duplicates`. The model is a table of what should be in
+the folder, by content. After every step nothing may be missing from it; once what was killed has been settled, nothing
+may be there too much, no unfinished copy is left, and every moved file is in a journal with where it came from.
+"""
+
+import hashlib
+import itertools
+import os
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from imagetwins.moving.moves import (
+    DUPLICATES,
+    PlannedMove,
+    apply_moves,
+    read_journal,
+    recover_journal,
+    restore_moves,
+)
+from imagetwins.scanning.candidates import list_images
+from imagetwins.storage import transfer
+from tests.support.figures import FIGURES
+from tests.support.syscalls import killed_at
+
+SHM = Path("/dev/shm")  # noqa: S108 - memory, where flushing costs nothing
+NAMES = ["a.png", "b.png", "a (2).png", "sub/a.png", "sub/c.png", "sub/deep/é\n[x].png", os.fsdecode(b"\xff.png")]
+MAYBE_KILLED = st.none() | st.integers(1, 45)
+PICTURES = st.integers(0, 2)
+
+
+class Conservation(RuleBasedStateMachine):
+    """The rules for moves that rename; subclasses move by the other two ways."""
+
+    def __init__(self):
+        super().__init__()
+        self.base = Path(tempfile.mkdtemp(dir=SHM if SHM.is_dir() else None))
+        self.folder = self.base / "folder"
+        self.place = self._place()
+        self.runs = itertools.count()
+        self.journals, self.moves = [], {}
+        self.model, self.owned, self.settled, self.forgiven = Counter(), set(), True, Counter()
+        self.serial = itertools.count()
+        FIGURES["sequences of steps"] += 1
+
+    def _place(self):
+        return self.folder / DUPLICATES
+
+    def teardown(self):
+        for transfers in map(read_journal, self.journals):
+            FIGURES["files moved"] += sum((one.state, one.direction) == ("done", "out") for one in transfers)
+            FIGURES["files restored"] += sum((one.state, one.direction) == ("done", "back") for one in transfers)
+        shutil.rmtree(self.base)
+
+    @initialize(pictures=st.lists(PICTURES, min_size=3, max_size=len(NAMES)))
+    def start(self, pictures):
+        for name, picture in zip(NAMES, pictures, strict=False):
+            self._write(self.folder / name, picture)
+
+    # What a person does
+
+    def _write(self, path, picture):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = b"picture %d " % picture * 100
+        path.write_bytes(content)
+        # A clock that ticks: file systems' own is too coarse to tell two edits of one instant apart.
+        os.utime(path, ns=(0, 10**18 + next(self.serial)))
+        self.model[digest_of(path)] += 1
+        self.owned.add(path)
+
+    def _forget(self, path):
+        self.model[digest_of(path)] -= 1
+        if not self.settled:
+            # A copy of it, on the way to another device when the process was killed, may be kept as well.
+            self.forgiven[digest_of(path)] += 1
+        self.owned.discard(path)
+
+    def _everything(self):
+        return {file for root in (self.folder, self.place) for file in root.rglob("*") if file.is_file()}
+
+    def _files(self):
+        """Return all files but unfinished copies."""
+        return sorted(file for file in self._everything() if not file.name.startswith(transfer.PART_PREFIX))
+
+    @rule(name=st.sampled_from(NAMES), picture=PICTURES)
+    def add(self, name, picture):
+        if not os.path.lexists(self.folder / name):
+            self._write(self.folder / name, picture)
+
+    @rule(data=st.data(), picture=PICTURES)
+    def edit(self, data, picture):
+        if files := self._files():
+            path = data.draw(st.sampled_from(files))
+            self._forget(path)
+            self._write(path, picture)
+
+    @rule(data=st.data(), replaced=st.booleans())
+    def remove(self, data, replaced):
+        if files := self._files():
+            path = data.draw(st.sampled_from(files))
+            self._forget(path)
+            path.unlink()
+            if replaced:
+                self._write(path, 5)
+
+    @rule(data=st.data(), name=st.sampled_from(NAMES), kind=st.sampled_from(["rename", "copy"]))
+    def rename_or_copy(self, data, name, kind):
+        files = self._files()
+        root = data.draw(st.sampled_from([self.folder, self.place]))
+        if files and not os.path.lexists(root / name):
+            path = data.draw(st.sampled_from(files))
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            if kind == "copy":
+                shutil.copy2(path, root / name)
+                self.model[digest_of(path)] += 1
+            else:
+                if not self.settled:
+                    self.forgiven[digest_of(path)] += 1
+                shutil.move(path, root / name)
+                self.owned.discard(path)
+            self.owned.add(root / name)
+
+    # What the program does
+
+    def _plan(self):
+        """Plan what a run would: of equal contents the first listed is kept."""
+        first, moves = {}, []
+        for image, file in enumerate(list_images(self.folder, recursive=True, exclude=[], reference=[], skip=[])):
+            kept = first.setdefault(digest_of(file.path), file.path)
+            if file.error is None and kept != file.path:
+                target = self.place / file.path.relative_to(self.folder)
+                known = (file.size_bytes, file.mtime_ns, digest_of(file.path))
+                moves.append(PlannedMove(image, file.path, target, *known, kept))
+        return moves
+
+    def _do(self, work, moment):
+        if moment is not None and killed_at(moment, work):
+            self.settled = False
+            return None
+        # A forked process that was not killed has done all the work: doing it again must change nothing.
+        return work()
+
+    def _settle(self):
+        for journal in self.journals:
+            recover_journal(journal)
+        self.settled = True
+
+    @rule()
+    def dry_run(self):
+        before = {path: digest_of(path) for path in self._files()}
+        self._plan()
+        assert {path: digest_of(path) for path in self._files()} == before
+
+    @rule(moment=MAYBE_KILLED)
+    def run(self, moment):
+        self._settle()
+        journal = self.base / f"{next(self.runs)}.jsonl"
+        self.journals.append(journal)
+        moves = self.moves[journal] = self._plan()
+        outcomes = self._do(lambda: apply_moves(moves, journal), moment)
+        for move, outcome in zip(moves, outcomes or [], strict=False):
+            assert outcome.moved, outcome.reason
+            assert digest_of(outcome.new_path) == move.digest
+            assert not move.source.exists()
+
+    @precondition(lambda self: self.journals)
+    @rule(moment=MAYBE_KILLED)
+    def resume(self, moment):
+        journal = self.journals[-1]
+        self._do(lambda: apply_moves(self.moves[journal], journal), moment)
+
+    @precondition(lambda self: self.journals)
+    @rule(data=st.data(), moment=MAYBE_KILLED)
+    def restore(self, data, moment):
+        self._settle()
+        journal = data.draw(st.sampled_from([one for one in self.journals if read_journal(one)] or self.journals))
+        outcomes = self._do(lambda: restore_moves(journal), moment)
+        for outcome in outcomes or []:
+            assert outcome.restored == outcome.path.exists() or "name" in outcome.reason or outcome.reason
+
+    @rule(moment=MAYBE_KILLED, again=MAYBE_KILLED)
+    def run_and_undo(self, moment, again):
+        self._settle()
+        before = {path: digest_of(path) for path in self._files()}
+        self.run(moment)
+        journal = self.journals[-1]
+        self._do(lambda: restore_moves(journal), again)
+        restore_moves(journal)
+        self._settle()
+        assert {path: digest_of(path) for path in self._files()} == before
+
+    @rule()
+    def settle(self):
+        self._settle()
+
+    # What must hold
+
+    @invariant()
+    def nothing_is_lost(self):
+        assert self.model <= Counter(digest_of(path) for path in self._files())
+
+    @invariant()
+    def nothing_is_there_too_much(self):
+        if self.settled:
+            assert Counter(map(digest_of, self._everything())) <= self.model + self.forgiven
+
+    @invariant()
+    def every_moved_file_is_in_a_journal(self):
+        if self.settled:
+            told = {one.target for journal in self.journals for one in read_journal(journal) if one.state == "done"}
+            assert {path for path in self._files() if path.is_relative_to(self.place)} <= told | self.owned
+
+
+class ByLink(Conservation):
+    """Where the file system has no rename that replaces nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.renameat2, transfer._renameat2 = transfer._renameat2, None
+
+    def teardown(self):
+        transfer._renameat2 = self.renameat2
+        super().teardown()
+
+
+class ByCopy(Conservation):
+    """Where duplicates go to another device."""
+
+    def _place(self):
+        away = Path(tempfile.mkdtemp())
+        (away / "not ours").touch()
+        return away / "folder"
+
+    def teardown(self):
+        shutil.rmtree(self.place.parent)
+        super().teardown()
+
+
+def digest_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("machine", [Conservation, ByLink, ByCopy])
+def test_conservation(machine):
+    if machine is ByCopy and (not SHM.is_dir() or SHM.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev):
+        pytest.skip("needs /dev/shm on another device than the temporary folder")
+    before = FIGURES.copy()
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=settings().max_examples // 5,
+            stateful_step_count=settings().stateful_step_count // 2,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    done = FIGURES - before
+    assert done["kills survived"] > done["sequences of steps"] / 2
+    assert done["files moved"] > done["sequences of steps"]

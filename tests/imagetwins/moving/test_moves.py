@@ -1,0 +1,781 @@
+"""Moves: what is refused and why, and that no kill and no error at any step loses or doubles a file."""
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagetwins.errors import StoreError
+from imagetwins.moving.journal import Identity, open_journal
+from imagetwins.moving.moves import (
+    DUPLICATES,
+    PlannedMove,
+    apply_moves,
+    plan_moves,
+    read_journal,
+    recover_journal,
+    restore_moves,
+)
+from imagetwins.moving.recover import settle_run
+from imagetwins.storage import transfer
+from imagetwins.store.runs import Run
+from imagetwins.store.tables import IMAGES, as_frame, path_columns
+from tasks.move import restore_files
+from tests.support.syscalls import failing_at, intercepted, killed_at
+
+SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
+
+
+def planned(folder, image, name, kept="kept.png", place=None):
+    source = folder / name
+    status = source.lstat()
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    target = (place or folder / DUPLICATES) / name
+    return PlannedMove(image, source, target, status.st_size, status.st_mtime_ns, digest, folder / kept)
+
+
+def snapshot(*folders):
+    """Return digest by path of every file; part files and all."""
+    files = (file for folder in folders for file in folder.rglob("*") if not file.is_dir())
+    return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def contents(*folders):
+    return Counter(snapshot(*folders).values())
+
+
+class Place:
+    """A folder with a kept file, three duplicates and a taken name, and where its duplicates go."""
+
+    def __init__(self, folder, place, journal):
+        self.folder, self.place, self.journal = folder, place, journal
+        (folder / "sub").mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in ("kept.png", "a.png", "sub/b.png", "c.png"):
+            (folder / name).write_bytes(name.encode() * 30)
+        (place / "a.png").write_bytes(b"taken")
+        self.before = snapshot(folder, place)
+        self.moves = [planned(folder, i, name, place=place) for i, name in enumerate(("a.png", "sub/b.png", "c.png"))]
+
+    def apply(self):
+        return apply_moves(self.moves, self.journal)
+
+    def recover(self):
+        return recover_journal(self.journal)
+
+    def restore(self):
+        return restore_moves(self.journal)
+
+    def check_all_moved_once(self):
+        files = snapshot(self.folder, self.place)
+        assert Counter(files.values()) == Counter(self.before.values())
+        expected = {self.folder / "kept.png", self.place / "a.png", self.place / "a (2).png"}
+        assert set(files) == expected | {self.place / "sub/b.png", self.place / "c.png"}
+        out = {t.source: t.target for t in read_journal(self.journal) if (t.state, t.direction) == ("done", "out")}
+        assert out == {
+            self.folder / "a.png": self.place / "a (2).png",
+            self.folder / "sub/b.png": self.place / "sub/b.png",
+            self.folder / "c.png": self.place / "c.png",
+        }
+
+
+@pytest.fixture
+def memory(tmp_path):
+    """A folder in memory, where flushing costs nothing, if there is one."""
+    if not SHM.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=SHM) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(params=["rename", "link", "copy"])
+def new_place(request, tmp_path, memory, monkeypatch):
+    """Make fresh places to move in, by each way in which a file can be moved."""
+    if request.param == "copy" and memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs /dev/shm on another device than the temporary folder")
+    if request.param == "link":
+        monkeypatch.setattr(transfer, "_renameat2", None)
+    numbers = itertools.count()
+
+    def new():
+        name = f"folder{next(numbers)}"
+        # What is flushed most, the copies and the journal, lies in memory.
+        journal = memory / f"{name}.jsonl"
+        if request.param == "copy":
+            return Place(tmp_path / name, memory / name, journal)
+        return Place(memory / name, memory / name / DUPLICATES, journal)
+
+    return new
+
+
+def test_moves_and_restores(new_place):
+    place = new_place()
+
+    outcomes = place.apply()
+    place.check_all_moved_once()
+    restored = place.restore()
+
+    assert [(outcome.moved, outcome.reason) for outcome in outcomes] == [(True, "")] * 3
+    assert [outcome.new_path for outcome in outcomes] == [
+        place.place / "a (2).png", place.place / "sub/b.png", place.place / "c.png"
+    ]  # fmt: skip
+    assert [(outcome.restored, outcome.reason) for outcome in restored] == [(True, "")] * 3
+    assert snapshot(place.folder, place.place) == place.before
+    assert not (place.place / "sub").exists()
+    assert place.restore() == []
+
+
+def test_times_survive_a_move(new_place):
+    place = new_place()
+    before = {move.source.name: move.source.stat() for move in place.moves}
+
+    outcomes = place.apply()
+
+    for move, outcome in zip(place.moves, outcomes, strict=True):
+        after = outcome.new_path.stat()
+        assert (after.st_mtime_ns, after.st_mode) == (
+            before[move.source.name].st_mtime_ns,
+            before[move.source.name].st_mode,
+        )
+
+
+@pytest.mark.parametrize("then", ["apply", "restore"])
+def test_killed_at_every_step_of_moving(new_place, then):
+    kills = 0
+    while killed_at(kills + 1, (place := new_place()).apply):
+        kills += 1
+        if then == "apply":
+            assert all(outcome.moved for outcome in place.apply())
+            place.check_all_moved_once()
+        else:
+            place.restore()
+            assert snapshot(place.folder, place.place) == place.before
+    place.check_all_moved_once()
+    assert kills > 15
+
+
+def test_killed_at_every_step_of_restoring(new_place):
+    kills = 0
+    while True:
+        place = new_place()
+        place.apply()
+        if not killed_at(kills + 1, place.restore):
+            break
+        kills += 1
+        place.restore()
+        assert snapshot(place.folder, place.place) == place.before
+    assert snapshot(place.folder, place.place) == place.before
+    assert kills > 10
+
+
+def test_killed_again_while_recovering(new_place):
+    for first in range(8, 16):
+        second = 0
+        while True:
+            place = new_place()
+            assert killed_at(first, place.apply)
+            if not killed_at(second + 1, place.recover):
+                break
+            second += 1
+            assert all(outcome.moved for outcome in place.apply())
+            place.check_all_moved_once()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("times", [1, 1000], ids=["once", "from then on"])
+def test_every_step_may_fail(new_place, code, times):
+    moment = 0
+    while True:
+        moment += 1
+        place = new_place()
+        with failing_at(moment, code, times=times) as failed:
+            try:
+                outcomes = place.apply()
+            except OSError:
+                # Only the journal itself may stop everything, before anything has happened.
+                assert set(place.before) <= set(snapshot(place.folder, place.place))
+                outcomes = []
+        if not failed:
+            break
+        for move, outcome in zip(place.moves, outcomes, strict=bool(outcomes)):
+            assert outcome.moved == (not outcome.reason)
+            assert hashlib.sha256(outcome.new_path.read_bytes()).hexdigest() == move.digest
+        recover_journal(place.journal)
+        assert contents(place.folder, place.place) == Counter(place.before.values())
+        assert [outcome.reason for outcome in place.apply()] == [""] * 3, (moment, failed)
+        place.check_all_moved_once()
+    assert moment > 15
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path / "folder", tmp_path / "folder" / DUPLICATES, tmp_path / "journal.jsonl")
+
+
+def test_a_move_that_should_not_be_made_is_not(place):
+    changed, vanished, orphaned = place.moves
+    changed.source.write_bytes(b"edited")
+    vanished.source.unlink()
+    before = snapshot(place.folder)
+
+    outcomes = apply_moves([changed, vanished, replace(orphaned, kept=place.folder / "gone.png")], place.journal)
+
+    assert [outcome.moved for outcome in outcomes] == [False] * 3
+    assert [outcome.new_path for outcome in outcomes] == [move.source for move in place.moves]
+    for outcome, words in zip(outcomes, ["changed", "no longer there", "kept for it"], strict=True):
+        assert words in outcome.reason
+    assert snapshot(place.folder) == before
+
+
+def test_a_clock_that_went_backwards_is_a_change(place):
+    os.utime(place.moves[0].source, ns=(0, place.moves[0].mtime_ns - 10**12))
+
+    assert "changed" in place.apply()[0].reason
+
+
+def test_a_kept_file_that_this_run_moved_counts_where_it_is_now(place):
+    first, second, third = place.moves
+
+    outcomes = apply_moves(
+        [first, replace(second, kept=first.source), replace(third, kept=second.source)], place.journal
+    )
+
+    assert [outcome.moved for outcome in outcomes] == [True] * 3
+
+
+def test_a_link_in_place_of_the_kept_file_does_not_count(place):
+    kept = place.moves[0].kept
+    kept.unlink()
+    kept.symlink_to(place.moves[0].source)
+
+    assert "kept for it" in place.apply()[0].reason
+
+
+def test_a_name_taken_at_the_last_moment_is_not_replaced(place):
+    def take(name, call, arguments):
+        if name == "renameat2":
+            with suppress(FileExistsError):
+                Path(os.fsdecode(arguments[3])).open("x").close()
+            taken.append(arguments[3])
+            if len(taken) % 2 == 0:
+                Path(os.fsdecode(arguments[3])).unlink()
+        return call(*arguments)
+
+    taken = []
+    with intercepted(take):
+        outcomes = apply_moves(place.moves[2:], place.journal)
+
+    assert outcomes[0].new_path == place.place / "c (2).png"
+    assert (place.place / "c.png").read_bytes() == b""
+    assert len(taken) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "n" * 251 + ".png",
+        "図" * 83 + ".png",
+        "-rf.png",
+        "[a] b.png",
+        "a'\"\n\x1b[0m.png",
+        "<b>x<b>.png",
+        ".png",
+        "no suffix",
+        "a.tar.png",
+        "a." + "s" * 253,
+    ],
+)
+def test_names_that_are_taken_many_times(tmp_path, name):
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "kept.png").write_bytes(b"kept")
+    places = []
+    for run in range(3):
+        (folder / name).write_bytes(b"%d" % run)
+        outcomes = apply_moves([planned(folder, 0, name)], tmp_path / f"{run}.jsonl")
+        assert outcomes[0].reason == ""
+        places.append(outcomes[0].new_path)
+
+    assert [place.read_bytes() for place in places] == [b"0", b"1", b"2"]
+    assert places[0].name == name
+    assert places[2].suffix == Path(name).suffix or len(Path(name).suffix) > 32
+    assert "(3)" in places[2].name
+    assert restore_moves(tmp_path / "1.jsonl")[0].restored
+    assert (folder / name).read_bytes() == b"1"
+    assert not restore_moves(tmp_path / "0.jsonl")[0].restored
+
+
+def test_names_that_are_not_utf8_survive_the_journal(tmp_path):
+    folder = tmp_path / os.fsdecode(b"f\xff")
+    folder.mkdir()
+    for name in (b"kept.png", b"a\xfe.png"):
+        (folder / os.fsdecode(name)).write_bytes(name)
+    move = planned(folder, 0, os.fsdecode(b"a\xfe.png"))
+
+    apply_moves([move], tmp_path / "j")
+
+    assert read_journal(tmp_path / "j")[0].source == move.source
+    assert restore_moves(tmp_path / "j")[0].restored
+    assert move.source.read_bytes() == b"a\xfe.png"
+
+
+def test_names_that_differ_in_case_only(tmp_path):
+    folder = tmp_path / "f"
+    folder.mkdir()
+    for name in ("kept.png", "a.png", "A.png"):
+        (folder / name).write_bytes(name.encode())
+
+    outcomes = apply_moves([planned(folder, 0, "a.png"), planned(folder, 1, "A.png")], tmp_path / "j")
+
+    assert {outcome.new_path.read_bytes() for outcome in outcomes} == {b"a.png", b"A.png"}
+
+
+def test_a_link_on_the_way_leads_nowhere(place, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.rmtree(place.place)
+    place.place.symlink_to(outside)
+
+    outcomes = place.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [False] * 3
+    assert "link" in outcomes[0].reason
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_on_the_way_to_a_file_is_not_followed(place, tmp_path):
+    outside, sub = tmp_path / "outside", place.folder / "sub"
+    sub.rename(outside)
+    sub.symlink_to(outside)
+
+    outcomes = place.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [True, False, True]
+    assert "link" in outcomes[1].reason
+    assert [file.name for file in outside.iterdir()] == ["b.png"]
+
+
+def test_a_link_on_the_way_back_is_not_followed(place, tmp_path):
+    place.apply()
+    outside, sub = tmp_path / "outside", place.place / "sub"
+    sub.rename(outside)
+    sub.symlink_to(outside)
+
+    outcomes = {outcome.path.name: outcome for outcome in place.restore()}
+
+    assert [name for name, outcome in outcomes.items() if not outcome.restored] == ["b.png"]
+    assert "link" in outcomes["b.png"].reason
+    assert [file.name for file in outside.iterdir()] == ["b.png"]
+
+
+def test_a_file_in_the_way_of_a_folder(place):
+    (place.place / "sub").write_bytes(b"a file")
+
+    outcomes = place.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [True, False, True]
+    assert contents(place.folder) == Counter(place.before.values()) + Counter([hashlib.sha256(b"a file").hexdigest()])
+
+
+def test_stop_is_heeded_between_two_moves(place):
+    told = []
+
+    outcomes = apply_moves(place.moves, place.journal, stop=lambda: len(told) == 1, on_move=told.append)
+
+    assert [outcome.moved for outcome in outcomes] == [True, False, False]
+    assert "stopped" in outcomes[1].reason
+    assert told == outcomes[:1]
+    assert all(outcome.moved for outcome in place.apply())
+    place.check_all_moved_once()
+
+
+def test_what_was_restored_is_not_moved_again_by_the_same_run(place):
+    place.apply()
+    place.restore()
+
+    outcomes = place.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [False] * 3
+    assert snapshot(place.folder) == place.before
+
+
+def test_restore_overwrites_nothing_and_may_be_repeated(place):
+    place.apply()
+    (place.folder / "a.png").write_bytes(b"new")
+    (place.place / "c.png").unlink()
+    (place.place / "c.png").write_bytes(b"another, and longer")
+    (place.place / "sub/b.png").unlink()
+
+    outcomes = place.restore()
+
+    reasons = {outcome.path.name: outcome.reason for outcome in outcomes}
+    assert [outcome.restored for outcome in outcomes] == [False] * 3
+    assert "name" in reasons["a.png"]
+    assert "replaced" in reasons["c.png"]
+    assert "no longer" in reasons["b.png"]
+    assert (place.folder / "a.png").read_bytes() == b"new"
+
+    (place.folder / "a.png").unlink()
+
+    assert [outcome.path.name for outcome in place.restore() if outcome.restored] == ["a.png"]
+
+
+def test_what_a_person_moved_back_counts_as_restored(place):
+    place.apply()
+    (place.place / "c.png").rename(place.folder / "c.png")
+
+    outcomes = place.restore()
+
+    assert all(outcome.restored for outcome in outcomes)
+    assert snapshot(place.folder) == place.before
+    assert place.restore() == []
+
+
+def test_restore_makes_the_folder_again_that_is_gone(place):
+    place.apply()
+    (place.folder / "sub").rmdir()
+
+    assert all(outcome.restored for outcome in place.restore())
+    assert snapshot(place.folder) == place.before
+
+
+def test_a_torn_last_line_is_as_if_it_were_not_there(place):
+    place.apply()
+    whole = place.journal.read_bytes()
+    transfers = read_journal(place.journal)
+    last = whole.rfind(b"\n", 0, -1) + 1
+    for end in range(last, len(whole)):
+        place.journal.write_bytes(whole[:end])
+        assert read_journal(place.journal)[:-1] == transfers[:-1]
+        assert recover_journal(place.journal)[0].state == "done"
+        assert read_journal(place.journal) == transfers
+    place.restore()
+    assert snapshot(place.folder) == place.before
+
+
+def test_a_disk_that_is_away_settles_nothing(place):
+    killed = next(moment for moment in itertools.count(1) if moved_and_killed(place, moment))
+    place.folder.rename(place.folder.with_name("unmounted"))
+    place.folder.mkdir()
+
+    assert recover_journal(place.journal) == []
+    assert [outcome.moved for outcome in place.apply()] == [False] * 3
+
+    place.folder.rmdir()
+    place.folder.with_name("unmounted").rename(place.folder)
+    assert [transfer.state for transfer in recover_journal(place.journal)] == ["done"], killed
+    assert all(outcome.moved for outcome in place.apply())
+    place.check_all_moved_once()
+
+
+def moved_and_killed(place, moment):
+    """Kill a run of its own journal at `moment`; whether a file was moved of which the journal does not say so yet."""
+    assert killed_at(moment, place.apply)
+    return read_journal(place.journal)[-1:] and not read_journal(place.journal)[-1].source.exists()
+
+
+def test_a_damaged_journal_is_refused_by_its_line(place):
+    place.apply()
+    lines = place.journal.read_bytes().splitlines(keepends=True)
+    place.journal.write_bytes(b"".join([*lines[:2], b"gibberish\n", *lines[2:]]))
+
+    with pytest.raises(StoreError, match="line 3 of"):
+        place.restore()
+
+    place.journal.write_bytes(b'{"event": "journal", "version": 99}\n')
+    with pytest.raises(StoreError, match="version"):
+        place.apply()
+
+
+@pytest.mark.parametrize("way", ["outside", "folder/../outside"])
+def test_a_journal_that_names_files_outside_its_folder_is_refused(tmp_path, way):
+    for name in ("folder", "outside"):
+        (tmp_path / name).mkdir()
+    secret = tmp_path / "outside" / "a.png"
+    secret.write_bytes(b"of somebody else")
+    run = Run(tmp_path / "store", "20260101T000000Z-00000000")
+    run.write_record({"parameters": {"folder": str(tmp_path / "folder")}, "counts": {}, "status": "running"})
+    moved = tmp_path / "folder" / "a.png", tmp_path / way / "a.png", Identity.of(os.lstat(secret))
+    with open_journal(run.journal) as journal:
+        journal.done(journal.begin("out", 0, *moved))
+    for undo in (restore_files.fn, settle_run):
+        with pytest.raises(StoreError, match="not in the folder of its run"):
+            undo(run)
+    assert secret.read_bytes() == b"of somebody else"
+
+
+def test_a_journal_has_one_writer(place):
+    with open_journal(place.journal), pytest.raises(StoreError, match="in use"):
+        place.apply()
+
+
+def test_no_journal_nothing_to_restore(tmp_path):
+    assert restore_moves(tmp_path / "none.jsonl") == []
+    assert recover_journal(tmp_path / "none.jsonl") == []
+    assert read_journal(tmp_path / "none.jsonl") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_puts_relative_paths_below_duplicates():
+    paths = [Path("/f/a.png"), Path("/f/sub/b.png"), Path(os.fsdecode(b"/f/\xff.png"))]
+    columns = {
+        "image": [0, 1, 2],
+        "path": [path_columns(path)[0] for path in paths],
+        "path_bytes": [path_columns(path)[1] for path in paths],
+        "size_bytes": [1, 2, 3],
+        "mtime_ns": [4, 5, 6],
+        "is_reference": [False] * 3,
+        "digest": ["d0", "d1", "d2"],
+        "width_px": [1] * 3,
+        "height_px": [1] * 3,
+        "format": ["PNG"] * 3,
+        "error": [None] * 3,
+    }
+
+    moves = plan_moves(Path("/f"), as_frame(columns, IMAGES), [(2, 0), (1, 0)])
+
+    assert moves == [
+        PlannedMove(2, paths[2], Path(os.fsdecode(b"/f/Duplicates/\xff.png")), 3, 6, "d2", paths[0]),
+        PlannedMove(1, paths[1], Path("/f/Duplicates/sub/b.png"), 2, 5, "d1", paths[0]),
+    ]
+
+
+MOVE_AND_TELL = """
+import hashlib, json, sys
+from pathlib import Path
+from imagetwins.moving.moves import PlannedMove, apply_moves, restore_moves
+folder, journal, target = map(Path, sys.argv[1:4])
+moves = []
+for image, source in enumerate(sorted(folder.glob("*.png"))[1:]):
+    status = source.stat()
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    moves.append(PlannedMove(image, source, target / source.name, status.st_size, status.st_mtime_ns, digest, folder / "0.png"))
+told = [(outcome.moved, outcome.reason) for outcome in apply_moves(moves, journal)]
+left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+undone = [(outcome.restored, outcome.reason) for outcome in restore_moves(journal)]
+after = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+print(json.dumps([told, left, undone, after]))
+"""
+
+
+def run_in_namespace(tmp_path, mounts, target="Duplicates", journal="journal.jsonl", size=9_000):
+    """Move the pictures 1.png ... 5.png of a folder with `mounts` in place that nobody else sees."""
+    folder = tmp_path / "folder"
+    (folder / "Duplicates").mkdir(parents=True)
+    (tmp_path / "store").mkdir()
+    for number in range(6):
+        (folder / f"{number}.png").write_bytes(bytes([number]) * size)
+    before = {path.name: digest for path, digest in snapshot(folder).items()}
+    moving = [sys.executable, "-c", MOVE_AND_TELL, str(folder), str(tmp_path / journal), str(folder / target)]
+    script = " && ".join([*mounts, 'exec "$@"'])
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *moving]
+    if os.geteuid() or subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs root in a mount namespace")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told, left, undone, after = json.loads(done.stdout)
+    return before, told, left, undone, after
+
+
+def test_a_full_disk_loses_nothing_and_leaves_no_piece(tmp_path):
+    mounts = ["mount -t tmpfs -o size=28k tmpfs folder/Duplicates"]
+
+    before, told, left, undone, after = run_in_namespace(tmp_path, mounts)
+
+    assert [moved for moved, _ in told] == [True, True, False, False, False]
+    assert "No space left" in told[2][1]
+    assert left == ["0.png", "3.png", "4.png", "5.png", "Duplicates/1.png", "Duplicates/2.png"]
+    assert undone == [[True, ""]] * 2
+    assert after == before
+
+
+def test_a_full_disk_under_the_journal_stops_the_moves(tmp_path):
+    mounts = ["mount -t tmpfs -o size=4k tmpfs store"]
+
+    before, told, left, _, after = run_in_namespace(
+        tmp_path, mounts, journal="store/journal.jsonl", target="/".join(["Duplicates", *["long " * 50] * 3])
+    )
+
+    moved = [outcome[0] for outcome in told]
+    assert moved == sorted(moved, reverse=True)
+    assert moved[0]
+    assert not moved[-1]
+    assert "journal cannot be written" in told[-1][1]
+    assert len(left) == 6
+    assert sorted(after.values()) == sorted(before.values())
+
+
+def test_a_read_only_target_is_a_reason(tmp_path):
+    mounts = ["mount -t tmpfs -o ro tmpfs folder/Duplicates"]
+
+    before, told, _, _, after = run_in_namespace(tmp_path, mounts)
+
+    assert [moved for moved, _ in told] == [False] * 5
+    assert "Read-only" in told[0][1]
+    assert after == before
+
+
+def test_a_read_only_source_is_a_reason_and_leaves_no_copy(tmp_path):
+    mounts = [
+        "mount --bind folder folder",
+        "mount -t tmpfs tmpfs folder/Duplicates",
+        "mount -o remount,bind,ro folder",
+    ]
+
+    before, told, left, _, after = run_in_namespace(tmp_path, mounts)
+
+    assert [moved for moved, _ in told] == [False] * 5
+    assert len(left) == 6
+    assert after == before
+
+
+def test_a_mount_of_the_same_disk_is_another_device(tmp_path):
+    mounts = ["mkdir elsewhere", "mount --bind elsewhere folder/Duplicates"]
+
+    before, told, left, undone, after = run_in_namespace(tmp_path, mounts)
+
+    assert told == [[True, ""]] * 5
+    assert left == ["0.png", *(f"Duplicates/{number}.png" for number in range(1, 6))]
+    assert undone == [[True, ""]] * 5
+    assert after == before
+
+
+def test_interrupted_at_every_step(new_place):
+    for moment in itertools.count(1):
+        place = new_place()
+        try:
+            with interrupted_at(moment):
+                place.apply()
+            break
+        except KeyboardInterrupt:
+            place.restore()
+            assert snapshot(place.folder, place.place) == place.before
+    place.check_all_moved_once()
+    assert moment > 15
+
+
+def test_what_a_step_relies_on_is_on_the_disk_before_it(new_place):
+    """A kill leaves what was written; a power cut only what was flushed."""
+    place, flushed, steps = new_place(), {}, Counter()
+    sources = {move.source for move in place.moves}
+
+    def check(name, call, arguments):
+        paths = [Path(os.fsdecode(one)) for one in arguments if not isinstance(one, int | memoryview)]
+        told = {one.source: one for one in announced(flushed.get(place.journal, b""), place.journal)}
+        if name in {"renameat2", "link"} and paths[0] in sources:
+            assert paths[0] in told
+        elif name == "create" and paths[0] != place.journal:
+            assert paths[0] in {one.part for one in told.values()}
+        elif name == "renameat2":
+            (one,) = (one for one in told.values() if one.part == paths[0])
+            assert one.copied
+            assert flushed[paths[0]] == paths[0].read_bytes()
+        elif name == "unlink":
+            assert paths[0] in sources
+            target = told[paths[0]].target
+            assert target.name in flushed[target.parent]
+        else:
+            return finish(name, call, arguments)
+        steps[name] += 1
+        return call(*arguments)
+
+    def finish(name, call, arguments):
+        result = call(*arguments)
+        if name == "fsync":
+            path = Path(f"/proc/self/fd/{arguments[0]}").readlink()
+            flushed[path] = {entry.name for entry in path.iterdir()} if path.is_dir() else path.read_bytes()
+        return result
+
+    with intercepted(check):
+        place.apply()
+    place.check_all_moved_once()
+    # To another device, the rename that does not do comes first.
+    renamed, linked = Counter(renameat2=3), Counter(link=3, unlink=3)
+    assert steps in (renamed, linked, Counter(renameat2=6, create=3, unlink=3))
+
+
+def announced(content, journal):
+    """Return the transfers of a journal of which only `content` is left."""
+    left = journal.with_suffix(".left")
+    left.write_bytes(content)
+    return read_journal(left)
+
+
+def test_an_edit_during_a_move_is_not_lost(new_place):
+    for moment in itertools.count(1):
+        place, calls = new_place(), itertools.count(1)
+        source = place.moves[0].source
+
+        def edit(_, call, arguments, source=source, calls=calls, moment=moment):
+            result = call(*arguments)
+            if next(calls) == moment:
+                source.write_bytes(b"edited just now")
+            return result
+
+        with intercepted(edit):
+            place.apply()
+        if next(calls) <= moment:
+            break
+        files = [file for root in (place.folder, place.place) for file in root.rglob("*") if file.is_file()]
+        assert b"edited just now" in {file.read_bytes() for file in files}
+    assert moment > 15
+
+
+@pytest.fixture
+def away(tmp_path, memory):
+    """A place whose duplicates go to another device."""
+    if memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs /dev/shm on another device than the temporary folder")
+    return Place(tmp_path / "folder", memory / "away", tmp_path / "journal.jsonl")
+
+
+def test_an_edit_that_keeps_size_and_time_is_seen_by_its_content_when_it_is_copied(away):
+    move = away.moves[0]
+    move.source.write_bytes(bytes(move.size_bytes))
+    os.utime(move.source, ns=(0, move.mtime_ns))
+    before = snapshot(away.folder, away.place)
+
+    outcomes = apply_moves([move], away.journal)
+
+    assert "changed" in outcomes[0].reason
+    assert snapshot(away.folder, away.place) == before
+
+
+def test_a_copy_that_is_not_what_was_written_is_not_relied_on(away):
+    def flip(name, call, arguments):
+        if name == "write" and Path(f"/proc/self/fd/{arguments[0]}").readlink() != away.journal:
+            return call(arguments[0], bytes(byte ^ 1 for byte in arguments[1]))
+        return call(*arguments)
+
+    with intercepted(flip):
+        outcomes = away.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [False] * 3
+    assert "read again" in outcomes[0].reason
+    assert snapshot(away.folder, away.place) == away.before
+
+
+@contextmanager
+def interrupted_at(moment):
+    calls = itertools.count(1)
+
+    def interrupt(_, call, arguments):
+        result = call(*arguments)
+        if next(calls) == moment:
+            raise KeyboardInterrupt
+        return result
+
+    with intercepted(interrupt):
+        yield

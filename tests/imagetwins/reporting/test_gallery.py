@@ -1,0 +1,123 @@
+"""What Prefect's UI is given to show: names stay names, pictures are small, the doubtful comes first."""
+
+import base64
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from imagetwins.config.parameters import Parameters
+from imagetwins.matching.decisions import decide
+from imagetwins.reporting.gallery import MAX_ROWS, ZERO_WIDTH_SPACE, breakable, draw_gallery, draw_summary, escape
+from tests.support.past_runs import comparison_table, image_table
+
+PARAMETERS = Parameters(folder="/pictures")
+
+
+def noise(image):
+    return np.random.default_rng(image).integers(0, 256, (200, 200, 3), np.uint8)
+
+
+def gallery_of(paths, scores):
+    images = image_table(paths)
+    return draw_gallery(decide(images, comparison_table(scores), PARAMETERS), images, noise, "/pictures")
+
+
+def rows_of(gallery):
+    return [line for line in gallery.splitlines() if line.startswith("| !")]
+
+
+def test_the_most_doubtful_comes_first_and_says_why():
+    paths = [f"/pictures/{name}.png" for name in "abcd"] + ["/pictures/sub/e.png"]
+    rows = rows_of(gallery_of(paths, {(0, 1): (0.99, 0.98), (0, 4): (0.93, 0.9), (2, 3): (0.97, 0.3)}))
+    assert [re.findall(r"\*\*(.+?)\*\*", row) for row in rows] == [
+        ["0.9700", "review"],
+        ["0.9300", "would move"],
+        ["0.9900", "would move"],
+    ]
+    assert "sub/e.png" in rows[1]
+    assert "/pictures/" not in rows[1]
+
+
+def test_pictures_are_small_jpegs_in_the_shape_of_the_file():
+    gallery = gallery_of(["/pictures/a.png", "/pictures/b.png"], {(0, 1): (0.99, 0.98)})
+    encoded = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)\)", gallery)
+    shapes = [cv2.imdecode(np.frombuffer(base64.b64decode(one), np.uint8), cv2.IMREAD_COLOR).shape for one in encoded]
+    assert shapes == [(90, 120, 3)] * 2, "640 x 480 pictures"
+
+
+def test_the_gallery_is_bounded_even_for_noise():
+    count = 3 * MAX_ROWS
+    paths = [f"/pictures/{number}.png" for number in range(count)]
+    gallery = gallery_of(paths, {(0, other): (0.95, 0.94) for other in range(1, count)})
+    assert len(rows_of(gallery)) == MAX_ROWS
+    assert len(gallery) < 2_000_000
+    assert f"The {MAX_ROWS} most doubtful of {count - 1}" in gallery
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a|b.png",
+        "![x](http://example.org/x.png)",
+        "<img src=x>",
+        "[link](x)",
+        "new\nline",
+        "`code`",
+        "**bold**",
+        "&amp;",
+    ],
+)
+def test_a_name_is_neither_markup_nor_a_new_line(name):
+    shown = escape(name)
+    assert not set(shown) & set("|[]()<>`*\n")
+    assert "&amp" not in shown.replace("&#", "")
+    assert gallery_of([f"/pictures/{name}", "/pictures/b"], {(0, 1): (0.99, 0.98)}).count("![") == 2
+
+
+def test_a_long_name_may_break_and_is_the_same_without_the_marks():
+    name = "x" * 200
+    assert max(map(len, breakable(name).split(ZERO_WIDTH_SPACE))) <= 24
+    assert breakable(name).replace(ZERO_WIDTH_SPACE, "") == name
+    assert breakable("short") == "short"
+
+
+def record(**changes):
+    return {
+        "run_id": "20261123T010203Z-0a1b2c3d",
+        "status": "running",
+        "parameters": PARAMETERS.model_dump() | {"threshold": 0.95},
+        "counts": {"images": 10, "duplicates": 3, "moved": 3},
+        "funnel": {"pairs": 45, "cells": 40, "scored": 5, "stored": 4},
+        "seconds": {"load": 2.0, "score": 0.5},
+    } | changes
+
+
+def test_a_summary_says_how_to_undo():
+    summary = draw_summary(record())
+    assert summary.startswith("# 3 duplicates among 10 pictures")
+    assert "imagetwins restore 20261123T010203Z-0a1b2c3d" in summary
+    assert "| threshold | 0.95 |" in summary
+    assert "recursive" not in summary, "only what differs from the defaults"
+    settled = re.findall(r"\| ([^|]+) \| (\d+) \|", summary.split("## How the pairs were settled")[1].split("##")[0])
+    assert settled == [("proven below the floor by cells", "40"), ("scored exactly", "5")]
+
+
+def test_a_summary_names_the_store_where_it_is_not_the_usual_one():
+    def undo(store):
+        return draw_summary(record(parameters=PARAMETERS.model_dump() | {"store": store})).split("```")[1].strip()
+
+    assert undo("/a b") == "imagetwins restore 20261123T010203Z-0a1b2c3d --store '/a b'"
+    assert undo("/a\n```\n# b") == "imagetwins restore 20261123T010203Z-0a1b2c3d"
+
+
+def test_a_summary_of_a_waiting_run_says_how_to_answer():
+    summary = draw_summary(record(status="waiting", counts={"images": 10, "duplicates": 3}))
+    assert "imagetwins approve 20261123T010203Z-0a1b2c3d" in summary
+    assert "restore" not in summary
+
+
+def test_the_bars_are_as_long_as_the_times():
+    bars = re.findall("█+", draw_summary(record()))
+    assert [len(bar) for bar in bars] == [40, 10]

@@ -1,0 +1,272 @@
+"""The report holds what the run found, whatever the files are called, and loads nothing."""
+
+import base64
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+from skimage.metrics import structural_similarity
+
+from imagetwins.config.parameters import Parameters
+from imagetwins.matching.decisions import decide
+from imagetwins.reporting import run_page as report
+from imagetwins.reporting.run_page import build_report, draw_difference, plan_sections
+from imagetwins.store.runs import Run
+from tests.support.past_runs import comparison_table, image_table, write_run
+
+NASTY = "<img src=x onerror=alert(1)>.png"
+NAMES = ["a.png", "b </script><script>alert(1)</script>.png", "c é\n'\".png", NASTY, "e.png", "broken.png", "page.png"]
+# b and c are copies of a, the nasty one is in doubt, e is a near miss of all, broken was not read, page stands alone.
+SCORES = {
+    (0, 1): (0.97, 0.95),
+    (0, 2): (0.93, 0.92),
+    (0, 3): (0.95, 0.4),
+    (0, 4): (0.88, 0.8),
+    (1, 4): (0.87, 0.8),
+    (2, 4): (0.86, 0.8),
+    (1, 2): (0.89, 0.8),
+}
+
+
+class Page(HTMLParser):
+    """What a browser would find: tags, the text outside scripts, and the JSON in them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.data, self.open = [], "", "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.open.append((tag, dict(attributes).get("type")))
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, text):
+        place = self.open[-1] if self.open else ("", None)
+        if place == ("script", "application/json"):
+            self.data += text
+        elif place[0] not in {"script", "style"}:
+            self.words += text
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "my <pictures> & more"
+    folder.mkdir()
+    photo = cv2.cvtColor(data.coffee(), cv2.COLOR_RGB2BGR)
+    for number, name in enumerate(NAMES):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        _, encoded = cv2.imencode(".png", cv2.convertScaleAbs(photo, beta=5 * number))
+        (folder / name).write_bytes(encoded.tobytes())
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, folder):
+    paths = [str(folder / name) for name in NAMES]
+    images = image_table(paths, errors={str(folder / "broken.png"): "not a picture <b>"})
+    return write_run(tmp_path / "store", "20261120T020000Z-1", images, SCORES, folder=str(folder), moved=False)
+
+
+def read(run):
+    build_report(run)
+    page = Page(run.report.read_text(encoding="utf-8"))
+    return page, json.loads(page.data)
+
+
+def names_in(content, key):
+    tab = next(tab for tab in content["tabs"] if tab["key"] == key)
+    return [
+        (content["images"][kept][0], [content["images"][member[0]][0] for member in members])
+        for kept, members in tab["groups"]
+    ]
+
+
+class TestContent:
+    def test_groups_have_the_kept_picture_and_its_copies(self, run):
+        _, content = read(run)
+
+        assert names_in(content, "duplicates") == [("a.png", [NAMES[2], NAMES[1]])]
+        assert names_in(content, "review") == [("a.png", [NASTY])]
+
+    def test_a_near_miss_is_shown_once_for_two_groups_and_not_within_one(self, run):
+        _, content = read(run)
+
+        assert names_in(content, "near") == [("a.png", ["e.png"])]
+
+    def test_scores_are_the_tables(self, run):
+        _, content = read(run)
+
+        duplicates = next(tab for tab in content["tabs"] if tab["key"] == "duplicates")
+        assert [member[1:3] for member in duplicates["groups"][0][1]] == [[0.93, 0.92], [0.97, 0.95]]
+
+    def test_pictures_are_embedded_and_look_like_their_files(self, run, folder):
+        _, content = read(run)
+
+        number = content["images"][0][7]
+        shown = cv2.imdecode(np.frombuffer(base64.b64decode(content["pictures"][number]), np.uint8), cv2.IMREAD_COLOR)
+        original = cv2.resize(cv2.imread(str(folder / "a.png")), shown.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert structural_similarity(shown, original, channel_axis=-1) > 0.9
+
+    def test_every_shown_pair_has_a_difference_map(self, run):
+        _, content = read(run)
+
+        members = [member for tab in content["tabs"] for _, members in tab["groups"] for member in members]
+        assert len({member[5] for member in members}) == len(members) == len(content["maps"])
+
+    def test_the_funnel_the_unreadable_and_the_parameters_are_told(self, run):
+        page, _ = read(run)
+
+        for words in ("21", "scored exactly", "not a picture <b>", "max_aspect_change", "matches: 0.9 or more"):
+            assert words in page.words
+
+    def test_undo_is_told_after_moves_only(self, run):
+        page, _ = read(run)
+        assert "restore" not in page.words
+
+        run.update_record(counts=run.read_record()["counts"] | {"moved": 2})
+        page, _ = read(run)
+        assert f"imagetwins restore {run.run_id}" in page.words
+
+    def test_a_moved_file_is_found_where_it_is(self, tmp_path, folder):
+        paths = [str(folder / name) for name in ("a.png", "e.png")]
+        run = write_run(tmp_path / "store", "1", image_table(paths), {(0, 1): (0.99, 0.98)}, folder=str(folder))
+        (folder / "Duplicates").mkdir()
+        (folder / "e.png").rename(folder / "Duplicates/e.png")
+
+        _, content = read(run)
+
+        assert [image[1] for image in content["images"]] == [None, "Duplicates/e.png"]
+        assert all(image[7] is not None for image in content["images"])
+
+    def test_a_restored_file_is_shown_where_it_is_again(self, tmp_path, folder):
+        paths = [str(folder / name) for name in ("a.png", "e.png")]
+        run = write_run(tmp_path / "store", "1", image_table(paths), {(0, 1): (0.99, 0.98)}, folder=str(folder))
+
+        _, content = read(run)
+        assert [image[1] for image in content["images"]] == [None, None]
+
+        run.update_record(status="restored")
+        assert "This run was undone." in read(run)[0].words
+
+    def test_a_moved_file_whose_name_is_not_utf8_is_found(self, tmp_path, folder):
+        shown = [str(folder / "a.png"), str(folder / "b\\xff.png")]
+        images = image_table(shown)
+        images["path_bytes"] = [None, os.fsencode(folder) + b"/b\xff.png"]
+        run = write_run(tmp_path / "store", "1", images, {(0, 1): (0.99, 0.98)}, folder=str(folder))
+        (folder / "Duplicates").mkdir()
+        moved = os.fsencode(folder) + b"/Duplicates/b\xff.png"
+        Path(os.fsdecode(moved)).write_bytes((folder / "e.png").read_bytes())
+
+        _, content = read(run)
+
+        assert content["images"][1][7] is not None
+        assert content["images"][1][2].endswith("/Duplicates/b%FF.png")
+
+    def test_a_vanished_file_has_no_picture_and_no_link(self, run, folder):
+        (folder / NASTY).unlink()
+
+        _, content = read(run)
+
+        row = next(image for image in content["images"] if image[0] == NASTY)
+        assert row[2] is None
+        assert row[7] is None
+
+    def test_nothing_found(self, tmp_path, folder):
+        run = write_run(tmp_path / "store", "1", image_table([str(folder / "a.png")]), {}, folder=str(folder))
+
+        page, content = read(run)
+
+        assert "No duplicates in my <pictures> & more" in page.words
+        assert content["images"] == []
+
+
+class TestSafety:
+    def test_names_become_no_markup(self, run):
+        page, content = read(run)
+
+        assert not [tag for tag, attributes in page.tags if "onerror" in attributes or tag == "b</script"]
+        assert len([tag for tag, _ in page.tags if tag == "script"]) == 3
+        assert any("alert(1)" in image[0] for image in content["images"])
+
+    def test_nothing_is_loaded(self, run):
+        page, _ = read(run)
+
+        addresses = [a.get(name) for _, a in page.tags for name in ("src", "href", "xlink:href") if a.get(name)]
+        assert not [address for address in addresses if not address.startswith(("#", "data:"))]
+        policy = next(a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a)
+        assert policy.startswith("default-src 'none'; img-src data:")
+
+    def test_building_twice_gives_the_same_file(self, run):
+        first, second = build_report(run).read_bytes(), build_report(run).read_bytes()
+
+        assert first == second
+
+
+class TestSize:
+    def test_pictures_beyond_the_budget_are_left_out_and_the_page_says_so(self, run, monkeypatch):
+        monkeypatch.setattr(report, "PICTURE_BUDGET", 30_000)
+
+        page, content = read(run)
+
+        assert 0 < sum(map(len, content["pictures"])) <= 30_000
+        assert re.search(r"leaves out \d pictures", page.words)
+
+    def test_the_most_doubtful_have_pictures_first(self, run, monkeypatch):
+        _, content = read(run)
+        monkeypatch.setattr(report, "PICTURE_BUDGET", len(content["pictures"][0]) + len(content["pictures"][1]))
+
+        _, content = read(run)
+
+        assert {image[0] for image in content["images"] if image[7] is not None} == {"a.png", NASTY}
+
+    def test_equal_contents_share_a_picture(self, tmp_path, folder):
+        paths = [str(folder / name) for name in ("a.png", "e.png")]
+        images = image_table(paths, ["same", "same"])
+        run = write_run(tmp_path / "store", "1", images, {(0, 1): (1.0, 1.0)}, folder=str(folder), moved=False)
+
+        _, content = read(run)
+
+        assert len(content["pictures"]) == 1
+
+
+class TestDifference:
+    def test_is_transparent_where_thumbnails_agree_and_deep_where_they_do_not(self):
+        first = cv2.resize(data.astronaut(), (200, 200), interpolation=cv2.INTER_AREA)
+        second = first.copy()
+        second[100:, 100:] = 255 - second[100:, 100:]
+
+        drawn = draw_difference(first, second)
+
+        assert drawn.shape == (100, 100, 4)
+        assert drawn[:45, :45, 3].max() == 0
+        assert drawn[60:95, 60:95, 3].mean() > 200
+
+
+class TestSections:
+    def test_a_stopped_run_has_all_its_moves_under_review(self):
+        images = image_table(["/p/a.png", "/p/b.png"])
+        pairs = comparison_table({(0, 1): (0.95, 0.9)})
+        decisions = decide(images, pairs, Parameters(folder="/p", max_move_share=0.1))
+
+        sections = plan_sections(decisions, pairs, 0.9)
+
+        assert [len(sections[name]) for name in ("review", "near", "duplicates", "stayed")] == [1, 0, 0, 0]
+
+
+def test_a_run_that_was_pruned_has_no_report(tmp_path):
+    run = Run(tmp_path, "1")
+    run.write_record({"floor": 0.85})
+
+    with pytest.raises(Exception, match="pruned"):
+        build_report(run)

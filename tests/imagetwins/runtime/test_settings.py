@@ -1,0 +1,65 @@
+"""Where the store is and which folders are allowed: what the machine decides."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagetwins.config.parameters import Parameters
+from imagetwins.errors import ParameterError
+from imagetwins.runtime.settings import PROJECT, cache_limit, check_places, default_store, resolve_store
+
+
+def test_the_store_is_the_one_named_else_the_environments_else_the_projects(monkeypatch, tmp_path):
+    monkeypatch.delenv("IMAGETWINS_STORE", raising=False)
+    assert default_store() == PROJECT / "data" / "store"
+    monkeypatch.setenv("IMAGETWINS_STORE", str(tmp_path / "elsewhere"))
+    assert resolve_store(None) == tmp_path / "elsewhere"
+    assert resolve_store(tmp_path / "named") == tmp_path / "named"
+    monkeypatch.chdir(tmp_path)
+    assert resolve_store("relative") == Path.cwd() / "relative"
+
+
+def test_a_store_outside_the_allowed_roots_is_refused_even_through_a_link(monkeypatch, tmp_path):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "link").symlink_to(outside)
+    monkeypatch.setenv("IMAGETWINS_ROOTS", str(inside))
+    assert resolve_store(inside / "store") == inside / "store"
+    for store in (outside, inside / "link" / "store", inside / ".." / "outside"):
+        with pytest.raises(ParameterError, match="outside the folders that runs may touch"):
+            resolve_store(store)
+
+
+@pytest.mark.parametrize("name", ["folder", "reference", "store"])
+def test_every_place_of_a_run_is_checked(monkeypatch, tmp_path, name):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    monkeypatch.setenv("IMAGETWINS_ROOTS", str(inside))
+    places = {"folder": str(inside), "reference": [str(inside)], "store": str(inside / "store")}
+    check_places(Parameters(**places))
+    places[name] = [str(outside)] if name == "reference" else str(outside)
+    with pytest.raises(ParameterError, match="outside the folders that runs may touch"):
+        check_places(Parameters(**places))
+
+
+def test_a_store_with_a_file_in_its_way_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for store in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(ParameterError, match=r"file' is a file\. Name another"):
+            resolve_store(store)
+
+
+def test_the_caches_limit_is_a_number_of_gigabytes(monkeypatch):
+    monkeypatch.setenv("IMAGETWINS_CACHE_GB", "0.5")
+    assert cache_limit() == 500_000_000
+    monkeypatch.setenv("IMAGETWINS_CACHE_GB", "much")
+    with pytest.raises(ParameterError, match="IMAGETWINS_CACHE_GB='much' is no number"):
+        cache_limit()
+
+
+def test_who_asks_for_help_or_about_past_runs_does_not_wait_for_what_only_runs_need():
+    program = "import sys, imagetwins.cli.app; print({'prefect', 'matplotlib', 'numba', 'scipy'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert done.stdout.strip() == "set()"

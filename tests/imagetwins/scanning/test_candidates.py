@@ -1,0 +1,201 @@
+"""What is listed, what is a row with its reason, and what is never touched."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from imagetwins.errors import ParameterError
+from imagetwins.moving.moves import DUPLICATES
+from imagetwins.scanning.candidates import list_images
+from tests.support.pictures import encode, photo, tiny_png
+
+PNG = tiny_png(0)
+
+
+def fill(folder, *names, content=PNG):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def listed(folder, *, recursive=True, exclude=(), reference=(), skip=()):
+    return list_images(folder, recursive=recursive, exclude=exclude, reference=reference, skip=skip)
+
+
+def names(folder, **options):
+    return [str(file.path.relative_to(folder)) for file in listed(folder, **options)]
+
+
+def test_rows_are_sorted_and_tell_size_and_time(tmp_path):
+    fill(tmp_path, "b.png", "a/c.png", "a.png", "B.png", "a b.png")
+    os.utime(tmp_path / "a.png", ns=(1, 1_700_000_000_123_456_789))
+
+    files = listed(tmp_path)
+
+    assert names(tmp_path) == ["B.png", "a b.png", "a.png", "a/c.png", "b.png"]
+    assert (files[2].size_bytes, files[2].mtime_ns) == (len(PNG), 1_700_000_000_123_456_789)
+    assert all(file.error is None and not file.is_reference and file.path.is_absolute() for file in files)
+
+
+def test_an_empty_folder(tmp_path):
+    assert listed(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_listed"),
+    [
+        ("a.JPG", b"", True),
+        ("a.heic", b"x", True),
+        ("a.txt", b"text", False),
+        ("a.txt", PNG, True),
+        ("a", encode(photo(), "JPEG"), True),
+        ("a", encode(photo(), "WEBP"), True),
+        ("a", encode(photo(), "AVIF"), True),
+        ("a", encode(photo(), "GIF"), True),
+        ("a", encode(photo(), "JPEG2000"), True),
+        ("raw.nef", encode(photo(), "TIFF"), False),
+        ("letter", b"BM, dear", False),
+        ("empty", b"", False),
+        (".imagetwins-0123.part", PNG, False),
+    ],
+)
+def test_a_candidate_has_a_suffix_or_first_bytes_of_a_picture(tmp_path, name, content, is_listed):
+    fill(tmp_path, name, content=content)
+
+    assert names(tmp_path) == [name] * is_listed
+
+
+def test_sub_folders_only_if_asked(tmp_path):
+    fill(tmp_path, "a.png", "sub/b.png")
+
+    assert names(tmp_path, recursive=False) == ["a.png"]
+
+
+def test_duplicates_and_the_store_are_never_entered(tmp_path):
+    fill(tmp_path, "a.png", f"{DUPLICATES}/b.png", f"sub/{DUPLICATES}/c.png", "store/runs/d.png")
+
+    assert names(tmp_path, skip=[tmp_path / "store"]) == ["a.png", f"sub/{DUPLICATES}/c.png"]
+    assert names(tmp_path, skip=[tmp_path / "sub/../store", Path("/nowhere")]) == ["a.png", f"sub/{DUPLICATES}/c.png"]
+
+
+def test_exclude_is_like_a_gitignore(tmp_path):
+    fill(tmp_path, "a.gif", "sub/b.gif", "raw/c.png", "sub/raw/d.png", "sub/e.png", "[x].png", "f.png")
+
+    assert names(tmp_path, exclude=["*.gif", "raw/", "/f.png"]) == ["[x].png", "sub/e.png"]
+    assert names(tmp_path, exclude=["*", "!\\[x\\].png"]) == ["[x].png"]
+    assert len(names(tmp_path, exclude=["sub/*.gif"])) == 6
+    with pytest.raises(ParameterError, match="exclude"):
+        names(tmp_path, exclude=["!"])
+
+
+def test_reference_folders_outside_and_inside(tmp_path):
+    folder = fill(tmp_path / "folder", "z.png", "kept/b.png")
+    reference = fill(tmp_path / "album", "a.png", "sub/c.png", f"{DUPLICATES}/d.png")
+
+    files = listed(folder, reference=[folder / "kept", reference, reference / "sub"])
+
+    assert [(str(file.path.relative_to(tmp_path)), file.is_reference) for file in files] == [
+        ("folder/kept/b.png", True),
+        ("folder/z.png", False),
+        ("album/a.png", True),
+        ("album/sub/c.png", True),
+    ]
+
+
+def test_a_folder_inside_a_reference_folder_is_all_reference(tmp_path):
+    fill(tmp_path, "a.png", "folder/b.png")
+
+    files = listed(tmp_path / "folder", reference=[tmp_path])
+
+    assert [(file.path.name, file.is_reference) for file in files] == [("b.png", True), ("a.png", True)]
+
+
+def test_links_are_not_followed(tmp_path):
+    folder = fill(tmp_path / "folder", "a.png", "sub/b.png")
+    fill(tmp_path / "outside", "c.png")
+    (folder / "loop").symlink_to(folder)
+    (folder / "sub/up").symlink_to("..")
+    (folder / "out").symlink_to(tmp_path / "outside")
+    (folder / "out.png").symlink_to(tmp_path / "outside/c.png")
+    (folder / "broken.png").symlink_to("nothing")
+    (folder / "again.png").symlink_to("a.png")
+
+    assert names(folder) == ["a.png", "sub/b.png"]
+
+
+def test_of_hard_links_the_first_counts(tmp_path):
+    fill(tmp_path, "b.png", "sub/d.png")
+    (tmp_path / "c.png").hardlink_to(tmp_path / "b.png")
+    (tmp_path / "a.png").hardlink_to(tmp_path / "b.png")
+
+    errors = {file.path.name: file.error for file in listed(tmp_path)}
+
+    assert errors["a.png"] is None
+    assert errors["d.png"] is None
+    assert "hard link" in errors["b.png"]
+    assert str(tmp_path / "a.png") in errors["c.png"]
+
+
+def test_what_is_no_file_is_never_opened(tmp_path, monkeypatch):
+    fill(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "fifo.png")
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.jpg")
+    if os.geteuid() == 0:
+        os.mknod(tmp_path / "device.gif", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    opened = []
+    real_open = os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest, **more: opened.append(path) or real_open(path, *rest, **more))
+
+    errors = {file.path.name: file.error for file in listed(tmp_path)}
+
+    assert errors.pop("a.png") is None
+    assert set(errors) == {"fifo.png", "socket.jpg"} | ({"device.gif"} if os.geteuid() == 0 else set())
+    assert all("not a regular file" in error for error in errors.values())
+    assert opened == []
+
+
+def test_a_folder_that_cannot_be_read_is_a_row(tmp_path, monkeypatch):
+    fill(tmp_path, "a.png", "locked/b.png", "z.png")
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    # Root may read everything: the refusal has to be made.
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    rows = [(file.path.name, file.error) for file in listed(tmp_path)]
+
+    assert rows == [("a.png", None), ("locked", "cannot be read: Permission denied"), ("z.png", None)]
+
+
+def test_names_of_every_kind(tmp_path):
+    raw = [
+        b"n" * 251 + b".png",
+        b"\xff\xfe.png",
+        b"[a]*?.png",
+        b"-rf.png",
+        b"a\nb\x1b[31m.png",
+        b"<script>.png",
+        b".png",
+    ]
+    raw += ["図 naïve.png".encode(), b"a.png", b"A.png", b" .png", b"a'\"$(x).png"]
+    fill(tmp_path, *map(os.fsdecode, raw))
+
+    assert [os.fsencode(file.path.name) for file in listed(tmp_path)] == sorted(raw)
+
+
+def test_ten_thousand_files(tmp_path):
+    for number in range(10_000):
+        (tmp_path / f"{number}.png").touch()
+
+    assert len(listed(tmp_path)) == 10_000

@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+import scipy.fft
+from hypothesis import HealthCheck, given, settings
+
+from imagetwins import ssim
+from imagetwins.ssim.bounds import (
+    SHORTEST,
+    choose_coordinates,
+    choose_shortest,
+    expect_energy,
+    project_features,
+    projected_length,
+    shorten,
+)
+from imagetwins.ssim.features import (
+    DEPTH,
+    RANK_DEVIATION,
+    STEP,
+    bound_slack,
+    make_basis,
+    measure_windows,
+    open_windows,
+    plan_cells,
+)
+from imagetwins.ssim.refine import bound_blocks, open_bounds
+from imagetwins.ssim.windows import C2, fill_pixels, plan_layout
+from imagetwins.ssim.workspace import open_workspace
+from tests.support import oracle
+from tests.support import thumbnails as pictures
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def prepare(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bounds")
+    ssim.create_workspace(directory, 2, SIZE)
+
+    def prepare(first, second):
+        ssim.prepare_images(directory, np.arange(2), np.array([first, second]))
+        return open_workspace(directory)
+
+    return prepare
+
+
+quick = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+
+def lengthened(projections, chosen):
+    short = np.empty((len(projections), len(chosen) + 1), np.float32)
+    shorten(projections, np.arange(len(projections)), chosen, short)
+    return short
+
+
+@quick
+@given(pair=pictures.pairs(SIZE))
+def test_features_their_projection_and_a_part_of_it_bound_the_score(prepare, pair):
+    workspace, score = prepare(*pair), oracle.score(*pair)
+    few = np.array([0, 7, 90])
+    for vectors in (
+        workspace.features,
+        workspace.projection,
+        lengthened(workspace.projection, choose_shortest(workspace.projection)),
+        lengthened(workspace.projection, few),
+    ):
+        first, second = vectors.astype(np.float64)
+        assert first @ second + bound_slack(SIZE) >= score
+
+
+@pytest.mark.parametrize("size", [SIZE, 300])
+def test_each_block_bound_holds_for_its_block(size, tmp_path):
+    cells, layout = plan_cells(size), plan_layout(size, 3)
+    groups = layout.edges[layout.groups]
+    upper, gain = np.empty(len(cells.blocks) - 1), np.empty(len(cells.blocks) - 1)
+    assert len(upper) == (len(cells.strips) - 1) * layout.n_groups
+    ssim.create_workspace(tmp_path, 2, size)
+
+    @settings(quick, max_examples=40)
+    @given(pictures.pairs(size))
+    def check(pair):
+        ssim.prepare_images(tmp_path, np.arange(2), np.array(pair))
+        bound_blocks(open_bounds(open_workspace(tmp_path), 0.0), 0, 1, upper, gain)
+        exact = oracle.ssim_map(*pair).mean(-1) / layout.windows**2
+        for k, bound in enumerate(upper):
+            strip, group = divmod(k, layout.n_groups)
+            block = exact[cells.strips[strip] : cells.strips[strip + 1], groups[group] : groups[group + 1]]
+            assert bound + bound_slack(size) >= block.sum()
+
+    check()
+
+
+@pytest.mark.parametrize("size", [16, 50, 200])
+def test_a_projection_has_the_chosen_coordinates_of_scipys_transform_and_the_length_of_the_rest(size, tmp_path):
+    ssim.create_workspace(tmp_path, 1, size)
+    ssim.prepare_images(tmp_path, np.arange(1), pictures.photographs(size)[:1])
+    features, cells = open_workspace(tmp_path).features[0], plan_cells(size)
+    grid = np.empty((cells.side**2, DEPTH + 1))
+    grid[cells.grid] = features.reshape(-1, DEPTH + 1)
+    whole = scipy.fft.dctn(grid.reshape(cells.side, cells.side, -1), axes=(0, 1), norm="ortho").ravel()
+    chosen = choose_coordinates(make_basis(), size)
+    assert len(set(chosen.tolist())) == len(chosen) == projected_length(size) - 1 <= whole.size
+    for coordinates in (chosen, chosen[::5]):
+        projected = project_features(features, size, coordinates)
+        np.testing.assert_allclose(projected[:-1], whole[coordinates], atol=1e-6)
+        rest = np.delete(whole, coordinates)
+        assert projected[-1] ** 2 == pytest.approx((rest**2).sum(), abs=2e-6)
+
+
+def test_a_join_takes_the_coordinates_that_are_the_longest_in_its_own_images():
+    lengths = np.random.default_rng(0).permutation(1500).astype(np.float32)
+    chosen = choose_shortest(np.array([[*lengths, 9], [*-lengths, 9]], np.float32))
+    assert chosen.tolist() == np.flatnonzero(lengths >= 1500 - SHORTEST).tolist()
+    sample = np.array([[0, 3, 0, -2, 9], [1, -3, 0, 2, 9]], np.float32)
+    short = lengthened(sample, np.array([1, 3]))
+    assert short[:, :2].tolist() == [[3, -2], [-3, 2]]
+    np.testing.assert_allclose(short[:, 2], [9, np.sqrt(82)], rtol=1e-6)
+
+
+def test_slopes_are_told_from_means_and_deviations():
+    axes = make_basis().axes.reshape(DEPTH, 3, -1, 4, RANK_DEVIATION)
+    of_slopes = 3 * (axes[..., :2, :] ** 2).sum((1, 2, 3, 4))
+    assert ((of_slopes < 0.1) | (of_slopes > 0.9)).all()
+    energy = expect_energy(make_basis().axes, 8)
+    decay = energy[0, 0, :DEPTH] / energy[7, 7, :DEPTH]
+    np.testing.assert_allclose(decay, np.where(of_slopes > 0.5, 8, 8**3))
+
+
+def test_the_kept_axes_are_orthonormal():
+    axes = make_basis().axes.astype(np.float64) * np.sqrt(3)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-6)
+
+
+def test_a_projection_never_lengthens_a_unit_vector():
+    basis = make_basis()
+    for table in (basis.of_mean, basis.of_deviation):
+        assert np.linalg.norm(table.astype(np.float64), axis=1).max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("size", [50, 300])
+def test_windows_are_measured_as_numpy_does(size):
+    thumbnail, layout = pictures.photographs(size)[0], plan_layout(size, 3)
+    pixels = np.empty((layout.n_groups, size, layout.column.shape[1]), np.uint8)
+    fill_pixels(thumbnail, layout.segments, pixels)
+    measured = open_windows(layout)
+    assert measure_windows(pixels, layout.is_window, measured)
+    windows = np.lib.stride_tricks.sliding_window_view(thumbnail.astype(float), (7, 7), axis=(0, 1))
+    centred = windows - windows.mean((3, 4), keepdims=True)
+    length, weights = np.sqrt((centred**2).sum((3, 4))), (np.arange(7) - 3) / 14
+    with np.errstate(invalid="ignore"):
+        slopes = [np.nan_to_num((centred * w).sum((3, 4)) / length) for w in (weights, weights[:, None])]
+    for group, is_window in enumerate(layout.is_window):
+        channel, column = divmod(layout.column[group, : len(is_window)][is_window], size)
+        assert (measured.sums[group][:, is_window] == windows.sum((3, 4))[:, column, channel]).all()
+        variances = (length**2 / 48)[:, column, channel]
+        assert (abs(measured.deviation[group][:, is_window] * STEP - np.sqrt(variances)) <= 0.51 * STEP).all()
+        expected = variances / (variances + float(C2) / 2)
+        np.testing.assert_allclose(measured.share[group][:, is_window], expected, rtol=1e-5, atol=1e-6)
+        first, second, rest = measured.turns[group][:, :, is_window]
+        for found, slope in zip((first, second), slopes, strict=True):
+            np.testing.assert_allclose(found, slope[:, column, channel], atol=1e-6)
+        np.testing.assert_allclose(first**2 + second**2 + rest**2, 1, atol=3e-6)
+
+
+@pytest.mark.parametrize(("variance", "is_structured"), [(19, False), (21, True)])
+def test_structure_is_a_window_of_enough_variance(variance, is_structured):
+    thumbnail, layout = pictures.flat(32, 100), plan_layout(32, 3)
+    # One pixel that differs by d gives its windows the sample variance d^2 / 49.
+    thumbnail[20, 20] += round(np.sqrt(49 * variance))
+    pixels = np.empty((layout.n_groups, 32, layout.column.shape[1]), np.uint8)
+    fill_pixels(thumbnail, layout.segments, pixels)
+    assert measure_windows(pixels, layout.is_window, open_windows(layout)) == is_structured

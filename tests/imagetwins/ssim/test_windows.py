@@ -1,0 +1,60 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from imagetwins.ssim.windows import C2, fill_pixels, fill_windows, plan_layout, restore_thumbnail
+from tests.support import oracle
+from tests.support import thumbnails as pictures
+
+
+@pytest.mark.parametrize("size", [16, 17, 50, 75, 129, 200, 400])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_window_of_each_channel_has_exactly_one_place_and_its_columns_follow(size, channels):
+    layout = plan_layout(size, channels)
+    width = layout.is_window.shape[1]
+    expected = [c * size + j for c in range(channels) for j in range(size - 6)]
+    assert sorted(layout.column[:, :width][layout.is_window].tolist()) == expected
+    for group, place in np.argwhere(layout.is_window):
+        held = layout.column[group, place : place + 7]
+        assert held.tolist() == list(range(held[0], held[0] + 7))
+
+
+@pytest.mark.parametrize("size", [16, 50, 129, 200])
+def test_the_first_window_of_each_cell_is_where_the_layout_says(size):
+    layout = plan_layout(size, 3)
+    for channel, cell in itertools.product(range(3), range(layout.cells)):
+        group = np.searchsorted(layout.groups, cell, side="right") - 1
+        place = layout.position(channel, cell)
+        assert layout.column[group, place] == channel * size + layout.edges[cell]
+        assert layout.is_window[group, place]
+
+
+@pytest.mark.parametrize("size", [16, 50, 64, 129])
+def test_sums_and_spreads_are_those_of_the_windows(size):
+    thumbnail = pictures.photographs(size)[0]
+    layout = plan_layout(size, 3)
+    pixels = np.empty((layout.n_groups, size, layout.column.shape[1]), np.uint8)
+    assert not fill_pixels(thumbnail, layout.segments, pixels)
+    assert (restore_thumbnail(pixels) == thumbnail).all()
+    windows = np.lib.stride_tricks.sliding_window_view(thumbnail.astype(int), (7, 7), axis=(0, 1)).sum((3, 4))
+    variances = np.stack([oracle.variances(thumbnail[..., c]) for c in range(3)], -1)
+    for group, is_window in enumerate(layout.is_window):
+        sums = np.empty((layout.windows, len(is_window)), np.int16)
+        spreads = np.empty(sums.shape, np.float32)
+        fill_windows(pixels[group], is_window, sums, spreads)
+        channel, column = divmod(layout.column[group, : len(is_window)][is_window], size)
+        assert (sums[:, is_window] == windows[:, column, channel]).all()
+        found = spreads[:, is_window] - float(C2) / 2
+        np.testing.assert_allclose(found, variances[:, column, channel], rtol=1e-5, atol=1e-5)
+        assert np.isinf(spreads[:, ~is_window]).all()
+
+
+def test_a_grey_thumbnail_is_known_and_laid_out_in_one_channel():
+    thumbnail = np.repeat(pictures.photographs(120)[0][..., :1], 3, axis=-1)
+    colour, grey = plan_layout(120, 3), plan_layout(120, 1)
+    assert fill_pixels(thumbnail, colour.segments, np.empty((colour.n_groups, 120, colour.column.shape[1]), np.uint8))
+    pixels = np.empty((grey.n_groups, 120, grey.column.shape[1]), np.uint8)
+    fill_pixels(thumbnail, grey.segments, pixels)
+    for places, part in zip(grey.column, pixels, strict=True):
+        assert (part[:, places >= 0] == thumbnail[:, places[places >= 0], 0]).all()
