@@ -29,7 +29,8 @@ from imagetwins.reporting.audit import (
     plan_pruning,
 )
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, as_frame, write_table
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.tables import as_frame, write_table
 
 FOLDER = "/pictures/archive"
 NEW_A_NIGHT = 10

@@ -23,8 +23,12 @@ import httpx
 
 from benchmarks.corpora import read_pictures, write_corpus
 from benchmarks.stages import run_stages
-from imagetwins.moving.moves import DUPLICATES, PlannedMove, apply_moves, restore_moves
-from imagetwins.storage.location import address, filesystem, place_of
+from imagetwins.moving.execute import apply_moves
+from imagetwins.moving.plan import PlannedMove
+from imagetwins.moving.restore import restore_moves
+from imagetwins.storage import DUPLICATES
+from imagetwins.storage.location import parse_location
+from imagetwins.storage.objects import filesystem, key_of
 from imagetwins.store.runs import Run
 
 START_SECONDS = 60
@@ -41,10 +45,10 @@ def main() -> None:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(s3_server(home))
-        folder, bucket = home / "pictures", place_of("s3://pictures")
+        folder, bucket = home / "pictures", parse_location("s3://pictures")
         write_corpus("photos", read_pictures("photos", given.corpus), given.pictures, folder)
-        filesystem(bucket).mkdir(address(bucket))
-        filesystem(bucket).put(str(folder), address(bucket / "all"), recursive=True)
+        filesystem(bucket).mkdir(key_of(bucket))
+        filesystem(bucket).put(str(folder), key_of(bucket / "all"), recursive=True)
         folders = {"disk": folder, "bucket": bucket / "all"}
         # In turn, so that a busy machine is busy for both. The first round compiles and imports.
         rounds = [

@@ -32,7 +32,8 @@ from benchmarks.corpora import Corpus, iter_grown, read_pictures
 from benchmarks.stages import run_stages
 from imagetwins.decoding.pool import close_decoders
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import COMPARISONS, IMAGES, read_table
+from imagetwins.store.schemas import COMPARISONS, IMAGES
+from imagetwins.store.tables import read_table
 
 CORES = os.cpu_count() or 1
 WIDTH, HEIGHT = 320, 240

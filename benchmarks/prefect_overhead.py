@@ -29,7 +29,8 @@ from imagetwins.reporting.run_page import build_report
 from imagetwins.runtime.settings import count_workers
 from imagetwins.scanning.cache import cached_thumbnails
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.tables import DECISIONS, IMAGES, read_table
+from imagetwins.store.schemas import DECISIONS, IMAGES
+from imagetwins.store.tables import read_table
 from tasks.load import batch_length
 
 LIMIT_SECONDS = 3.0
@@ -110,7 +111,7 @@ def count_batches(size: int) -> tuple[int, int]:
 
 def count_task_runs(store: Path) -> int:
     """Return how many task runs the server has of the last flow run."""
-    flow_run = list_runs(store)[-1].read_record()["flow_run_id"]
+    flow_run = list_runs(store)[-1].read_record().flow_run_id
     with get_client(sync_client=True) as client:
         return len(client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run]})))
 

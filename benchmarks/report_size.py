@@ -24,7 +24,8 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
 from imagetwins.reporting.run_page import build_report
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, as_frame, write_table
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.tables import as_frame, write_table
 
 PHOTOS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "hubble_deep_field.jpg", "motorcycle_left.png")
 WIDTH, HEIGHT = 320, 240

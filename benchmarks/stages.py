@@ -11,13 +11,13 @@ from imagetwins.config.parameters import check_parameters
 from imagetwins.matching.reuse import describe_scores
 from imagetwins.moving.recover import recover_runs
 from imagetwins.scanning.cache import hold_run, release_run
-from imagetwins.storage.location import place_of
+from imagetwins.storage.location import parse_location
 from imagetwins.store.runs import Run
 from tasks.decide import decide_duplicates
 from tasks.estimating import estimate
 from tasks.list import list_files
 from tasks.load import load_images, plan_batches, recall
-from tasks.plan import carry_pairs, find_past_run, plan_comparisons
+from tasks.plan import find_past_run, plan_comparisons, reuse_pairs
 from tasks.score import score_pairs
 
 CACHE_BYTES = 100 * 10**9
@@ -38,7 +38,7 @@ def run_stages(
     record["scores_depend_on"] = describe_scores(parameters)
     stage = _timer(record, run, tell)
     with hold_run(run), ThreadPoolExecutor(workers) as threads:
-        recover_runs(run.store, place_of(parameters.folder), run.run_id, limit)
+        recover_runs(run.store, parse_location(parameters.folder), run.run_id, limit)
         run.write_record(record)
         with stage("list"):
             list_files.fn(run, parameters)
@@ -59,7 +59,7 @@ def run_stages(
             plan = plan_comparisons.fn(run, parameters, past)
             _add(record["counts"], {"pairs": plan.pairs})
         with stage("score"):
-            _add(record["funnel"], carry_pairs.fn(run, parameters, past, plan))
+            _add(record["funnel"], reuse_pairs.fn(run, parameters, past, plan))
 
             def score(batch: tuple[int, Any]) -> dict[str, int]:
                 tell("a batch of score")

@@ -1,7 +1,6 @@
 """What happens by itself: a run that went silent is marked as crashed, and a person is told what needs one."""
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 
+from imagetwins import settings
 from tasks.report import REVIEW_EVENT
 
 SILENCE_SECONDS = 90
@@ -18,17 +18,15 @@ SILENCE_SECONDS = 90
 
 OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.imagetwins"}
 
-WEBHOOK_SETTING = "IMAGETWINS_WEBHOOK"
-
-TELLING = """\
+WEBHOOK_PAYLOAD = """\
 {"text": {{ (flow_run.name ~ ': ' ~ (event.payload.said or flow_run.state.name ~ ' ' ~ (flow_run.state.message or ''))
  ~ ' ' ~ flow_run | ui_url) | tojson }}}"""
 """A JSON object with one text, which Slack, Mattermost and the like show as a message."""
 
 
 def register_automations() -> None:
-    """Create or update the automations; those that tell somebody only where IMAGETWINS_WEBHOOK is a URL to call."""
-    for automation in (plan_silence(), *_plan_telling()):
+    """Create or update the automations; the one that notifies only where IMAGETWINS_WEBHOOK is a URL to call."""
+    for automation in (crash_automation(), *_webhook_automations()):
         try:
             known = Automation.read(name=automation.name)
         except ValueError:
@@ -38,7 +36,7 @@ def register_automations() -> None:
             automation.update()
 
 
-def plan_silence() -> Automation:
+def crash_automation() -> Automation:
     """Return the automation that ends a run of ours from which nothing was heard."""
     return Automation(
         name="imagetwins: a run that went silent has crashed",
@@ -57,13 +55,13 @@ def plan_silence() -> Automation:
     )
 
 
-def _plan_telling() -> Iterator[Automation]:
-    if url := os.environ.get(WEBHOOK_SETTING):
+def _webhook_automations() -> Iterator[Automation]:
+    if url := settings.webhook_url():
         saved = Webhook(url=url, allow_private_urls=True).save("imagetwins", overwrite=True)
-        yield plan_telling(saved)
+        yield webhook_automation(saved)
 
 
-def plan_telling(webhook: UUID) -> Automation:
+def webhook_automation(webhook: UUID) -> Automation:
     """Return the automation that calls `webhook` when a run of ours failed, waits for approval or has doubtful matches."""
     return Automation(
         name="imagetwins: a run needs a person",
@@ -80,5 +78,5 @@ def plan_telling(webhook: UUID) -> Automation:
             posture=Posture.Reactive,
             threshold=1,
         ),
-        actions=[CallWebhook(block_document_id=webhook, payload=TELLING)],
+        actions=[CallWebhook(block_document_id=webhook, payload=WEBHOOK_PAYLOAD)],
     )

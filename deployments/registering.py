@@ -17,14 +17,15 @@ from prefect.exceptions import ObjectAlreadyExists
 from pydantic import ValidationError
 
 from imagetwins.errors import ParameterError
+from imagetwins.storage import Location
 
 DEFINITIONS = Path(__file__).with_name("prefect.yaml")
 POOL = "imagetwins"
 NIGHTLY = "nightly"
 
 
-def plan_schedules(folders: Sequence[Path], cron: str, timezone: str) -> list[DeploymentScheduleCreate]:
-    """Return a schedule a folder.
+def plan_schedules(folders: Sequence[Location], cron: str, timezone: str) -> list[DeploymentScheduleCreate]:
+    """Return a schedule for each folder.
 
     Raises:
         ParameterError: `cron` or `timezone` is none.
@@ -42,7 +43,7 @@ def plan_schedules(folders: Sequence[Path], cron: str, timezone: str) -> list[De
     ]
 
 
-def _slug(folder: Path) -> str:
+def _slug(folder: Location) -> str:
     """Return a name for the schedule of `folder`: readable, and different for different folders."""
     readable = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
     return f"{readable}-{hashlib.sha256(str(folder).encode(errors='surrogateescape')).hexdigest()[:6]}"

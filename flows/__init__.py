@@ -1,1 +1,1 @@
-"""The story, one file a flow: the stages, called in order. Which machine and how; never what is decided."""
+"""One file for each flow: its stages, called in their order."""

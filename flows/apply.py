@@ -5,13 +5,13 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
+from imagetwins.config.folders import resolve_store
 from imagetwins.config.parameters import Score, check_parameters
-from imagetwins.reporting.audit import run_parameters
 from imagetwins.runtime.run_context import open_run
-from imagetwins.runtime.settings import count_workers, resolve_store
-from imagetwins.storage.location import place_of
+from imagetwins.settings import count_cores
+from imagetwins.store.record import RunKind, Stage
 from imagetwins.store.runs import find_run
-from tasks.applying import decide_again
+from tasks.decide import decide_again
 from tasks.move import move_duplicates
 from tasks.report import publish_run
 
@@ -42,18 +42,16 @@ def apply(run_id: str, threshold: Score, dry_run: bool = False, store: str | Non
         StoreError: the store has no such run, or the threshold is below its floor.
     """
     past = find_run(resolve_store(store), run_id)
-    before = run_parameters(past)
+    before = past.read_record().parameters
     changes = {"threshold": threshold, "audit_floor": before.floor, "dry_run": dry_run, "store": store}
     parameters = check_parameters(before.model_dump() | changes)
-    with open_run("apply", parameters) as record:
-        # The pairs were settled then; this run takes over how.
-        record.add_to_funnel([past.read_record()["funnel"]])
-        record.note_source(past)
-        with record.stage("decide"):
-            record.add(decide_again(record.run, past, parameters, count_workers()))
-        with record.stage("move"):
+    with open_run(RunKind.APPLY, parameters) as context:
+        context.take_scores_of(past)
+        with context.stage(Stage.DECIDE):
+            context.count(decide_again(context.run, past, parameters, count_cores()))
+        with context.stage(Stage.MOVE):
             if not dry_run:
-                record.add(move_duplicates(record.run, place_of(parameters.folder)))
-        with record.stage("report"):
-            publish_run(record.run)
-    return record.summary()
+                context.count(move_duplicates(context.run, parameters.location))
+        with context.stage(Stage.REPORT):
+            publish_run(context.run)
+    return context.summary()

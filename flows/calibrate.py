@@ -7,17 +7,17 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from imagetwins.config.parameters import check_local_folder
+from imagetwins.config.folders import allowed_roots, check_local_folder, resolve_store, shorten_folder
 from imagetwins.config.roots import check_roots
-from imagetwins.runtime.observer import listener
-from imagetwins.runtime.settings import allowed_roots, count_workers, folder_name, resolve_store
-from imagetwins.store.runs import local_home
+from imagetwins.runtime.observer import observer
+from imagetwins.settings import count_cores
+from imagetwins.storage import storage_of
 from tasks.calibrate import calibrate_folder
 
 
 def name_run() -> str:
     """Name a flow run by its folder."""
-    return f"calibrate {folder_name(flow_run.parameters['folder'])}"
+    return f"calibrate {shorten_folder(flow_run.parameters['folder'])}"
 
 
 @flow(name="calibrate-images", flow_run_name=name_run, persist_result=False)
@@ -46,15 +46,16 @@ def calibrate(
     Raises:
         ParameterError: the folder does not exist, or holds fewer than two readable pictures.
     """
-    place = check_local_folder("folder", folder)
-    check_roots([place], allowed_roots())
-    directory = local_home(resolve_store(store)) / "calibrations" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
+    pictured = check_local_folder("folder", folder)
+    check_roots([pictured], allowed_roots())
+    home = resolve_store(store)
+    directory = storage_of(home).local_directory(home) / "calibrations" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
     return calibrate_folder(
-        place,
+        pictured,
         directory,
         exclude=exclude,
         pictures=pictures,
         seed=seed,
-        workers=count_workers(),
-        progress=listener.get(),
+        workers=count_cores(),
+        progress=observer.get().batches_done,
     )

@@ -6,9 +6,10 @@ from prefect import flow, unmapped
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from imagetwins.config.folders import shorten_folder
 from imagetwins.config.parameters import (
     Address,
-    Asking,
+    ApprovalPolicy,
     Count,
     Decoding,
     Grouping,
@@ -21,31 +22,34 @@ from imagetwins.config.parameters import (
     Size,
     check_parameters,
 )
-from imagetwins.runtime.approval import seek_approval
+from imagetwins.runtime.approval import request_approval
 from imagetwins.runtime.cluster import open_cluster
 from imagetwins.runtime.run_context import await_all, open_run
-from imagetwins.runtime.settings import cache_limit, count_workers, folder_name
-from imagetwins.storage.location import place_of
+from imagetwins.settings import cache_limit_bytes, count_cores
+from imagetwins.store.record import RunKind, Stage
+from tasks.approve import apply_answer, plan_approval
 from tasks.decide import decide_duplicates
-from tasks.estimating import estimate
 from tasks.list import list_files
-from tasks.load import load_images, plan_batches, recall
+from tasks.load import load_images, plan_batches
+from tasks.lookup import estimate, find_reusable_run, lookup_files
 from tasks.move import move_duplicates
-from tasks.plan import carry_pairs, find_past_run, plan_comparisons
+from tasks.plan import plan_comparisons
 from tasks.report import publish_run
-from tasks.score import score_pairs
+from tasks.score import reuse_pairs, score_pairs
 
 
 def name_run() -> str:
     """Name a flow run by its mode and folder."""
     given = flow_run.parameters
-    return f"{'look through' if given['dry_run'] else 'tidy'} {folder_name(given['folder'])} at {given['threshold']:g}"
+    return (
+        f"{'look through' if given['dry_run'] else 'tidy'} {shorten_folder(given['folder'])} at {given['threshold']:g}"
+    )
 
 
 @flow(
     name="deduplicate-images",
     flow_run_name=name_run,
-    task_runner=ThreadPoolTaskRunner(max_workers=count_workers()),
+    task_runner=ThreadPoolTaskRunner(max_workers=count_cores()),
     persist_result=False,
 )
 def deduplicate(
@@ -62,7 +66,7 @@ def deduplicate(
     min_detail_ssim: Score = 0.7,
     max_aspect_change: Ratio = 0.1,
     max_move_share: Share = 1.0,
-    approval: Asking = "never",
+    approval: ApprovalPolicy = "never",
     approve_above: Count | None = None,
     approval_hours: Hours = 24.0,
     exclude: list[str] = [".*/", "@eaDir/"],  # noqa: B006 - Prefect shows the default in its form; it is never changed.
@@ -114,37 +118,38 @@ def deduplicate(
         ClusterError: the Dask cluster cannot be used.
     """
     parameters = check_parameters(locals())
-    workers = count_workers()
-    with open_run("deduplicate", parameters) as record, open_cluster(parameters.dask) as cluster:
-        run = record.run
-        with record.stage("list"):
+    workers, limit = count_cores(), cache_limit_bytes()
+    with open_run(RunKind.DEDUPLICATE, parameters) as context, open_cluster(parameters.dask) as cluster:
+        run = context.run
+        with context.stage(Stage.LIST):
             list_files(run, parameters)
             cluster.check_workers(run)
-        with record.stage("recall"):
-            record.add(recall(run, parameters, cache_limit(), workers))
-            past = find_past_run(run, parameters)
-            record.note_past(past, parameters)
-            record.announce(f"{estimate(run, parameters, past, cache_limit(), workers)} {past.why}")
-        with record.stage("load"):
+        with context.stage(Stage.LOOKUP):
+            context.count(lookup_files(run, parameters, limit, workers))
+            reusable = find_reusable_run(run, parameters)
+            context.reuse(reusable, parameters)
+            context.announce(f"{estimate(run, parameters, reusable, limit, workers)} {reusable.why}")
+        with context.stage(Stage.LOAD):
             starts, stops = zip(*plan_batches(run, workers), strict=True)
             loads = load_images.map(unmapped(run), unmapped(parameters), starts, stops)
-            record.add(*await_all("load", loads))
-        with record.stage("plan"):
-            plan = plan_comparisons(run, parameters, past)
-            record.add({"pairs": plan.pairs})
-        with record.stage("score"):
-            record.add_to_funnel([carry_pairs(run, parameters, past, plan)])
+            context.count(*await_all(Stage.LOAD, loads))
+        with context.stage(Stage.PLAN):
+            plan = plan_comparisons(run, parameters, reusable)
+            context.count({"pairs": plan.pairs})
+        with context.stage(Stage.SCORE):
+            context.count_pairs([reuse_pairs(run, parameters, reusable, plan.fingerprint)])
             scores = score_pairs.map(unmapped(run), unmapped(plan.fingerprint), range(len(plan.batches)), plan.batches)
-            record.add_to_funnel(await_all("score", scores))
-        with record.stage("decide"):
+            context.count_pairs(await_all(Stage.SCORE, scores))
+        with context.stage(Stage.DECIDE):
             decided = decide_duplicates(run, parameters, workers)
-            record.funnel["verified"] = decided.pop("verified")
-            record.add(decided)
-        if not parameters.dry_run:
-            seek_approval(record, parameters)
-        with record.stage("move"):
+            context.record.funnel["verified"] = decided.pop("verified")
+            context.count(decided)
+        if not parameters.dry_run and (request := plan_approval(run, parameters)):
+            answer = request_approval(context, parameters, request, publish_run)
+            context.replace_counts(apply_answer(run, answer, parameters.folder))
+        with context.stage(Stage.MOVE):
             if not parameters.dry_run:
-                record.add(move_duplicates(run, place_of(parameters.folder)))
-        with record.stage("report"):
+                context.count(move_duplicates(run, parameters.location))
+        with context.stage(Stage.REPORT):
             publish_run(run)
-    return record.summary()
+    return context.summary()

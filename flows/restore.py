@@ -5,12 +5,11 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
+from imagetwins.config.folders import allowed_roots, resolve_store
 from imagetwins.config.roots import check_roots
-from imagetwins.runtime.settings import allowed_roots, resolve_store
-from imagetwins.storage.location import place_of
-from imagetwins.storage.locks import lock_folder
+from imagetwins.storage import storage_of
 from imagetwins.store.runs import find_run
-from tasks.move import restore_files
+from tasks.restore import restore_files
 
 
 def name_run() -> str:
@@ -34,7 +33,7 @@ def restore(run_id: str, store: str | None = None) -> dict[str, Any]:
         FolderBusyError: another run works on the folder.
     """
     run = find_run(resolve_store(store), run_id)
-    folder = place_of(run.read_record()["parameters"]["folder"])
+    folder = run.read_record().parameters.location
     check_roots([folder], allowed_roots())
-    with lock_folder(folder, f"restore of {run.run_id}"):
+    with storage_of(folder).lock(folder, f"restore of {run.run_id}"):
         return {"run_id": run.run_id} | restore_files(run)

@@ -5,8 +5,8 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
+from imagetwins.config.folders import resolve_store
 from imagetwins.config.parameters import Score
-from imagetwins.runtime.settings import resolve_store
 from imagetwins.store.runs import find_run
 from tasks.rethreshold import publish_threshold
 

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from imagetwins.calibration.distortions import Image, plant_copy
-from imagetwins.store.runs import atomic_target
+from imagetwins.storage import DUPLICATES, storage_of
 
 SEED = 6
 JPEG_QUALITY = 90
@@ -31,7 +31,7 @@ def build_samples(target: Path) -> int:
     for sample in SAMPLES:
         file = target / sample.path
         if not file.exists():
-            _put(file, sample.encode(), moved=target / "Duplicates" / sample.path)
+            _put(file, sample.encode(), moved=target / DUPLICATES / sample.path)
     return len(SAMPLES)
 
 
@@ -40,7 +40,7 @@ def _put(file: Path, content: bytes, moved: Path) -> None:
     if moved.is_file() and moved.read_bytes() == content:
         moved.replace(file)
         return
-    with atomic_target(file) as temporary:
+    with storage_of(file).writing(file) as temporary:
         temporary.write_bytes(content)
 
 

@@ -13,8 +13,9 @@ from imagetwins import __version__
 from imagetwins.calibration.sweep import calibrate, write_calibration
 from imagetwins.reporting.calibration_page import build_calibration_page, plan_command
 from imagetwins.reporting.gallery import escape
-from imagetwins.scanning.candidates import list_images
-from tasks import READING
+from imagetwins.runtime.task_options import READING
+from imagetwins.scanning.candidates import list_candidates
+from imagetwins.storage import is_path
 
 
 @task(name="calibrate-folder", **READING)
@@ -29,8 +30,9 @@ def calibrate_folder(
     progress: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
     """Write the tables and the page of a calibration into `directory`; return what it recommends, and why."""
-    listed = list_images(folder, recursive=True, exclude=exclude, reference=[], skip=[directory.parent.parent])
-    paths = [file.path for file in listed if file.error is None]
+    skip = [directory.parent.parent]
+    listed = list_candidates(folder, recursive=True, exclude=exclude, reference=[], skip=skip)
+    paths = [file.location for file in listed if file.error is None and is_path(file.location)]
     workspace = directory / "workspace"
     try:
         measured = calibrate(paths, workspace, pictures=pictures, seed=seed, workers=workers, progress=progress)

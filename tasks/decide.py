@@ -1,16 +1,20 @@
-"""Stage 5: apply the threshold and decide the duplicates."""
+"""Stage 6: apply the threshold and decide the duplicates."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
 from imagetwins.config.parameters import Parameters
+from imagetwins.matching.apply import find_changes, images_to_check, plan_apply
 from imagetwins.matching.decisions import count_decisions, decide
 from imagetwins.matching.verification import decide_verified, store_verified
-from imagetwins.scanning.cache import cached_thumbnails
+from imagetwins.reporting.thresholds import check_floor
+from imagetwins.runtime.task_options import STAGE
+from imagetwins.scanning.thumbnails import cached_thumbnails, decoded_thumbnails
+from imagetwins.storage.location import from_columns
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, VERIFIED, read_table, write_table
-from tasks import STAGE
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, VERIFIED
+from imagetwins.store.tables import copy_part, list_parts, read_table, write_table
 
 IS_VERIFIED = pa.schema([COMPARISONS.field("verified")])
 """The one column that is needed to count what is verified: a table may hold millions of pairs."""
@@ -35,3 +39,38 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
     return {"matches": len(matches), "verified": len(verified_by_now)} | count_decisions(decisions)
+
+
+@task(name="decide-again", **STAGE)
+def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> dict[str, int]:
+    """Copy the tables of `past` into `run`, decide at the new threshold, and return the counts.
+
+    Files that are no longer what they were in `past` take no part.
+
+    Raises:
+        StoreError: the threshold is below the floor of `past`, or its tables were pruned.
+    """
+    check_floor(past, parameters.threshold)
+    for source, target in ((past.images, run.images), (past.comparisons, run.comparisons)):
+        for part in list_parts(source):
+            copy_part(part, target / part.name)
+    images = read_table(run.images, IMAGES)
+    matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
+    changes = find_changes(images.iloc[images_to_check(matches, parameters.threshold)])
+    load = decoded_thumbnails(
+        lambda image: from_columns(images["path"].iat[image], images["path_bytes"].iat[image]),
+        parameters.decode_settings,
+    )
+    decisions, verified = decide_verified(
+        lambda found: plan_apply(images, found, parameters, changes), matches, load, workers
+    )
+    store_verified(run.comparisons, verified)
+    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
+    return {
+        "images": len(images),
+        "errors": int(images["error"].notna().sum()),
+        "pairs": past.read_record().counts["pairs"],
+        "matches": len(matches),
+        "changed": len(changes),
+        **count_decisions(decisions),
+    }

@@ -1,6 +1,6 @@
-"""Stage 2: recall what the cache knows of each picture; load the others, resize them, and prepare them for the comparison.
+"""Stage 3: load the pictures that the cache does not know, resize them, and prepare them for the comparison.
 
-Loading is mapped over batches of files.
+Mapped over batches of files.
 """
 
 import numpy as np
@@ -10,34 +10,30 @@ from prefect import task
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
-from imagetwins.decoding.pool import Decoded, decode_files
-from imagetwins.scanning.cache import recall_files
+from imagetwins.decoding.model import DECODED_FIELDS, Decoded
+from imagetwins.runtime.task_options import READING
+from imagetwins.runtime.worker import check_worker
+from imagetwins.scanning.lookup import needs_decoding
+from imagetwins.scanning.reading import decode_locations
+from imagetwins.storage import storage_of
+from imagetwins.storage.location import from_columns
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import IMAGES, LISTING, LOADED, RECALLED, as_frame, path_of, read_table, write_table
-from tasks import READING, STAGE, check_worker
+from imagetwins.store.schemas import IMAGES, LOADED, LOOKUP
+from imagetwins.store.tables import as_frame, read_table, write_table
 
 CHUNK = 64
-"""Pictures decoded before they are prepared: 64 thumbnails of 200 x 200 are 7.7 MB, which stay in the cache."""
+"""Pictures decoded before they are prepared: 64 thumbnails of 200 x 200 are 7.7 MB, which stay in the processor's cache."""
 
 MAX_BATCHES = 200
 MIN_BATCH = 16
 
-TOLD = ("digest", "width_px", "height_px", "format", "error")
-"""What decoding a file tells of it."""
-
-
-@task(name="recall-files", **STAGE)
-def recall(run: Run, parameters: Parameters, limit: int, workers: int) -> dict[str, int]:
-    """Find in the cache, which may take `limit` bytes, what is known of the files; return how many are, and are not."""
-    return recall_files(run, read_table(run.listing, LISTING), parameters, limit, workers)
-
 
 def plan_batches(run: Run, workers: int) -> list[tuple[int, int]]:
     """Split the images into ranges with about as many to decode: enough to keep `workers` busy, at least one."""
-    recalled = read_table(run.recalled, RECALLED)
-    to_decode = np.flatnonzero(recalled["digest"].isna() & recalled["error"].isna())
+    table = read_table(run.lookup, LOOKUP)
+    to_decode = np.flatnonzero(needs_decoding(table))
     starts = [0, *to_decode[:: batch_length(len(to_decode), workers)][1:].tolist()]
-    return list(zip(starts, [*starts[1:], len(recalled)], strict=True))
+    return list(zip(starts, [*starts[1:], len(table)], strict=True))
 
 
 def batch_length(count: int, workers: int) -> int:
@@ -50,7 +46,7 @@ def load_images(run: Run, parameters: Parameters, start: int, stop: int) -> dict
     """Load the images `start` to `stop` into the rows given to them; return how many were read, and how many not."""
     check_worker(run)
     part = f"part-{start:07d}.parquet"
-    if not (run.images / part).exists():
+    if storage_of(run.images).stat(run.images / part) is None:
         loaded = _load(run, parameters, start, stop)
         # The images last: they say that the batch is done.
         write_table(loaded, LOADED, run.loaded / part)
@@ -60,30 +56,34 @@ def load_images(run: Run, parameters: Parameters, start: int, stop: int) -> dict
 
 
 def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFrame:
+    """Return `schemas.LOADED` of some images, once all that was prepared of them is on the disk."""
+    cache = run.cache_directory()
     within = (pc.field("image") >= start) & (pc.field("image") < stop)
-    recalled = read_table(run.recalled, RECALLED, where=within)
-    told = {name: recalled[name].astype(object).where(recalled[name].notna(), None).tolist() for name in TOLD}
-    to_decode = np.flatnonzero(recalled["digest"].isna() & recalled["error"].isna())
+    table = read_table(run.lookup, LOOKUP, where=within)
+    facts = {name: table[name].astype(object).where(table[name].notna(), None).tolist() for name in DECODED_FIELDS}
+    to_decode = np.flatnonzero(needs_decoding(table))
     for first in range(0, len(to_decode), CHUNK):
         chunk = to_decode[first : first + CHUNK]
-        for place, image in zip(chunk, _load_chunk(run, parameters, recalled.iloc[chunk]), strict=True):
-            for name in TOLD:
-                told[name][place] = getattr(image, name)
+        for position, decoded in zip(chunk, _load_chunk(run, parameters, table.iloc[chunk]), strict=True):
+            for name in DECODED_FIELDS:
+                facts[name][position] = getattr(decoded, name)
     # Before any table says that they are there.
-    ssim.flush_workspace(run.cache)
-    rows = np.where([error is None for error in told["error"]], recalled["row"], -1)
-    digests = ssim.open_workspace(run.cache).digests[rows]
-    told["row"] = rows
-    told["thumbnail"] = [digest.tobytes() if row >= 0 else None for digest, row in zip(digests, rows, strict=True)]
-    return as_frame({name: told.get(name, recalled.get(name)) for name in LOADED.names}, LOADED)
+    ssim.flush_workspace(cache)
+    rows = np.where([error is None for error in facts["error"]], table["row"], -1)
+    digests = ssim.open_workspace(cache).digests[rows]
+    own = facts | {
+        "row": rows,
+        "thumbnail": [digest.tobytes() if row >= 0 else None for digest, row in zip(digests, rows, strict=True)],
+    }
+    return as_frame({name: own.get(name, table.get(name)) for name in LOADED.names}, LOADED)
 
 
 def _load_chunk(run: Run, parameters: Parameters, files: pd.DataFrame) -> list[Decoded]:
     """Decode some files, prepare their thumbnails in the rows given to them, and return what they are."""
     size = parameters.size
     thumbnails = np.zeros((len(files), size, size, 3), np.uint8)
-    paths = [path_of(*names) for names in zip(files["path"], files["path_bytes"], strict=True)]
-    decoded = decode_files(paths, parameters.decode_settings, thumbnails)
-    is_image = np.array([image.error is None for image in decoded], bool)
-    ssim.prepare_images(run.cache, files["row"].to_numpy()[is_image], thumbnails[is_image])
+    locations = [from_columns(*names) for names in zip(files["path"], files["path_bytes"], strict=True)]
+    decoded = decode_locations(locations, parameters.decode_settings, thumbnails)
+    is_image = np.array([one.error is None for one in decoded], bool)
+    ssim.prepare_images(run.cache_directory(), files["row"].to_numpy()[is_image], thumbnails[is_image])
     return decoded

@@ -1,36 +1,37 @@
-"""Stage 6: move the duplicates, and move them back. Never retried: the journal, and not Prefect, knows what is done."""
+"""Stage 7: move the duplicates. Never retried: the journal, and not Prefect, knows what is done."""
 
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from prefect import task
 
-from imagetwins.moving.journal import check_journal
-from imagetwins.moving.moves import MoveOutcome, PlannedMove, apply_moves, plan_moves, restore_moves
-from imagetwins.storage.location import place_of
+from imagetwins.matching.decisions import set_decisions
+from imagetwins.moving.execute import MoveOutcome, apply_moves
+from imagetwins.moving.plan import PlannedMove, plan_moves
+from imagetwins.runtime.task_options import STAGE
+from imagetwins.storage import Location
+from imagetwins.storage.location import to_columns
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import DECISIONS, IMAGES, path_columns, read_table, write_table
-from tasks import STAGE
+from imagetwins.store.schemas import DECISIONS, IMAGES, Action
+from imagetwins.store.tables import read_table, write_table
 
 
 @task(name="move-duplicates", **STAGE)
-def move_duplicates(run: Run, folder: Path) -> dict[str, int]:
+def move_duplicates(run: Run, folder: Location) -> dict[str, int]:
     """Move the files whose action is "would move", and write what became of each into the decisions."""
     decisions = read_table(run.decisions, DECISIONS)
-    waiting = decisions.loc[decisions["action"] == "would move", ["image", "kept_image"]]
+    waiting = decisions.loc[decisions["action"] == Action.WOULD_MOVE, ["image", "kept_image"]]
     duplicates = [(int(image), int(kept)) for image, kept in waiting.itertuples(index=False)]
     moves = plan_moves(folder, read_table(run.images, IMAGES), duplicates)
     outcomes = _apply_until_stopped(moves, run.journal)
-    write_table(_apply_outcomes(decisions, outcomes), DECISIONS, run.decisions / "part-0.parquet")
+    write_table(_note_outcomes(decisions, outcomes), DECISIONS, run.decisions / "part-0.parquet")
     moved = sum(outcome.moved for outcome in outcomes)
     return {"moved": moved, "not_moved": len(outcomes) - moved}
 
 
-def _apply_until_stopped(moves: Sequence[PlannedMove], journal: Path) -> list[MoveOutcome]:
+def _apply_until_stopped(moves: Sequence[PlannedMove], journal: Location) -> list[MoveOutcome]:
     """Move the files in a thread of their own, so that Ctrl-C and Cancel, which end the main one, stop between two."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as mover:
@@ -42,28 +43,13 @@ def _apply_until_stopped(moves: Sequence[PlannedMove], journal: Path) -> list[Mo
             raise
 
 
-def _apply_outcomes(decisions: pd.DataFrame, outcomes: Sequence[MoveOutcome]) -> pd.DataFrame:
+def _note_outcomes(decisions: pd.DataFrame, outcomes: Sequence[MoveOutcome]) -> pd.DataFrame:
+    """Return `decisions` with what became of each file that was to move. One that moved keeps the reason why."""
     changed = decisions.set_index("image", drop=False)
-    for outcome in outcomes:
-        changed.at[outcome.image, "NewPath"] = path_columns(outcome.new_path)[0]  # noqa: PD008 - one cell
-        changed.at[outcome.image, "action"] = "moved" if outcome.moved else "not moved"  # noqa: PD008
-        if not outcome.moved:
-            changed.at[outcome.image, "reason"] = outcome.reason  # noqa: PD008
+    moved = [outcome for outcome in outcomes if outcome.moved]
+    refused = {outcome.image: outcome.reason for outcome in outcomes if outcome.reason}
+    images = [outcome.image for outcome in moved]
+    changed.loc[images, "NewPath"] = [to_columns(outcome.new_path)[0] for outcome in moved]
+    changed.loc[images, "action"] = Action.MOVED.value
+    set_decisions(changed, list(refused), Action.NOT_MOVED, list(refused.values()))
     return changed
-
-
-@task(name="restore-files", **STAGE)
-def restore_files(run: Run) -> dict[str, Any]:
-    """Move every file of the run back to where it came from, and note it in the run's record.
-
-    Raises:
-        StoreError: the journal is in use, damaged, or not the run's own.
-    """
-    check_journal(run.journal, place_of(run.read_record()["parameters"]["folder"]))
-    outcomes = restore_moves(run.journal)
-    restored = sum(outcome.restored for outcome in outcomes)
-    left = {path_columns(outcome.path)[0]: outcome.reason for outcome in outcomes if not outcome.restored}
-    record = run.read_record()
-    counts = record["counts"] | {"restored": record["counts"].get("restored", 0) + restored}
-    run.update_record(counts=counts, status="restored" if restored and not left else record["status"])
-    return {"restored": restored, "not_restored": left}

@@ -1,4 +1,4 @@
-"""Stage 7: show what was found: the report, and artifacts for Prefect's UI."""
+"""Stage 8: show what was found: the report, and artifacts for Prefect's UI."""
 
 import functools
 from typing import Any, cast
@@ -12,16 +12,17 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.context import TaskRunContext
 from prefect.events import emit_event
 
-from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
-from imagetwins.reporting.audit import to_plain
-from imagetwins.reporting.gallery import Thumbnail, draw_gallery, draw_summary
+from imagetwins.reporting.answers import to_plain
+from imagetwins.reporting.gallery import draw_gallery, draw_summary
 from imagetwins.reporting.run_page import build_report
-from imagetwins.scanning.cache import cached_thumbnails
-from imagetwins.scanning.thumbnails import find_place, thumbnail_reader
+from imagetwins.runtime.task_options import MAX_ARTIFACT_ROWS, STAGE
+from imagetwins.scanning.thumbnails import ThumbnailLoader, cached_thumbnails, decoded_thumbnails, find_file
+from imagetwins.storage import storage_of
+from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import DECISIONS, IMAGES, read_table
-from tasks import MAX_TABLE_ROWS, STAGE
+from imagetwins.store.schemas import DECISIONS, IMAGES, Action
+from imagetwins.store.tables import read_table
 
 REVIEW_EVENT = "imagetwins.review"
 
@@ -32,36 +33,39 @@ def publish_run(run: Run) -> UUID:
 
     Returns the id of the gallery.
     """
+    report = build_report(run)
     create_link_artifact(
-        build_report(run).as_uri(),
+        storage_of(report).to_uri(report),
         key="imagetwins-report",
         # Browsers do not follow a page of the server to a file: the link is there to be copied.
         description="The report: copy the link into a browser on the machine that ran this.",
     )
     record, images, decisions = run.read_record(), read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS)
-    folder = record["parameters"]["folder"]
+    folder = record.parameters.folder
     create_markdown_artifact(draw_summary(record), key="imagetwins-summary", description=folder)
-    thumbnails = _thumbnails(run, record, images, decisions)
     gallery: Any = create_markdown_artifact(
-        draw_gallery(decisions, images, thumbnails, folder),
+        draw_gallery(decisions, images, _thumbnails(run, images, decisions), folder),
         key="imagetwins-gallery",
         description="Kept and duplicate, most doubtful first",
     )
     create_table_artifact(
-        to_plain(order_decisions(decisions).head(MAX_TABLE_ROWS)),
+        to_plain(order_decisions(decisions).head(MAX_ARTIFACT_ROWS)),
         key="imagetwins-decisions",
         description="Every file that is not simply kept, those for review first",
     )
-    if record["status"] != "waiting" and record["counts"].get("review"):
-        _announce_review(run, record["counts"]["review"])
+    if record.status is not RunStatus.WAITING and record.counts["review"]:
+        _announce_review(run, record.counts["review"])
     return cast(UUID, gallery)
 
 
 def _announce_review(run: Run, count: int) -> None:
-    """Tell Prefect, whose automations may tell somebody, that matches are for review."""
+    """Tell Prefect, whose automations may notify somebody, that matches are for review."""
+    context = TaskRunContext.get()
+    if context is None:
+        return
     emit_event(
         REVIEW_EVENT,
-        resource={"prefect.resource.id": f"prefect.flow-run.{TaskRunContext.get().task_run.flow_run_id}"},
+        resource={"prefect.resource.id": f"prefect.flow-run.{context.task_run.flow_run_id}"},
         related=[{"prefect.resource.id": "prefect.tag.imagetwins", "prefect.resource.role": "tag"}],
         payload={"said": f"{count} for review (run {run.run_id})"},
     )
@@ -70,21 +74,21 @@ def _announce_review(run: Run, count: int) -> None:
 def order_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that a person may want to see, those for review first."""
     columns = ["action", "FullPath", "NewPath", "kept_path", "ssim", "detail_ssim", "reason"]
-    shown = decisions.loc[decisions["action"] != "kept", columns]
-    return shown.sort_values("action", key=lambda action: action != "review", kind="stable")
+    shown = decisions.loc[decisions["action"] != Action.KEPT, columns]
+    return shown.sort_values("action", key=lambda action: action != Action.REVIEW, kind="stable")
 
 
-def _thumbnails(run: Run, record: dict[str, Any], images: pd.DataFrame, decisions: pd.DataFrame) -> Thumbnail:
-    """Return where pictures come from: what the run compared, or, where it compared none, the files again."""
+def _thumbnails(run: Run, images: pd.DataFrame, decisions: pd.DataFrame) -> ThumbnailLoader:
+    """Return a loader of what the run compared, or, where it compared nothing itself, of the files as they are now."""
     if run.loaded.exists():
         return cached_thumbnails(run)
-    settings = Parameters(**record["parameters"]).decode_settings
-    read = thumbnail_reader(functools.partial(find_place, images, decisions), settings)
+    settings = run.read_record().parameters.decode_settings
+    load = decoded_thumbnails(functools.partial(find_file, images, decisions), settings)
 
-    def read_or_black(image: int) -> NDArray[np.uint8]:
+    def load_or_black(image: int) -> NDArray[np.uint8]:
         try:
-            return read(image)
+            return load(image)
         except StoreError:
             return np.zeros((settings.size, settings.size, 3), np.uint8)
 
-    return read_or_black
+    return load_or_black

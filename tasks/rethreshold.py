@@ -1,13 +1,14 @@
-"""Past runs, questioned again."""
+"""The one stage of a look at a past run at another threshold."""
 
 from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
-from imagetwins.reporting.audit import audit_threshold, to_plain
+from imagetwins.reporting.answers import to_plain
+from imagetwins.reporting.thresholds import audit_threshold
+from imagetwins.runtime.task_options import MAX_ARTIFACT_ROWS, STAGE
 from imagetwins.store.runs import Run
-from tasks import MAX_TABLE_ROWS, STAGE
 
 
 @task(name="publish-threshold", **STAGE)
@@ -15,7 +16,7 @@ def publish_threshold(run: Run, threshold: float) -> dict[str, Any]:
     """Publish the files that change state at `threshold`, and return the counts."""
     audit = audit_threshold(run, threshold)
     create_table_artifact(
-        to_plain(audit.table.head(MAX_TABLE_ROWS)),
+        to_plain(audit.table.head(MAX_ARTIFACT_ROWS)),
         key="imagetwins-rethreshold",
         description=f"Run {run.run_id} at {threshold:g} instead of {audit.threshold_before:g}: what changes",
     )

@@ -1,31 +1,36 @@
-"""The command line: arguments to flows and questions, answers to the terminal. Nothing is decided here."""
+"""The commands: arguments to flows and questions, answers to the terminal. Nothing is decided here."""
 
 import datetime as dt
-import functools
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from imagetwins import settings
 from imagetwins.cli import rendering
+from imagetwins.cli.errors import ExitStatus, exiting_on_errors
+from imagetwins.cli.markup import escape_markup
+from imagetwins.cli.observer import following
 from imagetwins.cli.options import takes_parameters
-from imagetwins.config.parameters import check_local_folder, check_parameters
-from imagetwins.errors import ImagetwinsError, ParameterError
-from imagetwins.reporting import audit as questions
+from imagetwins.cli.serve import serve
+from imagetwins.config.folders import check_local_folder, resolve_store
+from imagetwins.config.parameters import check_locations, check_parameters
+from imagetwins.errors import ParameterError
+from imagetwins.reporting.answers import to_plain, write_answer
+from imagetwins.reporting.files import explain_file, explain_pair, find_history
+from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
+from imagetwins.reporting.thresholds import audit_threshold, check_floor
+from imagetwins.runtime.observer import observer
 from imagetwins.runtime.server import prepare_environment, running_server
-from imagetwins.runtime.settings import PROJECT, check_places, resolve_store
-from imagetwins.runtime.waiting import settle_waiting
+from imagetwins.runtime.waiting import find_endings, record_endings
+from imagetwins.storage import Location
+from imagetwins.store.pruning import plan_pruning, prune_runs
 from imagetwins.store.runs import find_run
-from imagetwins.text import amount
-
-FAILED, WRONG_USE = 1, 2
-"""Exit codes; 0 is done, and 2 is also what typer itself exits with."""
+from imagetwins.text import pluralize
 
 app = typer.Typer(
     name="imagetwins",
@@ -36,7 +41,7 @@ app = typer.Typer(
 )
 # Where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-complaints = Console(stderr=True, highlight=False)
+stderr = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
@@ -47,37 +52,13 @@ Store = Annotated[
 RunId = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s id, the beginning of one, or "latest".')]
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
-    """End with a message and an exit code, instead of a traceback, on what a user can mend."""
-    try:
-        yield
-    except ParameterError as error:
-        complaints.print(f"[red]Wrong use:[/] {rendering.literal(str(error))}")
-        raise typer.Exit(WRONG_USE) from None
-    except (ImagetwinsError, OSError) as error:
-        complaints.print(f"[red]Failed:[/] {rendering.literal(str(error))}")
-        raise typer.Exit(FAILED) from None
-    except KeyboardInterrupt:
-        complaints.print("Interrupted, between two moves if any. `imagetwins audit latest` tells what was done.")
-        raise typer.Exit(FAILED) from None
-
-
 def _call_flow(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Run a flow against the server that runs, or against the embedded one, with progress bars in a terminal."""
-    from imagetwins.runtime.approval import asker  # noqa: PLC0415 - imports Prefect, which takes a second or two
-    from imagetwins.runtime.observer import announcer, listener  # noqa: PLC0415
-
     with running_server() as server:
         if server is None:
-            complaints.print(
-                "Starting Prefect's embedded server, about 10 s (`imagetwins serve` keeps one running) ..."
-            )
-        with rendering.progress_bars(complaints) as bars:
-            listener.set(bars)
-            announcer.set(lambda text: complaints.print(rendering.literal(text)))
-            if complaints.is_terminal:
-                asker.set(functools.partial(rendering.ask_in_terminal, complaints))
+            stderr.print("Starting Prefect's embedded server, about 10 s (`imagetwins serve` keeps one running) ...")
+        with following(stderr) as follower:
+            observer.set(follower)
             return call()
 
 
@@ -89,8 +70,8 @@ def _print_json(answer: Any) -> None:
 @takes_parameters()
 def run(given: dict[str, Any], *, json: Json = False, verbose: Verbose = False) -> None:
     """Find the duplicates of FOLDER and move them to its sub-folder Duplicates."""
-    with _errors():
-        check_places(check_parameters(given))
+    with exiting_on_errors(stderr):
+        check_locations(check_parameters(given))
         _run(given, json, verbose)
 
 
@@ -103,8 +84,8 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
 
 def _show_run(summary: dict[str, Any], store: str | None, json: bool) -> None:
     done = find_run(resolve_store(store), summary["run_id"])
-    rendering.print_run(console, questions.audit_run(done))
-    console.print(f"Report:  {rendering.literal(str(done.report))}")
+    rendering.print_run(console, audit_run(done))
+    console.print(f"Report:  {escape_markup(str(done.report))}")
     if json:
         _print_json(summary)
 
@@ -112,7 +93,7 @@ def _show_run(summary: dict[str, Any], store: str | None, json: bool) -> None:
 @app.command()
 def restore(run_id: RunId, *, store: Store = None, json: Json = False, verbose: Verbose = False) -> None:
     """Undo a run: move its files back to where they came from. Nothing is ever overwritten."""
-    with _errors():
+    with exiting_on_errors(stderr):
         find_run(resolve_store(store), run_id)
         prepare_environment(verbose=verbose)
         from flows.restore import restore as restore_images  # noqa: PLC0415
@@ -122,7 +103,7 @@ def restore(run_id: RunId, *, store: Store = None, json: Json = False, verbose: 
         if json:
             _print_json(answer)
         if answer["not_restored"]:
-            raise typer.Exit(FAILED)
+            raise typer.Exit(ExitStatus.FAILED)
 
 
 @app.command()
@@ -145,21 +126,20 @@ def audit(
     parquet: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the table of the answer to OUT.")] = None,
 ) -> None:
     """Question past runs, from their tables alone: all of them, or one, or one file or pair of it."""
-    with _errors():
-        place = resolve_store(store)
-        settle_waiting(place)
-        answer = _ask(place, run_id, threshold=threshold, why=why, pair=pair, file=file, compare=compare)
+    with exiting_on_errors(stderr):
+        home = resolve_store(store)
+        answer = _ask(home, run_id, threshold=threshold, why=why, pair=pair, file=file, compare=compare)
         if parquet:
-            questions.write_answer(rendering.table_of(answer), parquet)
-            console.print(f"The table is in {rendering.literal(str(parquet))}")
+            write_answer(rendering.table_of(answer), parquet)
+            console.print(f"The table is in {escape_markup(str(parquet))}")
         if json:
-            _print_json(questions.to_plain(answer))
+            _print_json(to_plain(answer))
         elif not parquet:
             rendering.print_answer(console, answer)
 
 
 def _ask(  # noqa: PLR0911 - one question a line
-    place: Path,
+    home: Location,
     run_id: str | None,
     *,
     threshold: float | None,
@@ -169,21 +149,21 @@ def _ask(  # noqa: PLR0911 - one question a line
     compare: tuple[str, str] | None,
 ) -> Any:
     if file:
-        return questions.find_history(place, file)
+        return find_history(home, file)
     if compare:
-        return questions.compare_runs(*(find_run(place, name) for name in compare))
+        return compare_runs(*(find_run(home, name) for name in compare))
     if run_id is None:
         if threshold is not None or why or pair:
             raise ParameterError("--threshold, --why and --pair ask about one run: name it, or say latest.")
-        return questions.audit_runs(place)
-    asked = find_run(place, run_id)
+        return audit_runs(home, find_endings(home))
+    asked = find_run(home, run_id)
     if why:
-        return questions.explain_file(asked, why)
+        return explain_file(asked, why)
     if pair:
-        return questions.explain_pair(asked, *pair)
+        return explain_pair(asked, *pair)
     if threshold is not None:
-        return questions.audit_threshold(asked, threshold)
-    return questions.audit_run(asked)
+        return audit_threshold(asked, threshold)
+    return audit_run(asked, find_endings(home).get(asked.run_id))
 
 
 @app.command()
@@ -197,8 +177,8 @@ def apply(
     verbose: Verbose = False,
 ) -> None:
     """Move the duplicates that a past run's scores give at another threshold, computing nothing again."""
-    with _errors():
-        questions.check_floor(find_run(resolve_store(store), run_id), threshold)
+    with exiting_on_errors(stderr):
+        check_floor(find_run(resolve_store(store), run_id), threshold)
         prepare_environment(verbose=verbose)
         from flows.apply import apply as apply_run  # noqa: PLC0415
 
@@ -208,11 +188,11 @@ def apply(
 @app.command()
 def report(run_id: RunId, *, store: Store = None, json: Json = False) -> None:
     """Build the HTML report of a run again, from its tables and the pictures as they are now."""
-    with _errors():
+    with exiting_on_errors(stderr):
         from imagetwins.reporting.run_page import build_report  # noqa: PLC0415 - draws: imports that take a second
 
         path = build_report(find_run(resolve_store(store), run_id))
-        console.print(f"The report: {rendering.literal(str(path))}")
+        console.print(f"The report: {escape_markup(str(path))}")
         if json:
             _print_json({"report": str(path)})
 
@@ -229,15 +209,15 @@ def calibrate(
     verbose: Verbose = False,
 ) -> None:
     """Measure which size, threshold and guard fit a folder, on copies of its own pictures. Nothing moves."""
-    with _errors():
+    with exiting_on_errors(stderr):
         check_local_folder("folder", folder)
         prepare_environment(verbose=verbose)
         from flows.calibrate import calibrate as calibrate_images  # noqa: PLC0415
 
         answer = _call_flow(lambda: calibrate_images(folder, pictures, seed, exclude, store))
-        console.print(f"[bold]{rendering.literal(answer['reason'])}[/]\n")
-        console.print(f"Try it:        [bold]{rendering.literal(answer['command'])}[/]", soft_wrap=True)
-        console.print(f"The evidence:  {rendering.literal(answer['page'])}", soft_wrap=True)
+        console.print(f"[bold]{escape_markup(answer['reason'])}[/]\n")
+        console.print(f"Try it:        [bold]{escape_markup(answer['command'])}[/]", soft_wrap=True)
+        console.print(f"The evidence:  {escape_markup(answer['page'])}", soft_wrap=True)
         if json:
             _print_json(answer)
 
@@ -251,23 +231,23 @@ def prune(
     json: Json = False,
 ) -> None:
     """Remove the scores and reports of old runs. What `restore` needs stays, and so does what was decided."""
-    with _errors():
+    with exiting_on_errors(stderr):
         before = dt.datetime.now(dt.UTC) - dt.timedelta(days=older_than)
-        place = resolve_store(store)
-        pruned = questions.plan_pruning(place, before) if dry_run else questions.prune_runs(place, before).table
+        home = resolve_store(store)
+        pruned = plan_pruning(home, before) if dry_run else prune_runs(home, before).table
         freed = int(pruned["freed_bytes"].sum())
         console.print(
-            f"{amount(len(pruned), 'run')}, {freed / 1e6:,.1f} MB {'would be freed' if dry_run else 'freed'}."
+            f"{pluralize(len(pruned), 'run')}, {freed / 1e6:,.1f} MB {'would be freed' if dry_run else 'freed'}."
         )
         if json:
-            _print_json({"runs": questions.to_plain(pruned), "freed_bytes": freed})
+            _print_json({"runs": to_plain(pruned), "freed_bytes": freed})
 
 
 @app.command()
 def demo(*, json: Json = False, verbose: Verbose = False) -> None:
     """Build a sample folder of real photographs, find its duplicates and move them."""
-    with _errors():
-        samples = PROJECT / "data" / "samples" if (PROJECT / "pyproject.toml").exists() else Path("data/samples")
+    with exiting_on_errors(stderr):
+        samples = settings.data_directory() / "samples"
         from imagetwins.demo import build_samples  # noqa: PLC0415 - draws, too
 
         console.print(f"{build_samples(samples)} sample pictures in {samples}")
@@ -284,23 +264,19 @@ def approve(
     store: Store = None,
 ) -> None:
     """Answer a run that waits for approval: move its duplicates, or, with --reject, none."""
-    with _errors():
-        place = resolve_store(store)
-        settle_waiting(place)
-        waiting = find_run(place, run_id)
+    with exiting_on_errors(stderr):
+        home = resolve_store(store)
+        record_endings(home)
+        waiting = find_run(home, run_id)
         prepare_environment(verbose=False)
-        from imagetwins.runtime.approval import Approval, send_answer  # noqa: PLC0415
+        from imagetwins.runtime.approval import ApprovalForm, send_answer  # noqa: PLC0415
 
         with running_server():
-            send_answer(waiting, Approval(approve=not reject, leave_alone=leave, comment=comment))
+            send_answer(waiting, ApprovalForm(approve=not reject, leave_alone=leave, comment=comment))
         console.print(f"Run {waiting.run_id} goes on as soon as a worker takes it up.")
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def serve(context: typer.Context) -> None:
-    """Run Prefect's server, its UI, the nightly schedule and the runs, in this terminal; --help tells more."""
-    # Deployments know the flows, and not the other way round: hence a program of its own.
-    os.execv(sys.executable, [sys.executable, "-m", "imagetwins.cli.serve", *context.args])  # noqa: S606
+app.command()(serve)
 
 
 def main() -> None:

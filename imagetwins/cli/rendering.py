@@ -3,87 +3,30 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.prompt import Confirm, Prompt
 from rich.table import Table
 
-from imagetwins.matching.approval import Answer, Question, find_left_alone
-from imagetwins.moving.moves import DUPLICATES
-from imagetwins.reporting.audit import (
-    FileExplanation,
-    PairExplanation,
-    RunAudit,
-    RunComparison,
-    ThresholdAudit,
-    audit_run,
-)
-from imagetwins.runtime.observer import ASKING, Listener, ignore_progress
-from imagetwins.store.runs import Run
-from imagetwins.store.tables import DECISIONS, read_table
-from imagetwins.text import amount, command_on
+from imagetwins.cli.markup import escape_markup
+from imagetwins.reporting.files import FileExplanation, PairExplanation
+from imagetwins.reporting.runs import RunAudit, RunComparison
+from imagetwins.reporting.thresholds import ThresholdAudit
+from imagetwins.storage import DUPLICATES
+from imagetwins.store.record import RunKind, RunRecord, RunStatus
+from imagetwins.store.schemas import Action
+from imagetwins.text import format_command, pluralize, shorten_path
 
-STAGES = ("list", "recall", "load", "plan", "score", "decide", "move", "report")
-MAX_SECONDS = 3600.0
-"""The time left is told from the speed in the last hour: batches of a large folder take a minute each."""
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
 
 PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was")
 """Columns of tables that hold absolute paths."""
 
-LEFT_OUT = ("FileName", "image", "kept_image", "digest")
+LEFT_OUT = ("FileName", "image", "kept_image", "digest", "reason_code")
 """Columns that tell a person nothing beside the others, and for which a terminal has no room; --json has them."""
-
-
-def literal(text: str) -> str:
-    """Return `text` such that a terminal shows it and does nothing else: no markup, no control characters."""
-    return escape("".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text))
-
-
-@contextmanager
-def progress_bars(console: Console) -> Iterator[Listener]:
-    """Yield a listener that draws a bar a stage; where nobody looks at the output, one that does nothing."""
-    if not console.is_terminal:
-        yield ignore_progress
-        return
-    columns = (
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=MAX_SECONDS) as progress:
-        bars: dict[str, Any] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage == ASKING:
-                progress.stop()
-                return
-            progress.start()
-            number = f"{STAGES.index(stage) + 1}/{len(STAGES)} " if stage in STAGES else ""
-            if stage not in bars:
-                _finish(progress, bars)
-                bars[stage] = progress.add_task(f"{number}{stage}", total=None)
-            if total:
-                progress.update(bars[stage], completed=done, total=total)
-
-        yield show
-
-
-def _finish(progress: Progress, bars: dict[str, Any]) -> None:
-    """Stages run one after the other: that another begins says that those before it are done."""
-    for bar in bars.values():
-        task = progress.tasks[bar]
-        progress.update(bar, total=task.total or 1, completed=task.total or 1)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -101,43 +44,40 @@ def _score(value: Any) -> str:
 def _names(table: pd.DataFrame, folder: str) -> dict[str, str]:
     """Return the paths of `table` as they are shown: inside the folder, without it."""
     paths = {*table["FullPath"], *table["NewPath"], *table["kept_path"].dropna()}
-    return {path: literal(path.removeprefix(f"{folder.rstrip('/')}/")) for path in paths}
+    return {path: escape_markup(shorten_path(path, folder)) for path in paths}
 
 
 def print_run(console: Console, audit: RunAudit) -> None:
     """Print what a run found, and how to undo it."""
-    record, counts = audit.record, audit.record["counts"]
-    folder = record["parameters"]["folder"]
+    record, counts, folder = audit.record, audit.record.counts, audit.record.parameters.folder
     _print_decisions(console, "Duplicates", "what became of it", audit.table, folder)
     _print_decisions(console, "For review: these stay where they are", "why", audit.review, folder)
     _print_unreadable(console, audit.unreadable, folder)
-    total = sum(record["seconds"].values())
+    total = sum(record.seconds.values())
     console.print(
-        f"[bold]{amount(counts.get('duplicates', 0), 'duplicate')}[/] among {amount(counts.get('images', 0), 'picture')}, "
-        f"{counts.get('moved', 0)} moved, {counts.get('review', 0)} for review, {counts.get('errors', 0)} unreadable; "
+        f"[bold]{pluralize(counts['duplicates'], 'duplicate')}[/] among {pluralize(counts['images'], 'picture')}, "
+        f"{counts['moved']} moved, {counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}, in {total:.1f} s."
     )
-    console.print(
-        f"Run [bold]{record['run_id']}[/] ({record['status']}) at threshold {record['parameters']['threshold']:g}"
-    )
-    if record.get("error"):
-        console.print(literal(f"It says: {record['error']}"))
-    if counts.get("moved") and record["status"] != "restored":
-        console.print(f"Moved to:  {literal(folder.rstrip('/'))}/{DUPLICATES}/")
-        console.print(f"Undo:  [bold]{literal(_undo(record))}[/]", soft_wrap=True)
+    console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
+    if record.error:
+        console.print(escape_markup(f"It says: {record.error}"))
+    if counts["moved"] and record.status is not RunStatus.RESTORED:
+        console.print(f"Moved to:  {escape_markup(folder.rstrip('/'))}/{DUPLICATES}/")
+        console.print(f"Undo:  [bold]{escape_markup(_undo(record))}[/]", soft_wrap=True)
 
 
-def _describe_pairs(record: dict[str, Any]) -> str:
-    pairs = amount(record["counts"].get("pairs", 0), "pair")
-    if record.get("kind") == "apply":
-        return f"{pairs} as run {record['pairs_from']} scored them"
-    return f"{pairs} settled, {record['funnel'].get('scored', 0):,} of them by scoring"
+def _describe_pairs(record: RunRecord) -> str:
+    pairs = pluralize(record.counts["pairs"], "pair")
+    if record.kind is RunKind.APPLY:
+        return f"{pairs} as run {record.pairs_from} scored them"
+    return f"{pairs} settled, {record.funnel['scored']:,} of them by scoring"
 
 
-def _undo(record: dict[str, Any]) -> str:
+def _undo(record: RunRecord) -> str:
     """Return the command that undoes a run, as it can be typed here."""
     program = "imagetwins" if shutil.which("imagetwins") else sys.argv[0]
-    return command_on(record["run_id"], record["parameters"]["store"], "restore", program)
+    return format_command("restore", record.run_id, record.parameters.store, program)
 
 
 def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame, folder: str) -> None:
@@ -146,12 +86,12 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
     names = _names(rows, folder)
     table = _table(title, "picture", "kept", "SSIM", "detail", last)
     for row in rows.head(MAX_ROWS).itertuples():
-        renamed = row.action == "moved" and names[row.NewPath] != f"{DUPLICATES}/{names[row.FullPath]}"
+        renamed = row.action == Action.MOVED and names[row.NewPath] != f"{DUPLICATES}/{names[row.FullPath]}"
         became = {
-            "moved": f"moved as {names[row.NewPath]}" if renamed else "moved",
-            "would move": "would move",
-            "review": literal(row.reason),
-        }.get(row.action, f"{row.action}: {literal(row.reason)}")
+            Action.MOVED: f"moved as {names[row.NewPath]}" if renamed else "moved",
+            Action.WOULD_MOVE: "would move",
+            Action.REVIEW: escape_markup(row.reason),
+        }.get(row.action, f"{row.action}: {escape_markup(row.reason)}")
         kept = names[row.kept_path] if isinstance(row.kept_path, str) else "-"
         table.add_row(names[row.FullPath], kept, _score(row.ssim), _score(row.detail_ssim), became)
     console.print(table)
@@ -164,7 +104,7 @@ def _print_unreadable(console: Console, rows: pd.DataFrame, folder: str) -> None
     names = _names(rows, folder)
     table = _table("Unreadable: these stay where they are", "file", "why")
     for row in rows.head(MAX_ROWS).itertuples():
-        table.add_row(names[row.FullPath], literal(row.reason))
+        table.add_row(names[row.FullPath], escape_markup(row.reason))
     console.print(table)
     _print_more(console, len(rows))
 
@@ -175,31 +115,15 @@ def _print_more(console: Console, count: int) -> None:
     console.print()
 
 
-def ask_in_terminal(console: Console, run: Run, question: Question) -> Answer:
-    """Show what would move, and ask the person at the terminal."""
-    print_run(console, audit_run(run))
-    if not Confirm.ask(f"Move {amount(question.moves, 'file')}?", console=console, default=False):
-        return Answer(approve=False)
-    folder, decisions = run.read_record()["parameters"]["folder"], read_table(run.decisions, DECISIONS)
-    alone: list[str] = []
-    more = "Is there one to leave alone? Its path, or Enter for no"
-    while name := Prompt.ask(more, console=console, default="", show_default=False):
-        if find_left_alone(decisions, Answer(approve=True, leave_alone=[name]), folder)[1]:
-            console.print(f"{literal(repr(name))} is none of the files to move.")
-        else:
-            alone.append(name)
-    return Answer(approve=True, leave_alone=alone)
-
-
 def print_restore(console: Console, answer: dict[str, Any]) -> None:
     """Print what an undo did."""
     console.print(
-        f"Back where they came from: [bold]{amount(answer['restored'], 'file')}[/] of run {answer['run_id']}."
+        f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}."
     )
     if answer["not_restored"]:
         table = _table("Not restored", "file", "why")
         for path, reason in answer["not_restored"].items():
-            table.add_row(literal(path), literal(reason))
+            table.add_row(escape_markup(path), escape_markup(reason))
         console.print(table)
 
 
@@ -214,7 +138,7 @@ def print_answer(console: Console, answer: Any) -> None:
         case RunAudit():
             _print_audit(console, answer)
         case FileExplanation() | PairExplanation():
-            console.print(f"[bold]{literal(answer.verdict)}[/]\n")
+            console.print(f"[bold]{escape_markup(answer.verdict)}[/]\n")
             print_frame(console, answer.table, f"Run {answer.run_id}")
             if isinstance(answer, FileExplanation):
                 print_frame(console, answer.thresholds, "At other thresholds")
@@ -226,7 +150,7 @@ def print_answer(console: Console, answer: Any) -> None:
         case RunComparison():
             parameters = {name: f"{old} -> {new}" for name, (old, new) in answer.parameters.items()}
             for name, change in (parameters | answer.counts).items():
-                console.print(f"{name}: [bold]{literal(str(change))}[/]")
+                console.print(f"{name}: [bold]{escape_markup(str(change))}[/]")
             print_frame(console, answer.table, f"From {answer.run_before} to {answer.run_after}")
         case _:
             print_frame(console, _shorten(answer), "")
@@ -235,19 +159,19 @@ def print_answer(console: Console, answer: Any) -> None:
 def _print_audit(console: Console, audit: RunAudit) -> None:
     record = audit.record
     for title, content in (
-        (f"Parameters of run {record['run_id']}", record["parameters"]),
-        ("Counts", record["counts"]),
-        ("How the pairs were settled", record["funnel"]),
-        ("Seconds", record["seconds"]),
+        (f"Parameters of run {record.run_id}", record.parameters.model_dump()),
+        ("Counts", record.counts),
+        ("How the pairs were settled", record.funnel),
+        ("Seconds", record.seconds),
     ):
         table = _table(title, "what", "#value")
         for name, value in content.items():
             shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-            table.add_row(name.replace("_", " "), literal(shown))
+            table.add_row(name.replace("_", " "), escape_markup(shown))
         console.print(table)
         console.print()
-    if "pairs_from_why" in record:
-        console.print(f"{literal(record['pairs_from_why'])}\n")
+    if record.pairs_from_why:
+        console.print(f"{escape_markup(record.pairs_from_why)}\n")
     print_run(console, audit)
 
 
@@ -267,18 +191,18 @@ def _shorten(runs: pd.DataFrame) -> pd.DataFrame:
     ]
     if not set(columns) <= set(runs.columns):
         return runs
-    return runs[columns].assign(folder=[literal(PurePath(folder).name) for folder in runs["folder"]])
+    return runs[columns].assign(folder=[escape_markup(PurePath(folder).name) for folder in runs["folder"]])
 
 
 def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
     """Print a table as far as a person reads it; its last rows if it is long, since the latest runs come last."""
     if frame.empty:
-        console.print(f"{literal(title)}: nothing" if title else "Nothing yet.")
+        console.print(f"{escape_markup(title)}: nothing" if title else "Nothing yet.")
         return
     shown, folder = _condense(frame)
     numbers = set(shown.select_dtypes("number").columns)
     heading = ", ".join(part for part in (title, folder and f"in {folder}") if part)
-    table = _table(literal(heading), *(f"#{name}" if name in numbers else name for name in shown.columns))
+    table = _table(escape_markup(heading), *(f"#{name}" if name in numbers else name for name in shown.columns))
     for row in shown.tail(MAX_ROWS).to_dict("records"):
         table.add_row(*(_cell(str(name), value) for name, value in row.items()))
     console.print(table)
@@ -302,4 +226,4 @@ def _cell(column: str, value: Any) -> str:
         return _score(value)
     if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN is the one that differs from itself
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else literal(str(value))
+    return f"{value:.4g}" if isinstance(value, float) else escape_markup(str(value))

@@ -1,8 +1,6 @@
-"""Everything from one command and one terminal: Prefect's server, its UI, the schedule, and the runs.
+"""`imagetwins serve`: Prefect's server, its UI, the schedule and the runs, from one command in one terminal.
 
-    imagetwins serve [FOLDER ...]
-
-A server that is configured (PREFECT_API_URL) or runs on this machine's usual port is used; otherwise one is started, and
+A server that is configured (PREFECT_API_URL) or runs at the address asked for is used; otherwise one is started, and
 stopped at the end.
 """
 
@@ -12,31 +10,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from imagetwins.cli.rendering import literal
-from imagetwins.config.parameters import check_folder
+from imagetwins import settings
+from imagetwins.cli.errors import exiting_on_errors
+from imagetwins.config.folders import allowed_roots, check_folder
 from imagetwins.config.roots import check_roots
 from imagetwins.errors import ImagetwinsError, ParameterError
 from imagetwins.runtime.server import prepare_environment, server_answers
-from imagetwins.runtime.settings import allowed_roots
+from imagetwins.storage import Location
 
 STARTUP_SECONDS = 120
 """A first start creates the database, which takes 11 to 18 s on two cores."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(stderr=True, highlight=False)
+stderr = Console(stderr=True, highlight=False)
 
 
-@app.command()
 def serve(
     folders: Annotated[
         list[str] | None,
@@ -49,19 +45,13 @@ def serve(
     host: Annotated[str, typer.Option(help="Address that a server started here listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port that a server started here listens on.")] = 4200,
 ) -> None:
-    """Run Prefect's server, its UI, the schedule and the runs, until Ctrl-C."""
-    try:
+    """Run Prefect's server, its UI, the nightly schedule and the runs, in this terminal, until Ctrl-C."""
+    with exiting_on_errors(stderr):
         check_binding(host)
-        places = check_folders(folders or [])
+        scheduled = check_folders(folders or [])
         prepare_environment(verbose=True)
         with _server(host, port) as address:
-            _run_worker(address, places, cron, timezone)
-    except ParameterError as error:
-        console.print(f"[red]Wrong use:[/] {literal(str(error))}")
-        raise typer.Exit(2) from None
-    except ImagetwinsError as error:
-        console.print(f"[red]Failed:[/] {literal(str(error))}")
-        raise typer.Exit(1) from None
+            _run_worker(address, scheduled, cron, timezone)
 
 
 def check_binding(host: str) -> None:
@@ -70,37 +60,38 @@ def check_binding(host: str) -> None:
     Raises:
         ParameterError: `host` is not this machine's own, and there is no password.
     """
-    if host not in LOOPBACK and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+    if host not in LOOPBACK and not settings.server_password():
         raise ParameterError(
             f"host {host!r} lets other machines start runs, which move files. Set a password first: "
             "PREFECT_SERVER_API_AUTH_STRING=user:password; and IMAGETWINS_ROOTS to the folders that runs may touch."
         )
 
 
-def check_folders(folders: list[str]) -> list[Path]:
+def check_folders(folders: Sequence[str]) -> list[Location]:
     """Return `folders` as absolute paths, or as the URLs they are.
 
     Raises:
         ParameterError: one is no folder, or outside the allowed roots.
     """
-    places = [check_folder("folder", folder) for folder in folders]
-    check_roots(places, allowed_roots())
-    return places
+    found = [check_folder("folder", folder) for folder in folders]
+    check_roots(found, allowed_roots())
+    return found
 
 
 @contextmanager
 def _server(host: str, port: int) -> Iterator[str]:
     """Yield the address of the server to use; start one if there is none, and stop it at the end."""
-    address = os.environ.get("PREFECT_API_URL", "").removesuffix("/api") or f"http://{_own_name(host)}:{port}"
+    configured = settings.api_url()
+    address = configured.removesuffix("/api") if configured else f"http://{_own_name(host)}:{port}"
     if server_answers(address):
-        console.print(f"Prefect runs at [bold]{address}[/]; its settings are its own.")
+        stderr.print(f"Prefect runs at [bold]{address}[/]; its settings are its own.")
         yield address
         return
-    if "PREFECT_API_URL" in os.environ:
+    if configured:
         raise ImagetwinsError(
-            f"PREFECT_API_URL is {os.environ['PREFECT_API_URL']}, where no server answers. Start it, or unset the variable."
+            f"PREFECT_API_URL is {configured}, where no server answers. Start it, or unset the variable."
         )
-    console.print("Starting Prefect's server, about 10 s ...")
+    stderr.print("Starting Prefect's server, about 10 s ...")
     process = _start_server(host, port, address)
     try:
         _wait_for(process, address)
@@ -143,10 +134,10 @@ def _wait_for(process: subprocess.Popen[bytes], address: str) -> None:
         time.sleep(0.2)
 
 
-def _run_worker(address: str, folders: list[Path], cron: str, timezone: str) -> None:
+def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: str) -> None:
     """Register the deployments and run what is asked for, until the terminal or the system says stop."""
     os.environ["PREFECT_API_URL"] = f"{address}/api"
-    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+    if password := settings.server_password():
         os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
     # So often a run says that it lives; the automation that ends silent ones knows it.
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
@@ -163,11 +154,11 @@ def _run_worker(address: str, folders: list[Path], cron: str, timezone: str) -> 
     with get_client(sync_client=True) as client:
         register(client, schedules)
     register_automations()
-    console.print(f"Open [bold]{address}[/] to start a run; Ctrl-C stops.")
+    stderr.print(f"Open [bold]{address}[/] to start a run; Ctrl-C stops.")
     if folders:
-        console.print(f"By schedule ({cron}, {timezone}): {', '.join(map(str, folders))}")
+        stderr.print(f"By schedule ({cron}, {timezone}): {', '.join(map(str, folders))}")
     asyncio.run(_work(ProcessWorker(work_pool_name=POOL)))
-    console.print("Stopped.")
+    stderr.print("Stopped.")
 
 
 async def _work(worker: Any) -> None:
@@ -177,7 +168,3 @@ async def _work(worker: Any) -> None:
         asyncio.get_running_loop().add_signal_handler(number, working.cancel)
     with suppress(asyncio.CancelledError):
         await working
-
-
-if __name__ == "__main__":
-    app(prog_name="imagetwins serve")

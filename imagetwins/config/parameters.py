@@ -5,15 +5,16 @@ spells the names and defaults out again, because Prefect reads a flow's signatur
 two equal.)
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from imagetwins.config.folders import allowed_roots, check_folder, resolve_store
+from imagetwins.config.patterns import compile_patterns
+from imagetwins.config.roots import check_roots
 from imagetwins.decoding.program import DecodeSettings, Decoding, Resampling
 from imagetwins.errors import ParameterError
-from imagetwins.scanning.candidates import compile_patterns
-from imagetwins.storage.location import address, filesystem, is_remote, place_of, reaching
+from imagetwins.storage import Location, parse_location
 
 AUDIT_MARGIN = 0.05
 """How far below the threshold the comparison table is complete, unless `audit_floor` says otherwise."""
@@ -24,7 +25,7 @@ Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16, le=1024)]
 Keep = Literal["first", "resolution", "size", "oldest", "newest"]
 Grouping = Literal["representative", "any"]
-Asking = Literal["never", "review", "always"]
+ApprovalPolicy = Literal["never", "review", "always"]
 Count = Annotated[int, Field(ge=0)]
 Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -99,7 +100,7 @@ class Parameters(BaseModel):
         Field(description="If more than this share of the folder would move, nothing moves and all is for review."),
     ] = 1.0
     approval: Annotated[
-        Asking,
+        ApprovalPolicy,
         Field(
             description="Ask a person before anything moves: never, when something is for review, or always. "
             "An approval also moves what max_move_share holds back."
@@ -143,6 +144,16 @@ class Parameters(BaseModel):
         return self
 
     @property
+    def location(self) -> Location:
+        """The folder of pictures."""
+        return parse_location(self.folder)
+
+    @property
+    def locations(self) -> list[Location]:
+        """All folders whose pictures are compared: the folder, then the references."""
+        return [parse_location(folder) for folder in (self.folder, *self.reference)]
+
+    @property
     def decode_settings(self) -> DecodeSettings:
         """How all thumbnails of the run are made, whenever and wherever."""
         return DecodeSettings(self.size, self.resampling, self.decoding)
@@ -169,55 +180,14 @@ def check_parameters(values: dict[str, Any]) -> Parameters:
     return parameters.model_copy(update={"folder": str(folder), "reference": reference})
 
 
-def check_folder(parameter: str, name: str) -> Path:
-    """Return the existing folder `name`, a path or a URL, without symbolic links.
+def check_locations(parameters: Parameters) -> None:
+    """Refuse a run on folders outside the allowed roots, or with a store that can be none.
 
     Raises:
-        ParameterError: there is no such folder, or it cannot be reached.
+        ParameterError: naming the folder and the remedy.
     """
-    folder = place_of(name)
-    if is_remote(folder):
-        if not is_there(parameter, folder):
-            raise ParameterError(f"{parameter} {name!r} does not exist: no object's name begins so. Check the URL.")
-        return folder
-    folder = folder.expanduser()
-    if not folder.exists():
-        raise ParameterError(f"{parameter} {name!r} does not exist (looked for {folder.absolute()}). Check the path.")
-    if not folder.is_dir():
-        raise ParameterError(f"{parameter} {name!r} is not a folder. Give the folder that holds the pictures.")
-    return folder.resolve()
-
-
-def check_local_folder(parameter: str, name: str) -> Path:
-    """Return the existing folder `name` of this machine, without symbolic links.
-
-    Raises:
-        ParameterError: there is no such folder, or it is in a bucket.
-    """
-    if is_remote(place_of(name)):
-        raise ParameterError(
-            f"{parameter} {name!r} is in a bucket. Copy some hundred of its pictures, and name their folder."
-        )
-    return check_folder(parameter, name)
-
-
-def is_there(parameter: str, folder: Path) -> bool:
-    """Whether there is anything in `folder`, which is in a bucket.
-
-    Raises:
-        ParameterError: the bucket cannot be asked; says where credentials are taken from.
-    """
-    try:
-        with reaching(folder):
-            filesystem(folder).ls(address(folder), detail=False)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise ParameterError(
-            f"{parameter} {str(folder)!r} cannot be listed: {error}. Credentials are taken from where the command line of the "
-            "bucket's provider takes them: the environment, a profile, or the machine's role."
-        ) from None
-    return True
+    resolve_store(parameters.store)
+    check_roots(parameters.locations, allowed_roots())
 
 
 def _describe(problem: Any) -> str:

@@ -1,22 +1,24 @@
-"""Whether a person is asked before files move, and what the answer does to the decisions. Pure: who asks is elsewhere.
+"""Whether a person is asked before files move, and what the answer does to the decisions. `runtime.approval` does the asking.
 
-A question is about the duplicates that would move, those that `max_move_share` holds back included. Doubtful matches
+The request is about the duplicates that would move, those that `max_move_share` holds back included. Doubtful matches
 are not duplicates; they stay where they are whatever the answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.reporting.gallery import ZERO_WIDTH_SPACE
+from imagetwins.matching.decisions import set_decisions
+from imagetwins.reasons import Reason, ReasonCode
+from imagetwins.store.schemas import Action
+from imagetwins.text import ZERO_WIDTH_SPACE
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a person is asked: how many files would move, and how many matches are doubtful."""
+class ApprovalRequest:
+    """What a person is asked to approve: how many files would move, and how many matches are doubtful."""
 
     moves: int
     doubtful: int
@@ -24,43 +26,40 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the person said. `leave_alone` are paths of files that stay: whole, or without the folder."""
+    """What the person said. `leave_alone` are paths of files that stay: whole, or relative to the folder."""
 
     approve: bool
     leave_alone: Sequence[str] = ()
     comment: str = ""
 
 
-def plan_question(decisions: pd.DataFrame, parameters: Parameters) -> Question | None:
-    """Return what to ask before `decisions` (`tables.DECISIONS`) are carried out; None if nobody need be asked."""
-    question = Question(int(_movable(decisions).sum()), int(_doubtful(decisions).sum()))
-    held_back = bool((_movable(decisions) & (decisions["action"] == "review")).any())
-    asked = {
-        "never": False,
-        "review": held_back or question.doubtful > 0,
-        "always": True,
-    }[parameters.approval]
-    above = parameters.approve_above is not None and question.moves > parameters.approve_above
-    return question if question.moves and (asked or above) else None
+def plan_approval(decisions: pd.DataFrame, parameters: Parameters) -> ApprovalRequest | None:
+    """Return what to ask before `decisions` (`schemas.DECISIONS`) are carried out; None if nobody need be asked."""
+    movable, doubtful = _movable(decisions), _doubtful(decisions)
+    request = ApprovalRequest(int(movable.sum()), int(doubtful.sum()))
+    held_back = bool((movable & (decisions["action"] == Action.REVIEW)).any())
+    by_policy = {"never": False, "review": held_back or request.doubtful > 0, "always": True}[parameters.approval]
+    above = parameters.approve_above is not None and request.moves > parameters.approve_above
+    return request if request.moves and (by_policy or above) else None
 
 
 def _movable(decisions: pd.DataFrame) -> "pd.Series[bool]":
-    return decisions["Duplicate"] & decisions["action"].isin(["would move", "review"])
+    return decisions["Duplicate"] & decisions["action"].isin([Action.WOULD_MOVE.value, Action.REVIEW.value])
 
 
 def _doubtful(decisions: pd.DataFrame) -> "pd.Series[bool]":
-    return ~decisions["Duplicate"] & (decisions["action"] == "review")
+    return ~decisions["Duplicate"] & (decisions["action"] == Action.REVIEW)
 
 
 def find_left_alone(decisions: pd.DataFrame, answer: Answer, folder: str) -> tuple[list[int], list[str]]:
     """Return the images that `answer` leaves alone, and the names in it that are none of the files to move."""
     movable = decisions[_movable(decisions)]
-    paths = dict(zip(movable["FullPath"], movable["image"].astype(int), strict=True))
+    images = dict(zip(movable["FullPath"], movable["image"].astype(int), strict=True))
     found, unknown = [], []
     for given in answer.leave_alone:
         # Copied from the gallery, a long name has marks where its line may break.
         name = given.replace(ZERO_WIDTH_SPACE, "").strip()
-        image = paths.get(name, paths.get(f"{folder.rstrip('/')}/{name}"))
+        image = images.get(name, images.get(f"{folder.rstrip('/')}/{name}"))
         if image is None:
             unknown.append(given)
         else:
@@ -69,20 +68,17 @@ def find_left_alone(decisions: pd.DataFrame, answer: Answer, folder: str) -> tup
 
 
 def apply_answer(decisions: pd.DataFrame, answer: Answer, folder: str) -> pd.DataFrame:
-    """Return `decisions` as `answer` leaves them: the approved moves have the action "would move", the others not."""
+    """Return `decisions` as `answer` leaves them: the approved moves have the action "would move", the others "not moved"."""
     movable = _movable(decisions)
-    alone = decisions["image"].isin(find_left_alone(decisions, answer, folder)[0])
-    said = f": {answer.comment}" if answer.comment else ""
+    alone = movable & decisions["image"].isin(find_left_alone(decisions, answer, folder)[0])
+    rest = movable & ~alone
+    left = Reason.of(ReasonCode.LEFT_ALONE, comment=answer.comment)
+    refused = Reason.of(ReasonCode.NOT_APPROVED, comment=answer.comment)
+    kept = decisions.loc[rest, "kept_path"].str.rpartition("/")[2] if rest.any() else []
     changed = decisions.copy()
-    changed.loc[movable & alone, ["action", "reason"]] = ["not moved", f"left alone by the person asked{said}"]
+    set_decisions(changed, alone, Action.NOT_MOVED, [left] * int(alone.sum()))
     if answer.approve:
-        approved = movable & ~alone
-        changed.loc[approved, "action"] = "would move"
-        changed.loc[approved, "reason"] = [_reason(path) for path in decisions.loc[approved, "kept_path"]]
+        set_decisions(changed, rest, Action.WOULD_MOVE, [Reason.of(ReasonCode.APPROVED, kept=name) for name in kept])
     else:
-        changed.loc[movable & ~alone, ["action", "reason"]] = ["not moved", f"not approved{said}"]
+        set_decisions(changed, rest, Action.NOT_MOVED, [refused] * int(rest.sum()))
     return changed
-
-
-def _reason(kept: Any) -> str:
-    return f"matches {str(kept).rpartition('/')[2]}, which is kept before it; approved"

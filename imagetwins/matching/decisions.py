@@ -12,6 +12,7 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
   (square thumbnails hide that). An image whose only matches are doubtful is listed for review, and stays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.config.parameters import Keep, Parameters
-from imagetwins.store.tables import DECISIONS, as_frame
-from imagetwins.text import amount
+from imagetwins.reasons import Reason, ReasonCode
+from imagetwins.store.schemas import DECISIONS, Action
+from imagetwins.store.tables import as_frame
 
 BLANK_TOLERANCE = 8
 """Two pictures without structure in any window are duplicates if no two pixels differ by more levels than this."""
@@ -37,11 +39,11 @@ _RANKING: dict[Keep, tuple[str, bool]] = {
 
 @dataclass(frozen=True)
 class _Match:
-    """The match that decides about an image: the kept image, the row of the match, and what is doubtful about it."""
+    """The match that decides about an image: the kept image, the row of the match, and why it is doubtful, if it is."""
 
     kept: int
     row: int
-    doubt: str
+    doubt: Reason | None
 
 
 def rank_images(images: pd.DataFrame, keep: Keep) -> NDArray[np.intp]:
@@ -61,11 +63,11 @@ def rank_images(images: pd.DataFrame, keep: Keep) -> NDArray[np.intp]:
 
 
 def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> NDArray[np.object_]:
-    """Return for each match why it should be looked at before a file moves; "" where nothing is doubtful."""
-    doubts = np.full(len(matches), "", dtype=object)
+    """Return for each match the `Reason` to look at it before a file moves; None where nothing is doubtful."""
+    doubts = np.full(len(matches), None, dtype=object)
     for row in np.flatnonzero(_aspect_change(matches, images) > parameters.max_aspect_change):
         first, second = (_dimensions(images, matches[column].iat[row]) for column in ("image1", "image2"))
-        doubts[row] = f"the aspect ratios differ ({first} and {second}), which square thumbnails hide"
+        doubts[row] = Reason.of(ReasonCode.ASPECT_DIFFERS, first=first, second=second)
     if parameters.min_detail_ssim > -1:
         _add_low_detail(doubts, matches, parameters.min_detail_ssim)
     return doubts
@@ -85,18 +87,18 @@ def _dimensions(images: pd.DataFrame, image: int) -> str:
 def _add_low_detail(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: float) -> None:
     detail = matches["detail_ssim"].to_numpy(np.float64, na_value=np.nan)
     for row in np.flatnonzero(detail < limit):
-        doubts[row] = f"where the pictures have detail their SSIM is {detail[row]:.3f}, below {limit:g}"
+        doubts[row] = Reason.of(ReasonCode.LOW_DETAIL_SSIM, detail=float(detail[row]), limit=limit)
     difference = matches["max_difference"].to_numpy(np.int64, na_value=0)
     for row in np.flatnonzero(np.isnan(detail) & (difference > BLANK_TOLERANCE)):
-        doubts[row] = f"both pictures are blank, and differ by {difference[row]} levels (limit {BLANK_TOLERANCE})"
+        doubts[row] = Reason.of(ReasonCode.BLANK, difference=int(difference[row]), limit=BLANK_TOLERANCE)
 
 
 def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters) -> pd.DataFrame:
-    """Return the decisions (`tables.DECISIONS`) about every image, before anything moves.
+    """Return the decisions (`schemas.DECISIONS`) about every image, before anything moves.
 
     Args:
-        images: `tables.IMAGES`; row i is the image with the id i.
-        comparisons: `tables.COMPARISONS`, in any order; pairs below the threshold are passed over.
+        images: `schemas.IMAGES`; row i is the image with the id i.
+        comparisons: `schemas.COMPARISONS`, in any order; pairs below the threshold are passed over.
         parameters: what the run was asked to do.
 
     Returns:
@@ -108,11 +110,11 @@ def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Paramete
     copies: dict[int, int] = {}
     for image, match in decisive.items():
         _apply_match(decisions, image, match, matches)
-        if not match.doubt:
+        if match.doubt is None:
             copies[match.kept] = copies.get(match.kept, 0) + 1
     for image, count in copies.items():
-        if decisions["action"][image] == "kept":
-            decisions["reason"][image] = f"kept: {amount(count, 'duplicate')} of it found"
+        if decisions["action"][image] == Action.KEPT:
+            _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.HAS_DUPLICATES, count=count))
     _stop_if_too_many(decisions, images, parameters.max_move_share)
     return as_frame(decisions, DECISIONS)
 
@@ -128,7 +130,7 @@ def count_decisions(decisions: pd.DataFrame) -> dict[str, int]:
     """Return the number of duplicates and of images for review."""
     return {
         "duplicates": int(decisions["Duplicate"].sum()),
-        "review": int((decisions["action"] == "review").sum()),
+        "review": int((decisions["action"] == Action.REVIEW).sum()),
     }
 
 
@@ -139,8 +141,9 @@ def _find_decisive(matches: pd.DataFrame, images: pd.DataFrame, parameters: Para
     first, second = matches["image1"].to_numpy(np.int64), matches["image2"].to_numpy(np.int64)
     swap = ranks[first] > ranks[second]
     earlier, later = np.where(swap, second, first), np.where(swap, first, second)
+    is_doubtful = np.array([doubt is not None for doubt in doubts], bool)
     # Best first within an image: without doubt, then by score, then by rank.
-    order = np.lexsort((ranks[earlier], -matches["ssim"].to_numpy(np.float64), doubts != "", ranks[later]))
+    order = np.lexsort((ranks[earlier], -matches["ssim"].to_numpy(np.float64), is_doubtful, ranks[later]))
     starts = np.flatnonzero(np.diff(ranks[later][order], prepend=-1))
     reference = images["is_reference"].to_numpy(bool)
     stays = np.ones(len(images), bool)
@@ -152,16 +155,16 @@ def _find_decisive(matches: pd.DataFrame, images: pd.DataFrame, parameters: Para
         candidates = rows[stays[earlier[rows]]] if parameters.grouping == "representative" else rows
         if len(candidates):
             row = int(candidates[0])
-            decisive[image] = _Match(int(earlier[row]), row, str(doubts[row]))
-            stays[image] = doubts[row] != ""
+            decisive[image] = _Match(int(earlier[row]), row, doubts[row])
+            stays[image] = is_doubtful[row]
     return decisive
 
 
 def _keep_all(images: pd.DataFrame) -> dict[str, list[Any]]:
     """Return the columns of decisions that keep every image."""
-    count, unreadable = len(images), images["error"].notna()
+    count = len(images)
     paths = images["path"].tolist()
-    return {
+    decisions: dict[str, list[Any]] = {
         "FullPath": paths,
         "FileName": [path.rpartition("/")[2] for path in paths],
         "Duplicate": [False] * count,
@@ -169,35 +172,57 @@ def _keep_all(images: pd.DataFrame) -> dict[str, list[Any]]:
         "kept_path": [None] * count,
         "ssim": [None] * count,
         "detail_ssim": [None] * count,
-        "action": ["unreadable" if bad else "kept" for bad in unreadable],
-        "reason": [
-            error if bad else "kept: nothing like it before it"
-            for bad, error in zip(unreadable, images["error"], strict=True)
-        ],
+        "action": [Action.KEPT.value] * count,
+        "reason": [str(Reason(ReasonCode.NO_MATCH))] * count,
         "image": images["image"].tolist(),
         "kept_image": [None] * count,
+        "reason_code": [ReasonCode.NO_MATCH.value] * count,
     }
+    for image in np.flatnonzero(images["error"].notna()):
+        error = images["error"].iat[image]
+        _decide(decisions, int(image), Action.UNREADABLE, Reason.of(ReasonCode.UNREADABLE, error=error))
+    return decisions
+
+
+def _decide(decisions: dict[str, list[Any]], image: int, action: Action, reason: Reason) -> None:
+    decisions["action"][image] = action.value
+    decisions["reason"][image] = str(reason)
+    decisions["reason_code"][image] = reason.code.value
+
+
+def set_decisions(decisions: pd.DataFrame, rows: Any, action: Action, reasons: Sequence[Reason]) -> None:
+    """Set, in place, the action and the reasons of some rows of `schemas.DECISIONS`.
+
+    Args:
+        decisions: the table.
+        rows: which, as `decisions.loc` takes them: labels, or a mask.
+        action: of all of them.
+        reasons: one for each row.
+    """
+    decisions.loc[rows, "action"] = action.value
+    decisions.loc[rows, "reason"] = [str(reason) for reason in reasons]
+    decisions.loc[rows, "reason_code"] = [reason.code.value for reason in reasons]
 
 
 def _apply_match(decisions: dict[str, list[Any]], image: int, match: _Match, matches: pd.DataFrame) -> None:
     detail = matches["detail_ssim"].iat[match.row]
-    decisions["Duplicate"][image] = not match.doubt
+    decisions["Duplicate"][image] = match.doubt is None
     decisions["kept_image"][image] = match.kept
     decisions["kept_path"][image] = decisions["FullPath"][match.kept]
     decisions["ssim"][image] = float(matches["ssim"].iat[match.row])
     decisions["detail_ssim"][image] = None if pd.isna(detail) else float(detail)
-    decisions["action"][image] = "review" if match.doubt else "would move"
-    decisions["reason"][image] = match.doubt or f"matches {decisions['FileName'][match.kept]}, which is kept before it"
+    if match.doubt is None:
+        kept = decisions["FileName"][match.kept]
+        _decide(decisions, image, Action.WOULD_MOVE, Reason.of(ReasonCode.DUPLICATE, kept=kept))
+    else:
+        _decide(decisions, image, Action.REVIEW, match.doubt)
 
 
 def _stop_if_too_many(decisions: dict[str, list[Any]], images: pd.DataFrame, limit: float) -> None:
     """Put every move up for review where the moves are more than `limit` of the pictures that could move."""
-    moves = [image for image, action in enumerate(decisions["action"]) if action == "would move"]
+    moves = [image for image, action in enumerate(decisions["action"]) if action == Action.WOULD_MOVE]
     movable = int((images["error"].isna() & ~images["is_reference"]).sum())
     if moves and len(moves) > limit * movable:
+        reason = Reason.of(ReasonCode.TOO_MANY_MOVES, moves=len(moves), movable=movable, limit=limit)
         for image in moves:
-            decisions["action"][image] = "review"
-            decisions["reason"][image] = (
-                f"{len(moves)} of {movable} pictures would move, more than max_move_share {limit:g}; "
-                "run again with a larger share to move them"
-            )
+            _decide(decisions, image, Action.REVIEW, reason)

@@ -1,26 +1,30 @@
-"""What a run will cost, told before its work begins: from what it found in the cache, and the speed of earlier runs."""
+"""How much a run has to do, and how long that will take: from what it found in the cache, and the speed of earlier runs."""
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
-from imagetwins.decoding.pool import decode_files
-from imagetwins.matching.reuse import Past, match_images
+from imagetwins.matching.reuse import ReusableRun, match_images
+from imagetwins.scanning.lookup import needs_decoding
+from imagetwins.scanning.reading import decode_locations
+from imagetwins.storage import Location
+from imagetwins.storage.location import from_columns
+from imagetwins.store.record import RunKind, RunRecord, Stage
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.tables import RECALLED, path_of, read_table
-from imagetwins.text import amount
+from imagetwins.store.schemas import LOOKUP
+from imagetwins.store.tables import read_table
+from imagetwins.text import pluralize
 
 MIN_DECODED, MIN_PAIRS = 200, 200_000
-"""A run that did fewer says nothing about speed."""
+"""A run that did fewer is no measure of speed."""
 
 SAMPLE = 16
-"""Files that are decoded to measure, where no run tells."""
+"""Files that are decoded to measure the speed, where no earlier run did."""
 
 PREPARE_SECONDS = 2.5e-3
 """Core seconds to prepare a thumbnail of 200 pixels, measured."""
@@ -50,20 +54,29 @@ class Estimate:
             "IMAGETWINS_CACHE_GB is that much larger."
         )
         return (
-            f"{amount(self.images, 'picture')}, {self.to_decode:,} of them to decode; {amount(self.pairs, 'pair')}, {self.new_pairs:,} of "
+            f"{pluralize(self.images, 'picture')}, {self.to_decode:,} of them to decode; {pluralize(self.pairs, 'pair')}, {self.new_pairs:,} of "
             f"them to compare. {minutes.capitalize()} ({self.by}), {disk} more in the store."
         ) + (excess if self.excess_bytes else "")
 
 
-def estimate_run(run: Run, parameters: Parameters, past: Past, limit: int, workers: int) -> Estimate:
-    """Return what `run`, which has recalled its files, is about to do; `limit` is that of the cache, in bytes."""
-    recalled = read_table(run.recalled, RECALLED)
-    readable = recalled["error"].isna()
-    images, to_decode = int(readable.sum()), recalled[readable & recalled["digest"].isna()]
-    matched = int((match_images(past.run, recalled) >= 0).sum()) if past.run else 0
+def estimate_run(run: Run, parameters: Parameters, reusable: ReusableRun, limit: int, workers: int) -> Estimate:
+    """Return what `run`, which has looked up its files, is about to do.
+
+    Args:
+        run: the run.
+        parameters: what it was asked to do.
+        reusable: the run whose pairs it reuses, if any.
+        limit: bytes that the cache may take.
+        workers: threads that decode and compare.
+    """
+    table = read_table(run.lookup, LOOKUP)
+    images, to_decode = int(table["error"].isna().sum()), table[needs_decoding(table)]
+    matched = int((match_images(reusable.run, table) >= 0).sum()) if reusable.run else 0
     pairs = images * (images - 1) // 2
     new_pairs = pairs - matched * (matched - 1) // 2
-    earlier = [found for other in reversed(list_runs(run.store)) if (found := _speeds(other.read_record(), parameters))]
+    earlier = [
+        speeds for other in reversed(list_runs(run.store)) if (speeds := _speeds(other.read_record(), parameters))
+    ]
     decode = next((speed for speed, _ in earlier if speed), None)
     compare = next((speed for _, speed in earlier if speed), None)
     by = "by the speed of earlier runs" if decode and compare else "by a sample; charts take longer"
@@ -75,36 +88,34 @@ def estimate_run(run: Run, parameters: Parameters, past: Past, limit: int, worke
     return Estimate(images, len(to_decode), pairs, new_pairs, seconds, disk, by, excess)
 
 
-def _speeds(record: dict[str, Any], parameters: Parameters) -> tuple[float | None, float | None] | None:
-    """Return the seconds an image and a pair of a past run; None for what it does not tell."""
-    counts, funnel, seconds = (record.get(name, {}) for name in ("counts", "funnel", "seconds"))
-    if record["kind"] != "deduplicate" or _changed(record, parameters) or "score" not in seconds:
+def _speeds(record: RunRecord, parameters: Parameters) -> tuple[float | None, float | None] | None:
+    """Return the seconds for an image and for a pair of a past run; None for what it cannot tell."""
+    of_run = record.parameters
+    is_other = (of_run.size, of_run.decoding) != (parameters.size, parameters.decoding)
+    if record.kind is not RunKind.DEDUPLICATE or is_other or not record.has_finished(Stage.SCORE):
         return None
-    decoded, compared = counts.get("to_decode", 0), funnel.get("pairs", 0) - funnel.get("known", 0)
-    same_floor = abs(record["floor"] - parameters.floor) < 0.03
+    decoded, compared = record.counts["to_decode"], record.funnel["pairs"] - record.funnel["known"]
+    same_floor = abs(record.floor - parameters.floor) < 0.03
     return (
-        seconds["load"] / decoded if decoded >= MIN_DECODED else None,
-        seconds["score"] / compared if compared >= MIN_PAIRS and same_floor else None,
+        record.seconds[Stage.LOAD] / decoded if decoded >= MIN_DECODED else None,
+        record.seconds[Stage.SCORE] / compared if compared >= MIN_PAIRS and same_floor else None,
     )
 
 
-def _changed(record: dict[str, Any], parameters: Parameters) -> bool:
-    return any(record["parameters"].get(name) != getattr(parameters, name) for name in ("size", "decoding"))
-
-
 def _measure_decoding(files: pd.DataFrame, parameters: Parameters) -> float:
-    """Return the core seconds a file to decode and prepare, of some that are spread over all."""
+    """Return the core seconds to decode and prepare a file, measured on some that are spread over all."""
     if len(files) < MIN_DECODED:
         return PREPARE_SECONDS
     some = files.iloc[np.linspace(0, len(files) - 1, SAMPLE).astype(int)]
-    paths = [path_of(*names) for names in zip(some["path"], some["path_bytes"], strict=True)]
-    thumbnails = np.empty((len(paths), parameters.size, parameters.size, 3), np.uint8)
+    locations = [from_columns(*names) for names in zip(some["path"], some["path_bytes"], strict=True)]
+    thumbnails = np.empty((len(locations), parameters.size, parameters.size, 3), np.uint8)
     # The first one starts the decoder, too.
-    _seconds(paths[:1], parameters, thumbnails)
-    return _seconds(paths, parameters, thumbnails) / len(paths) + PREPARE_SECONDS * (parameters.size / 200) ** 2
+    _time_decoding(locations[:1], parameters, thumbnails)
+    seconds = _time_decoding(locations, parameters, thumbnails) / len(locations)
+    return seconds + PREPARE_SECONDS * (parameters.size / 200) ** 2
 
 
-def _seconds(paths: Iterable[Any], parameters: Parameters, thumbnails: Any) -> float:
+def _time_decoding(locations: list[Location], parameters: Parameters, thumbnails: NDArray[np.uint8]) -> float:
     start = time.perf_counter()
-    decode_files(list(paths), parameters.decode_settings, thumbnails)
+    decode_locations(locations, parameters.decode_settings, thumbnails)
     return time.perf_counter() - start

@@ -1,8 +1,8 @@
-"""Which pairs an earlier run has settled, so that this one need not: those of pictures that took part in both.
+"""Which pairs an earlier run has scored or pruned, so that this one need not: those of pictures that took part in both.
 
 Images are matched by content, one to one: the second copy of a picture here is the second there. Every pair of two images
 that were there before is in the earlier run's table, or was proven to score below its floor, whatever the files were
-called; so its rows are taken over under this run's ids, and what is new is compared with all.
+called. So its rows are reused under this run's ids, and only the new images are compared, with all others.
 """
 
 from collections.abc import Iterator
@@ -18,60 +18,65 @@ from numpy.typing import NDArray
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
+from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.cache import describe_thumbnails
+from imagetwins.store.record import RunKind, RunRecord, Stage
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.tables import COMPARISONS, IMAGES, as_frame, count_rows, list_parts, read_table
+from imagetwins.store.schemas import COMPARISONS, IMAGES
+from imagetwins.store.tables import as_frame, count_rows, list_parts, read_table
 
 ROWS_AT_ONCE = 2_000_000
-"""Rows of a table that are taken over at once: with all that is made of them, some 300 MB."""
+"""Rows of a table that are reused at once: with all that is made of them, some 300 MB."""
 
 
 @dataclass(frozen=True)
-class Past:
-    """The earlier run whose pairs are taken over; `run` is None if there is none, and `why` says so."""
+class ReusableRun:
+    """The earlier run whose pairs are reused; `run` is None if there is none, and `why` says so."""
 
     run: Run | None
-    why: str
+    why: Reason
 
 
 def describe_scores(parameters: Parameters) -> dict[str, Any]:
     """Return all that the score of two files depends on, besides their content."""
-    return describe_thumbnails(parameters) | {"engine": ssim.VERSION, "scikit-image": version("scikit-image")}
+    engine = {"engine": ssim.ENGINE_VERSION, "scikit-image": version("scikit-image")}
+    return describe_thumbnails(parameters) | engine
 
 
-def find_past(run: Run, parameters: Parameters) -> Past:
+def find_reusable_run(run: Run, parameters: Parameters) -> ReusableRun:
     """Return the last run on the folder whose scores hold here, all of them and at a floor not above this one's."""
-    refused = ""
+    refused = None
     for past in reversed(list_runs(run.store)):
         record = past.read_record()
-        if past.run_id == run.run_id or not _has_scored(record, parameters.folder):
+        if past.run_id == run.run_id or not has_scored(record, parameters.folder):
             continue
         reason = _refuse(past, record, parameters)
-        if not reason:
-            return Past(past, f"The pairs that run {past.run_id} settled are taken over.")
-        refused = refused or f"All pairs are computed: in run {past.run_id}, {reason}."
-    return Past(None, refused or "All pairs are computed: no run on this folder is complete.")
+        if reason is None:
+            return ReusableRun(past, Reason.of(ReasonCode.PAIRS_REUSED, run_id=past.run_id))
+        refused = refused or reason
+    return ReusableRun(None, refused or Reason(ReasonCode.NO_EARLIER_RUN))
 
 
-def _has_scored(record: dict[str, Any], folder: str) -> bool:
-    same_folder = record["parameters"]["folder"] == folder
-    return same_folder and record["kind"] == "deduplicate" and "score" in record.get("seconds", {})
+def has_scored(record: RunRecord, folder: str) -> bool:
+    """Whether a run on `folder` scored all its pairs."""
+    is_job = record.kind is RunKind.DEDUPLICATE and record.parameters.folder == folder
+    return is_job and record.has_finished(Stage.SCORE)
 
 
-def _refuse(past: Run, record: dict[str, Any], parameters: Parameters) -> str:
-    """Return why a past run's pairs cannot be taken over, "" if they can."""
-    then, now = record.get("scores_depend_on", {}), describe_scores(parameters)
+def _refuse(past: Run, record: RunRecord, parameters: Parameters) -> Reason | None:
+    """Return why a past run's pairs cannot be reused, None if they can."""
+    then, now = record.scores_depend_on, describe_scores(parameters)
     changes = [f"{name} was {then.get(name)} and is {now[name]}" for name in now if then.get(name) != now[name]]
     if changes:
-        return ", ".join(changes)
-    if record["floor"] > parameters.floor:
-        return f"the floor was {record['floor']:g}, above the {parameters.floor:g} of this one"
+        return Reason.of(ReasonCode.SETTINGS_DIFFER, run_id=past.run_id, changes=", ".join(changes))
+    if record.floor > parameters.floor:
+        return Reason.of(ReasonCode.FLOOR_TOO_HIGH, run_id=past.run_id, then=record.floor, now=parameters.floor)
     try:
-        whole = count_rows(past.comparisons) == record["funnel"].get("stored")
-        whole = whole and count_rows(past.images) == record["counts"].get("images")
+        whole = count_rows(past.comparisons) == record.funnel["stored"]
+        whole = whole and count_rows(past.images) == record.counts["images"]
     except StoreError:
         whole = False
-    return "" if whole else "the tables were pruned, or are damaged"
+    return None if whole else Reason.of(ReasonCode.TABLES_INCOMPLETE, run_id=past.run_id)
 
 
 def match_images(past: Run, images: pd.DataFrame) -> NDArray[np.int64]:
@@ -89,12 +94,19 @@ def _number_copies(images: pd.DataFrame) -> pd.DataFrame:
     return readable.assign(copy=readable.groupby("digest").cumcount())
 
 
-def iter_carried(
+def iter_reused(
     run: Run, past: Run, directory: Path, rows: NDArray[np.int64], parameters: Parameters
 ) -> Iterator[tuple[ssim.JoinResult, pd.DataFrame]]:
-    """Yield what a run from scratch would store of the pairs that `past` settled, some at a time.
+    """Yield what a run from scratch would store of the pairs of `past`, some at a time.
 
-    With them come image1, image2 and ssim of the pairs that scikit-image scored then, but would not have scored now.
+    With them come image1, image2 and ssim of the pairs that scikit-image scored then.
+
+    Args:
+        run: this run, which has loaded its images.
+        past: the run whose pairs are reused.
+        directory: the cache of this run.
+        rows: (images,) rows of this run's images in the cache.
+        parameters: this run's threshold and floor.
     """
     ids = match_images(past, read_table(run.images, IMAGES))
     waiting: list[pd.DataFrame] = []
@@ -104,10 +116,10 @@ def iter_carried(
         if part == parts[-1] or sum(map(len, waiting)) >= ROWS_AT_ONCE:
             table = pd.concat(waiting, ignore_index=True).sort_values(["image1", "image2"], ignore_index=True)
             waiting = []
-            carried = ssim.carry_pairs(
+            reused = ssim.reuse_pairs(
                 directory, rows, to_result(table), threshold=parameters.threshold, floor=parameters.floor
             )
-            yield carried, table.loc[table["verified"], ["image1", "image2", "ssim"]]
+            yield reused, table.loc[table["verified"], ["image1", "image2", "ssim"]]
 
 
 def _rename(table: pd.DataFrame, ids: NDArray[np.int64], floor: float) -> pd.DataFrame:
@@ -118,7 +130,7 @@ def _rename(table: pd.DataFrame, ids: NDArray[np.int64], floor: float) -> pd.Dat
 
 
 def to_result(table: pd.DataFrame) -> ssim.JoinResult:
-    """Return rows of `tables.COMPARISONS` as the join gives them."""
+    """Return rows of `schemas.COMPARISONS` as the join gives them."""
     return ssim.JoinResult(
         table["image1"].to_numpy(np.int32),
         table["image2"].to_numpy(np.int32),
@@ -131,7 +143,7 @@ def to_result(table: pd.DataFrame) -> ssim.JoinResult:
 
 
 def to_table(result: ssim.JoinResult) -> pd.DataFrame:
-    """Return what the join stores as `tables.COMPARISONS`."""
+    """Return what the join stores as `schemas.COMPARISONS`."""
     blank = np.isnan(result.detail_ssim)
     columns = {
         "image1": result.image1,

@@ -2,27 +2,25 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from imagetwins.matching.decisions import deciding_pairs
+from imagetwins.scanning.thumbnails import ThumbnailLoader
 from imagetwins.ssim import reference_ssim
-from imagetwins.store.tables import COMPARISONS, list_parts, read_notes, read_table, write_table
+from imagetwins.storage import Location
+from imagetwins.store.schemas import COMPARISONS
+from imagetwins.store.tables import list_parts, read_notes, read_table, write_table
 
 Decide = Callable[[pd.DataFrame], pd.DataFrame]
-"""Returns the decisions (`tables.DECISIONS`) that follow from matches (`tables.COMPARISONS`)."""
-
-Thumbnail = Callable[[int], NDArray[np.uint8]]
-"""Returns the (size, size, 3) BGR thumbnail of an image."""
+"""Returns the decisions (`schemas.DECISIONS`) that follow from matches (`schemas.COMPARISONS`)."""
 
 PAIR = ["image1", "image2"]
 
 
 def decide_verified(
-    decide: Decide, matches: pd.DataFrame, thumbnail: Thumbnail, workers: int, known: pd.DataFrame | None = None
+    decide: Decide, matches: pd.DataFrame, load: ThumbnailLoader, workers: int, known: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the decisions that follow from `matches` once every score that decides is verified, and those scores.
 
@@ -40,7 +38,7 @@ def decide_verified(
         with ThreadPoolExecutor(workers) as pool:
             scores.loc[unknown, "ssim"] = list(
                 pool.map(
-                    lambda one, two: reference_ssim(thumbnail(one), thumbnail(two)),
+                    lambda one, two: reference_ssim(load(one), load(two)),
                     *(scores.loc[unknown, name] for name in PAIR),
                 )
             )
@@ -50,7 +48,7 @@ def decide_verified(
     return decisions, pd.concat(verified, ignore_index=True)
 
 
-def store_verified(comparisons: Path, verified: pd.DataFrame) -> None:
+def store_verified(comparisons: Location, verified: pd.DataFrame) -> None:
     """Write the scores of `verified` into the parts of the comparison table that hold their pairs."""
     for part in list_parts(comparisons) if len(verified) else []:
         table = read_table(part, COMPARISONS)

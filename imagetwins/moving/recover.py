@@ -1,55 +1,70 @@
-"""What a killed or cancelled run left behind: settle its moves, and make its tables say what became of each file."""
+"""What a killed or cancelled run left behind: its moves are recovered, and its tables say what became of each file."""
 
-from pathlib import Path
+import pandas as pd
 
-from imagetwins.moving.journal import check_journal, journal_exists
-from imagetwins.moving.moves import read_journal, recover_journal
-from imagetwins.scanning.cache import release_run
-from imagetwins.storage.location import place_of
+from imagetwins.matching.decisions import set_decisions
+from imagetwins.moving.execute import recover_journal
+from imagetwins.moving.journal import check_journal, journal_exists, read_journal
+from imagetwins.reasons import Reason, ReasonCode
+from imagetwins.scanning.eviction import release_run
+from imagetwins.storage import Location
+from imagetwins.storage.location import to_columns
+from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.tables import DECISIONS, path_columns, read_table, write_table
+from imagetwins.store.schemas import DECISIONS, Action
+from imagetwins.store.tables import read_table, write_table
 
 
-def recover_runs(store: Path, folder: Path, own: str, limit: int) -> list[str]:
-    """Settle the runs on `folder` that say they are running although the folder's lock is ours; return their ids.
+def recover_runs(store: Location, folder: str, own: str, limit: int) -> list[str]:
+    """Recover the runs on `folder` that say they are running although the folder's lock is ours; return their ids.
 
-    `own` is the run that asks: a retry, which goes on where its earlier try was ended. `limit` is that of the caches.
+    Args:
+        store: where the runs are.
+        folder: as their parameters name it.
+        own: the run that asks: a retry, which goes on where its earlier try ended.
+        limit: bytes that the caches may take.
     """
     recovered = []
     for run in list_runs(store):
         record = run.read_record()
-        if run.run_id == own or record["parameters"]["folder"] != str(folder):
+        if run.run_id == own or record.parameters.folder != folder:
             continue
-        if record["status"] == "running":
-            settle_run(run)
-            run.update_record(status="interrupted")
+        if record.status is RunStatus.RUNNING:
+            recover_run(run)
+            with run.editing_record() as edited:
+                edited.status = RunStatus.INTERRUPTED
             recovered.append(run.run_id)
-        if record["status"] == "waiting":
-            run.update_record(status="superseded")
-        # What an unfinished run left for a retry is the next runs': this one takes its place.
+        if record.status is RunStatus.WAITING:
+            with run.editing_record() as edited:
+                edited.status = RunStatus.SUPERSEDED
+        # What an unfinished run kept for a retry is free now: this run takes its place.
         release_run(run, limit)
     return recovered
 
 
-def settle_run(run: Run) -> None:
+def recover_run(run: Run) -> None:
     """Finish or undo the move that was interrupted, and write into the decisions where every file is."""
     if not journal_exists(run.journal):
         return
-    check_journal(run.journal, place_of(run.read_record()["parameters"]["folder"]))
+    check_journal(run.journal, run.read_record().parameters.location)
     recover_journal(run.journal)
     decisions = read_table(run.decisions, DECISIONS).set_index("image", drop=False)
-    waiting = decisions["action"] == "would move"
-    decisions.loc[waiting, ["action", "reason"]] = ["not moved", "the run was interrupted before this file"]
-    # The last finished transfer of an image says where it is.
-    for transfer in read_journal(run.journal):
-        if transfer.state != "done":
-            continue
-        place = path_columns(transfer.target)[0]
-        if transfer.direction == "out":
-            reason = f"matches {decisions['kept_path'][transfer.image]}, which is kept before it"
-            decisions.loc[transfer.image, ["NewPath", "action", "reason"]] = [place, "moved", reason]
-        else:
-            decisions.loc[transfer.image, ["NewPath", "action", "reason"]] = [place, "not moved", "moved, and restored"]
+    _apply_journal(decisions, run)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
-    moved = int((decisions["action"] == "moved").sum())
-    run.update_record(counts=run.read_record()["counts"] | {"moved": moved})
+    with run.editing_record() as record:
+        record.counts["moved"] = int((decisions["action"] == Action.MOVED).sum())
+
+
+def _apply_journal(decisions: pd.DataFrame, run: Run) -> None:
+    """Set, in place, what became of each file that was to move. A file that moved keeps the reason why it was to."""
+    waiting = decisions["action"] == Action.WOULD_MOVE
+    # The last finished transfer of an image says where it is.
+    last = {transfer.image: transfer for transfer in read_journal(run.journal) if transfer.state == "done"}
+    for image, transfer in last.items():
+        decisions.loc[image, "NewPath"] = to_columns(transfer.target)[0]
+        if transfer.direction == "out":
+            decisions.loc[image, "action"] = Action.MOVED.value
+        else:
+            set_decisions(decisions, [image], Action.NOT_MOVED, [Reason(ReasonCode.RESTORED)])
+    stopped = waiting & ~decisions["image"].isin(list(last))
+    set_decisions(decisions, stopped, Action.NOT_MOVED, [Reason(ReasonCode.RUN_STOPPED)] * int(stopped.sum()))

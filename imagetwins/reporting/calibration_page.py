@@ -21,7 +21,8 @@ from imagetwins.decoding.pool import DecodeSettings
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_bars, plot_lines
 from imagetwins.scanning.thumbnails import read_square
-from imagetwins.store.runs import atomic_target
+from imagetwins.storage import storage_of
+from imagetwins.text import shorten_path
 
 JUDGED_PAIRS = 24
 PICTURE_SIDE = 180
@@ -69,7 +70,7 @@ def build_calibration_page(calibration: Calibration, folder: Path, target: Path,
         ],
         judged=_plan_judged(calibration, folder),
     )
-    with atomic_target(target) as temporary:
+    with storage_of(target).writing(target) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
 
 
@@ -148,12 +149,8 @@ def _plan_pair(row: dict[Any, Any], best: Setting, folder: Path) -> dict[str, An
         "detail": row["detail"],
         "kind": kind,
         "badge": badge,
-        "pictures": [(_shorten(path, folder), _encode(path)) for path in paths],
+        "pictures": [(shorten_path(str(path), str(folder)), _encode(path)) for path in paths],
     }
-
-
-def _shorten(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def _encode(path: Path) -> str | None:

@@ -6,16 +6,17 @@ they are escaped: they can neither end a table cell nor become a link, an image 
 
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import cv2
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.text import amount, command_on
+from imagetwins.scanning.thumbnails import ThumbnailLoader
+from imagetwins.store.record import RunRecord, RunStatus, Stage
+from imagetwins.store.schemas import Action
+from imagetwins.text import ZERO_WIDTH_SPACE, format_command, pluralize, shorten_path
 
 MAX_ROWS = 40
 """Rows of pictures; 40 rows are about 0.7 MB of Markdown, which the UI shows in a second or two."""
@@ -26,7 +27,6 @@ JPEG_QUALITY = 80
 MAX_WORD = 24
 """Characters without a place to break a line; the UI's column is about 560 pixels wide."""
 
-ZERO_WIDTH_SPACE = "\u200b"
 
 STAGES = {
     "known": "known from an earlier run",
@@ -41,9 +41,6 @@ STAGES = {
 PARTS = {"pairs", "stored", "verified"}
 """Counts of the join that are not stages: sums and parts of them."""
 
-Thumbnail = Callable[[int], NDArray[np.uint8]]
-"""Returns the (size, size, 3) BGR thumbnail of an image."""
-
 
 def escape(text: str) -> str:
     """Return `text` such that Markdown shows it literally, on one line."""
@@ -51,16 +48,16 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|~<>&-])", lambda found: f"&#{ord(found[0])};", visible)
 
 
-def draw_summary(record: dict[str, Any]) -> str:
+def draw_summary(record: RunRecord) -> str:
     """Return the summary of a run: what it found, how to undo it, what each stage took, and what it was asked."""
-    counts, parameters = record["counts"], record["parameters"]
+    counts, parameters = record.counts, record.parameters.model_dump()
     defaults = Parameters(folder="-").model_dump() | {"folder": None}
     changed = {name: value for name, value in parameters.items() if value != defaults[name]}
     parts = [
-        f"# {amount(counts.get('duplicates', 0), 'duplicate')} among {amount(counts['images'], 'picture')}",
+        f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
         *_next_step(record),
         "## Where the time went",
-        _bars(record["seconds"]),
+        _bars(record.seconds),
         "## How the pairs were settled",
         _table(("pairs", "how many"), [(name, f"{count:,}") for name, count in _iter_settled(record)]),
         "## What was found",
@@ -71,25 +68,25 @@ def draw_summary(record: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _iter_settled(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+def _iter_settled(record: RunRecord) -> Iterator[tuple[str, int]]:
     """Yield what settled pairs, and how many."""
-    for name, count in record["funnel"].items():
+    for name, count in record.funnel.items():
         if name not in PARTS:
             yield STAGES.get(name, escape(name)), count
 
 
-def _next_step(record: dict[str, Any]) -> list[str]:
+def _next_step(record: RunRecord) -> list[str]:
     """Return what a person may want to do now, with the command that does it."""
-    counts, store = record["counts"], record["parameters"]["store"]
+    store = record.parameters.store
     # A name with a line break would end the block of code.
-    named = record["run_id"], store if store and store.isprintable() else None
-    if record["status"] == "waiting":
+    named = record.run_id, store if store and store.isprintable() else None
+    if record.status is RunStatus.WAITING:
         return [
             "Nothing has moved: the run waits for approval. Look at the gallery, then choose Resume in this run's menu, or",
-            f"```\n{command_on(*named, 'approve')}\n```",
+            f"```\n{format_command('approve', *named)}\n```",
         ]
-    if counts.get("moved"):
-        return [f"{counts['moved']} of them were moved. To undo that:", f"```\n{command_on(*named, 'restore')}\n```"]
+    if moved := record.counts["moved"]:
+        return [f"{moved} of them were moved. To undo that:", f"```\n{format_command('restore', *named)}\n```"]
     return ["Nothing was moved."]
 
 
@@ -98,7 +95,7 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _bars(seconds: dict[str, float]) -> str:
+def _bars(seconds: Mapping[Stage, float]) -> str:
     longest = max(seconds.values(), default=0) or 1
     lines = [f"{name:<8}{value:>9.2f} s  {'█' * round(40 * value / longest)}" for name, value in seconds.items()]
     return "\n".join(["```", *lines, "```"])
@@ -109,17 +106,19 @@ def breakable(text: str) -> str:
     return ZERO_WIDTH_SPACE.join(escape(part) for part in re.findall(rf"\S{{1,{MAX_WORD}}}\s*|\s+", text))
 
 
-def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, thumbnail: Thumbnail, folder: str) -> str:
+def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: ThumbnailLoader, folder: str) -> str:
     """Return the kept and the other picture of each decision side by side, the most doubtful first.
 
-    `decisions` and `images` are `tables.DECISIONS` and `tables.IMAGES`; names in `folder` are shown without it.
+    `decisions` and `images` are `schemas.DECISIONS` and `schemas.IMAGES`; names in `folder` are shown without it.
     """
     decided = decisions[decisions["kept_image"].notna()]
-    doubtful_first = decided.assign(sure=decided["action"] != "review").sort_values(["sure", "ssim"], kind="stable")
+    doubtful_first = decided.assign(sure=decided["action"] != Action.REVIEW).sort_values(
+        ["sure", "ssim"], kind="stable"
+    )
     shown = doubtful_first.head(MAX_ROWS)
     if shown.empty:
         return "No two pictures match."
-    rows = [_gallery_row(row, images, thumbnail, f"{folder.rstrip('/')}/") for row in shown.itertuples()]
+    rows = [_gallery_row(row, images, load, folder) for row in shown.itertuples()]
     more = (
         f"\n\nThe {len(shown)} most doubtful of {len(decided)}; the report has all."
         if len(decided) > len(shown)
@@ -128,20 +127,20 @@ def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, thumbnail: Thumb
     return f"In {breakable(folder)}\n\n" + _table(("kept", "other", "SSIM, and what became of the other"), rows) + more
 
 
-def _gallery_row(row: Any, images: pd.DataFrame, thumbnail: Thumbnail, inside: str) -> tuple[str, ...]:
+def _gallery_row(row: Any, images: pd.DataFrame, load: ThumbnailLoader, folder: str) -> tuple[str, ...]:
     kept, other = (
-        f"{_picture(image, images, thumbnail)} {breakable(path.removeprefix(inside))}"
+        f"{_picture(image, images, load)} {breakable(shorten_path(path, folder))}"
         for image, path in ((int(row.kept_image), row.kept_path), (int(row.image), row.FullPath))
     )
     detail = "" if pd.isna(row.detail_ssim) else f", {row.detail_ssim:.3f} where there is detail"
     return kept, other, f"**{row.ssim:.4f}**{detail}. **{row.action}**: {breakable(row.reason)}"
 
 
-def _picture(image: int, images: pd.DataFrame, thumbnail: Thumbnail) -> str:
+def _picture(image: int, images: pd.DataFrame, load: ThumbnailLoader) -> str:
     """Return the thumbnail of `image` as Markdown, with the width and height that the picture has."""
     width, height = int(images["width_px"].iat[image]), int(images["height_px"].iat[image])
     scale = PICTURE_PX / max(width, height)
     shape = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(thumbnail(image), shape, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(load(image), shape, interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return f"![{image}](data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()})"

@@ -6,9 +6,9 @@ and the least doubtful pairs are listed without theirs once `PICTURE_BUDGET` is 
 
 import math
 import shlex
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,10 +24,13 @@ from imagetwins.decoding.pool import DecodeSettings
 from imagetwins.reporting.gallery import PARTS, STAGES
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_histogram
-from imagetwins.scanning.thumbnails import find_place, read_square
-from imagetwins.storage.location import place_of
-from imagetwins.store.runs import Run, atomic_target
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, read_table
+from imagetwins.scanning.thumbnails import find_file, read_square
+from imagetwins.storage import Location, storage_of
+from imagetwins.store.record import RunRecord, Stage
+from imagetwins.store.runs import Run
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
+from imagetwins.store.tables import read_table
+from imagetwins.text import pluralize, shorten_path
 
 PICTURE_BUDGET = 11_000_000
 """Bytes of base64 that the pictures of a page may take; what is left of 20 MB holds 10,000 duplicates' names and scores."""
@@ -44,7 +47,7 @@ READ_AT_ONCE = 128
 FAINTEST, DEEPEST = (0, 176, 255), (102, 0, 255)
 """Colours (blue, green, red) of the difference map: amber where SSIM is just below 1, magenta where it is 0 or less."""
 
-MOVES = ("moved", "would move")
+MOVES = (Action.MOVED, Action.WOULD_MOVE)
 
 Sections = dict[str, list["Pair"]]
 
@@ -65,39 +68,39 @@ class Pair:
 class Tables:
     """What a run left in the store. Row i of images and decisions is image i."""
 
-    record: dict[str, Any]
+    record: RunRecord
     images: pd.DataFrame
     decisions: pd.DataFrame
     comparisons: pd.DataFrame
 
     @property
     def parameters(self) -> Parameters:
-        return Parameters(**self.record["parameters"])
+        return self.record.parameters
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a page, WebP as base64; which belongs to which image or pair; and where each image's file is."""
+    """The pictures of a page, WebP as base64; which belongs to which image or pair; and the file of each image, where there is one."""
 
     encoded: list[str]
     of_image: dict[int, int]
     maps: list[str]
     of_pair: dict[tuple[int, int], int]
-    places: dict[int, Path]
+    files: dict[int, Location]
 
 
-def build_report(run: Run) -> Path:
+def build_report(run: Run) -> Location:
     """Write `report.html` of a run whose files are decided, and return its path.
 
     Raises:
         StoreError: the run's tables are missing or were pruned.
     """
     record = run.read_record()
-    pairs = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= record["floor"])
+    pairs = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= record.floor)
     tables = Tables(record, read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS), pairs)
-    sections = plan_sections(tables.decisions, pairs, record["parameters"]["threshold"])
+    sections = plan_sections(tables.decisions, pairs, record.parameters.threshold)
     page = _render(run, tables, sections, _collect_pictures(sections, tables))
-    with atomic_target(run.report) as temporary:
+    with storage_of(run.report).writing(run.report) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
     return run.report
 
@@ -113,10 +116,10 @@ def plan_sections(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: float
         for row in decided.itertuples()
     ]
     return {
-        "review": [pair for pair in rows if pair.action == "review"],
+        "review": [pair for pair in rows if pair.action == Action.REVIEW],
         "near": _find_near_misses(decisions, pairs, threshold),
         "duplicates": [pair for pair in rows if pair.action in MOVES],
-        "stayed": [pair for pair in rows if pair.action == "not moved"],
+        "stayed": [pair for pair in rows if pair.action == Action.NOT_MOVED],
     }
 
 
@@ -150,25 +153,25 @@ def _collect_pictures(sections: Sections, tables: Tables) -> Pictures:
     """Read the pictures, the most doubtful pairs first, until the budget is spent."""
     pairs = [pair for section in sections.values() for pair in section]
     wanted = list(dict.fromkeys(image for pair in pairs for image in (pair.kept, pair.other)))
-    places = {image: place for image in wanted if (place := find_place(tables.images, tables.decisions, image))}
+    files = {image: file for image in wanted if (file := find_file(tables.images, tables.decisions, image))}
     side = next(side for count, side in PICTURE_SIDES if len(wanted) <= count)
     settings = DecodeSettings(side, decoding=tables.parameters.decoding)
-    digests = {image: tables.images["digest"].iat[image] for image in places}
-    sources = {digests[image]: places[image] for image in reversed(places)}  # Copies byte by byte share a picture.
+    digests = {image: tables.images["digest"].iat[image] for image in files}
+    sources = {digests[image]: files[image] for image in reversed(files)}  # Copies byte by byte share a picture.
     with ThreadPoolExecutor() as pool:
         encoded = _spend_budget(
             pool, [(digest, sources[digest]) for digest in dict.fromkeys(digests.values())], settings
         )
         position = {digest: number for number, digest in enumerate(encoded)}
         pictured = {image: position[digest] for image, digest in digests.items() if digest in position}
-        drawn = _draw_maps(pool, [pair for pair in pairs if {pair.kept, pair.other} <= pictured.keys()], places, tables)
+        drawn = _draw_maps(pool, [pair for pair in pairs if {pair.kept, pair.other} <= pictured.keys()], files, tables)
     return Pictures(
-        list(encoded.values()), pictured, list(drawn.values()), {pair: n for n, pair in enumerate(drawn)}, places
+        list(encoded.values()), pictured, list(drawn.values()), {pair: n for n, pair in enumerate(drawn)}, files
     )
 
 
 def _spend_budget(
-    pool: ThreadPoolExecutor, sources: list[tuple[str, Path]], settings: DecodeSettings
+    pool: ThreadPoolExecutor, sources: list[tuple[str, Location]], settings: DecodeSettings
 ) -> dict[str, str]:
     """Return the pictures of as many of `sources` (digest, file) as fit, in their order, by digest."""
     encoded: dict[str, str] = {}
@@ -185,19 +188,19 @@ def _spend_budget(
     return encoded
 
 
-def _encode_picture(place: Path, settings: DecodeSettings) -> str | None:
-    pixels = read_square(place, settings)
+def _encode_picture(file: Location, settings: DecodeSettings) -> str | None:
+    pixels = read_square(file, settings)
     return None if pixels is None else to_webp(pixels)
 
 
 def _draw_maps(
-    pool: ThreadPoolExecutor, pairs: list[Pair], places: dict[int, Path], tables: Tables
+    pool: ThreadPoolExecutor, pairs: list[Pair], files: dict[int, Location], tables: Tables
 ) -> dict[tuple[int, int], str]:
     """Return the difference maps of the first `MAX_MAPS` pairs; none for a pair whose files changed or vanished."""
     settings = tables.parameters.decode_settings
 
     def draw(pair: Pair) -> str | None:
-        first, second = (read_square(places[image], settings) for image in (pair.kept, pair.other))
+        first, second = (read_square(files[image], settings) for image in (pair.kept, pair.other))
         return None if first is None or second is None else to_webp(draw_difference(first, second))
 
     chosen = pairs[:MAX_MAPS]
@@ -226,27 +229,27 @@ def draw_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDAr
 
 
 def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures) -> str:
-    record, counts = tables.record, {"duplicates": 0, "moved": 0, "review": 0} | tables.record["counts"]
-    parameters = record["parameters"]
-    quoted, store = shlex.quote(run.run_id), shlex.quote(str(run.store.absolute()))
+    record, counts = tables.record, tables.record.counts
+    parameters = record.parameters.model_dump()
+    quoted, store = shlex.quote(run.run_id), shlex.quote(str(storage_of(run.store).absolute(run.store)))
     threshold = f"{parameters['threshold']:g}"
     tabs = _plan_tabs(sections, tables)
     return render_page(
         "report.html.j2",
-        version=record["version"],
+        version=record.version,
         record=record,
         parameters=parameters,
         counts=counts,
         folder=parameters["folder"],
-        headline=_headline(counts, parameters),
-        created=record["created"].replace("T", " ").replace("+00:00", " UTC"),
+        headline=_headline(counts, record.parameters.location),
+        created=f"{record.created:%Y-%m-%d %H:%M:%S} UTC",
         changed=_changed_parameters(parameters),
         left_alone=_left_alone(tables.decisions),
         limit_left_alone=MAX_LEFT_ALONE,
         freed=int(tables.images["size_bytes"].to_numpy()[[pair.other for pair in sections["duplicates"]]].sum()),
         stored=len(tables.comparisons),
         near_misses=_count_near(tables),
-        total_seconds=sum(seconds for stage, seconds in record["seconds"].items() if stage != "report"),
+        total_seconds=sum(seconds for stage, seconds in record.seconds.items() if stage is not Stage.REPORT),
         undo=f"imagetwins restore {quoted} --store {store}",
         approve=f"imagetwins approve {quoted} --store {store}",
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
@@ -257,17 +260,17 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures) ->
             f"imagetwins report {quoted}",
         ],
         funnel=_plan_funnel(record, counts, len(tables.comparisons)),
-        histogram=Markup(plot_histogram(tables.comparisons["ssim"], parameters["threshold"], record["floor"])),  # noqa: S704
+        histogram=Markup(plot_histogram(tables.comparisons["ssim"], parameters["threshold"], record.floor)),  # noqa: S704
         tabs=tabs,
         omitted=_describe_omitted(sections, pictures),
         data=_plan_data(tables, sections, pictures, tabs),
     )
 
 
-def _headline(counts: dict[str, int], parameters: dict[str, Any]) -> str:
+def _headline(counts: Mapping[str, int], folder: Location) -> str:
     found = counts["duplicates"]
-    what = f"{found:,} duplicate{'' if found == 1 else 's'}" if found else "No duplicates"
-    return f"{what} in {place_of(parameters['folder']).name or parameters['folder']}"
+    what = pluralize(found, "duplicate") if found else "No duplicates"
+    return f"{what} in {folder.name or folder}"
 
 
 def _changed_parameters(parameters: dict[str, Any]) -> list[tuple[str, str]]:
@@ -283,19 +286,20 @@ def _changed_parameters(parameters: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _left_alone(decisions: pd.DataFrame) -> list[tuple[str, str]]:
     rows = decisions[
-        (decisions["action"] == "unreadable") | ((decisions["action"] == "not moved") & decisions["kept_image"].isna())
+        (decisions["action"] == Action.UNREADABLE)
+        | ((decisions["action"] == Action.NOT_MOVED) & decisions["kept_image"].isna())
     ]
     return list(zip(rows["FullPath"], rows["reason"], strict=True))
 
 
-def _plan_funnel(record: dict[str, Any], counts: dict[str, int], stored: int) -> list[dict[str, Any]]:
+def _plan_funnel(record: RunRecord, counts: Mapping[str, int], stored: int) -> list[dict[str, Any]]:
     """Return the steps from all pairs to duplicates, each with its number of pairs and its bar's width in percent."""
-    stages = {name: pairs for name, pairs in record["funnel"].items() if name not in PARTS and pairs}
+    stages = {name: pairs for name, pairs in record.funnel.items() if name not in PARTS and pairs}
     steps = [("all pairs", counts["pairs"], "")]
     steps += [(STAGES.get(name, name.replace("_", " ")), pairs, "") for name, pairs in stages.items()]
     steps += [
-        (f"stored: {record['floor']:g} or more", stored, "kept"),
-        (f"matches: {record['parameters']['threshold']:g} or more", counts.get("matches", 0), "copy"),
+        (f"stored: {record.floor:g} or more", stored, "kept"),
+        (f"matches: {record.parameters.threshold:g} or more", counts["matches"], "copy"),
         ("duplicates", counts["duplicates"], "copy"),
     ]
     scale = 100 / math.log1p(max(1, counts["pairs"]))
@@ -306,13 +310,13 @@ def _plan_funnel(record: dict[str, Any], counts: dict[str, int], stored: int) ->
 
 
 def _count_near(tables: Tables) -> int:
-    return int((tables.comparisons["ssim"] < tables.record["parameters"]["threshold"]).sum())
+    return int((tables.comparisons["ssim"] < tables.parameters.threshold).sum())
 
 
 def _plan_tabs(sections: Sections, tables: Tables) -> list[dict[str, Any]]:
     """Return the tabs of the gallery; "stayed" only where there is something in it."""
     near = (
-        f"Of {_count_near(tables):,} pairs below the threshold {tables.record['parameters']['threshold']:g}, the best between any "
+        f"Of {_count_near(tables):,} pairs below the threshold {tables.parameters.threshold:g}, the best between any "
         "two groups: what a lower threshold would find first."
     )
     texts = {
@@ -343,7 +347,7 @@ def _describe_omitted(sections: Sections, pictures: Pictures) -> str:
     """Return what the page leaves out to stay small, "" if nothing."""
     pairs = [pair for section in sections.values() for pair in section]
     images = {image for pair in pairs for image in (pair.kept, pair.other)}
-    hidden = len([image for image in images if image in pictures.places and image not in pictures.of_image])
+    hidden = len([image for image in images if image in pictures.files and image not in pictures.of_image])
     unmapped = len(pairs) - len(pictures.maps)
     parts = [f"{hidden:,} pictures"] if hidden else []
     parts += [f"{unmapped:,} difference maps"] if unmapped > 0 and len(pairs) > MAX_MAPS else []
@@ -355,7 +359,7 @@ def _plan_data(tables: Tables, sections: Sections, pictures: Pictures, tabs: lis
     shown = dict.fromkeys(image for pairs in sections.values() for pair in pairs for image in (pair.kept, pair.other))
     position = {image: number for number, image in enumerate(shown)}
     return {
-        "base": place_of(tables.record["parameters"]["folder"]).as_uri(),
+        "base": storage_of(tables.parameters.location).to_uri(tables.parameters.location),
         "images": [_plan_image(tables, pictures, image) for image in shown],
         "pictures": pictures.encoded,
         "maps": pictures.maps,
@@ -369,23 +373,19 @@ def _plan_data(tables: Tables, sections: Sections, pictures: Pictures, tabs: lis
 
 def _plan_image(tables: Tables, pictures: Pictures, image: int) -> list[Any]:
     """Return the fields that `FIELDS` in report.js names; what the script can tell from others is left out."""
-    folder = tables.record["parameters"]["folder"]
-    path, place = tables.images["path"].iat[image], pictures.places.get(image)
+    folder = tables.parameters.folder
+    path, file = tables.images["path"].iat[image], pictures.files.get(image)
     # A run that was undone has its files back where they were.
-    now = path if str(place) == path else tables.decisions["NewPath"].iat[image]
-    plain = place is not None and str(place) == now and now != _relative(now, folder)
+    now = path if str(file) == path else tables.decisions["NewPath"].iat[image]
+    is_plain = file is not None and str(file) == now and now != shorten_path(now, folder)
     return [
-        _relative(path, folder),
-        None if now == path else _relative(now, folder),
-        "" if plain else place.absolute().as_uri() if place else None,
+        shorten_path(path, folder),
+        None if now == path else shorten_path(now, folder),
+        "" if is_plain else storage_of(file).to_uri(file) if file else None,
         *(int(tables.images[name].iat[image]) for name in ("size_bytes", "width_px", "height_px")),
         tables.images["format"].iat[image],
         pictures.of_image.get(image),
     ]
-
-
-def _relative(path: str, folder: str) -> str:
-    return path.removeprefix(folder.rstrip("/") + "/")
 
 
 def _plan_groups(pairs: list[Pair], position: dict[int, int], pictures: Pictures) -> list[Any]:

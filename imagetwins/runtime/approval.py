@@ -1,14 +1,12 @@
-"""Ask a person before anything moves: in Prefect's UI where the run has a deployment, else in the terminal."""
+"""Ask a person before anything moves: in Prefect's UI where the run has a deployment, else through the observer."""
 
 import datetime as dt
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from itertools import count
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.input import RunInput
@@ -16,30 +14,24 @@ from pydantic import Field
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.errors import ImagetwinsError, ParameterError, StoreError
-from imagetwins.matching.approval import Answer, Question
-from imagetwins.runtime.observer import ASKING, listener
-from imagetwins.runtime.run_context import Record
+from imagetwins.matching.approval import Answer, ApprovalRequest, find_left_alone
+from imagetwins.runtime.flow_context import current_flow_run
+from imagetwins.runtime.observer import observer
+from imagetwins.runtime.run_context import RunContext
+from imagetwins.store.record import ApprovalRecord, RunStatus, now
 from imagetwins.store.runs import Run
-from imagetwins.text import amount
-from tasks.approve import apply_answer, find_unknown, plan_question
-from tasks.report import publish_run
+from imagetwins.store.schemas import DECISIONS
+from imagetwins.store.tables import read_table
+from imagetwins.text import pluralize
 
 FORM_SECONDS = 30
-"""How long an answer waits for the question: a run says that it waits before Prefect has suspended it."""
+"""How long an answer waits for the form: a run says that it waits before Prefect has suspended it."""
 
-Asker = Callable[[Run, Question], Answer]
-
-
-def ask_nobody(_run: Run, _question: Question) -> Answer:
-    """Answer for a run that was started where nobody can be asked."""
-    return Answer(approve=False, comment="nobody was there to ask")
+Publish = Callable[[Run], UUID]
+"""Publishes what a run found so far; returns the id of the gallery artifact."""
 
 
-asker: ContextVar[Asker] = ContextVar("asker", default=ask_nobody)
-"""Who is asked about a run that has no deployment; the command line sets it."""
-
-
-class Approval(RunInput):
+class ApprovalForm(RunInput):
     """The form with which a person resumes the run."""
 
     approve: bool = Field(default=False, description="Move the duplicates. Otherwise nothing moves.")
@@ -49,65 +41,71 @@ class Approval(RunInput):
     )
     comment: str = Field(default="", description="Kept with the run.", max_length=1000)
 
+    def to_answer(self) -> Answer:
+        """Return what was filled in."""
+        return Answer(self.approve, tuple(self.leave_alone), self.comment)
 
-def seek_approval(record: Record, parameters: Parameters) -> None:
-    """Ask, if `parameters` say so, and write the answer into the decisions and `run.json`.
+
+def request_approval(context: RunContext, parameters: Parameters, request: ApprovalRequest, publish: Publish) -> Answer:
+    """Return what a person answers to `request`, and note it in the run's record.
 
     Raises:
-        Pause: the run is suspended. Resumed, it comes here again, and is answered.
+        Pause: the run is suspended. Resumed, it starts again, comes here again, and is answered.
     """
-    if parameters.approval == "never" and parameters.approve_above is None:
-        return
-    question = plan_question(record.run, parameters)
-    if question is None:
-        return
-    listener.get()(ASKING, 0, 0)
-    if FlowRunContext.get().flow_run.deployment_id:
-        answer = _suspend(record, parameters, question)
+    if current_flow_run().deployment_id:
+        answer = _suspend(context, parameters, request, publish)
     else:
-        answer = asker.get()(record.run, question)
-    record.counts |= apply_answer(record.run, answer, parameters.folder)
-    given = {"approve": answer.approve, "leave_alone": list(answer.leave_alone), "comment": answer.comment}
-    record.write(approval=given | {"answered": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")})
+        answer = observer.get().approve(context.run, request)
+    context.record.approval = ApprovalRecord(
+        approve=answer.approve, leave_alone=list(answer.leave_alone), comment=answer.comment, answered=now()
+    )
+    context.write()
+    return answer
 
 
-def _suspend(record: Record, parameters: Parameters, question: Question) -> Answer:
+def _suspend(context: RunContext, parameters: Parameters, request: ApprovalRequest, publish: Publish) -> Answer:
     """Return what a person answered in the UI; names that mean no file are asked about again."""
     problem, gallery = "", ""
     for attempt in count(1):
         key = f"approval-{attempt}"
-        if key not in _answered():
-            until = dt.datetime.now(dt.UTC) + dt.timedelta(hours=parameters.approval_hours)
-            record.write(status="waiting", waits_until=until.isoformat(timespec="seconds"))
-            gallery = f"/v2/artifacts/artifact/{publish_run(record.run)}"
-        form = Approval.with_initial_data(description=problem + _describe(record, question, gallery))
+        if key not in _answered_keys():
+            until = now() + dt.timedelta(hours=parameters.approval_hours)
+            context.record.status, context.record.waits_until = RunStatus.WAITING, until
+            context.write()
+            gallery = f"/v2/artifacts/artifact/{publish(context.run)}"
+        form = ApprovalForm.with_initial_data(description=problem + _describe(context, request, gallery))
         given = suspend_flow_run(form, timeout=round(3600 * parameters.approval_hours), key=key)
         # Prefect checks the form, but any client can answer in its place.
-        checked = Approval.model_validate(given.model_dump())
-        answer = Answer(checked.approve, tuple(checked.leave_alone), checked.comment)
-        unknown = find_unknown(record.run, answer, parameters.folder)
+        answer = ApprovalForm.model_validate(given.model_dump()).to_answer()
+        unknown = find_unknown_files(context.run, answer)
         if not unknown:
             return answer
         problem = f"**None of the files to move: {', '.join(map(repr, unknown))}.** Please answer again.\n\n"
     raise AssertionError("count() does not end")
 
 
-def _answered() -> set[str]:
-    """Return the questions of this run that have been asked already."""
-    policy = FlowRunContext.get().flow_run.empirical_policy
+def _answered_keys() -> set[str]:
+    """Return the keys of the forms of this run that have been shown already."""
+    policy = current_flow_run().empirical_policy
     return set(policy.pause_keys or ())
 
 
-def _describe(record: Record, question: Question, gallery: str) -> str:
-    doubtful = f" Doubtful matches, which stay where they are: {question.doubtful}." if question.doubtful else ""
+def find_unknown_files(run: Run, answer: Answer) -> list[str]:
+    """Return the names in `answer` that are none of the files to move."""
+    folder = run.read_record().parameters.folder
+    return find_left_alone(read_table(run.decisions, DECISIONS), answer, folder)[1]
+
+
+def _describe(context: RunContext, request: ApprovalRequest, gallery: str) -> str:
+    doubtful = f" Doubtful matches, which stay where they are: {request.doubtful}." if request.doubtful else ""
     return (
-        f"To move: {amount(question.moves, 'file')} of `{record.content['parameters']['folder']}`, to its sub-folder Duplicates."
-        f"{doubtful} Look at the [gallery]({gallery}), or at the report in `{record.run.report}`."
+        f"To move: {pluralize(request.moves, 'file')} of `{context.record.parameters.folder}`, to its sub-folder Duplicates."
+        f"{doubtful} Look at the [gallery]({gallery}), or at the report in `{context.run.report}`."
     )
 
 
-def send_answer(run: Run, answer: Approval) -> None:
-    """Answer the question that `run` waits for; it goes on as soon as a worker takes it up.
+def send_answer(run: Run, form: ApprovalForm) -> None:
+    """Answer the request that `run` waits with; it goes on as soon as a worker takes it up.
 
     Raises:
         StoreError: the run waits for nothing.
@@ -115,18 +113,18 @@ def send_answer(run: Run, answer: Approval) -> None:
         ImagetwinsError: the server does not know the run, or no longer waits.
     """
     record = run.read_record()
-    if record["status"] != "waiting":
-        why = f" ({record['error']})" if record.get("error") else ""
-        raise StoreError(f"run {run.run_id} waits for no answer: it is {record['status']}{why}.")
-    unknown = find_unknown.fn(run, Answer(answer.approve, tuple(answer.leave_alone)), record["parameters"]["folder"])
+    if record.status is not RunStatus.WAITING:
+        why = f" ({record.error})" if record.error else ""
+        raise StoreError(f"run {run.run_id} waits for no answer: it is {record.status.value}{why}.")
+    unknown = find_unknown_files(run, form.to_answer())
     if unknown:
         raise ParameterError(
             f"none of the files to move: {', '.join(map(repr, unknown))}. `imagetwins audit {run.run_id}` lists them."
         )
-    flow_run = UUID(record["flow_run_id"])
+    flow_run = UUID(record.flow_run_id)
     try:
         _wait_for_form(flow_run)
-        resume_flow_run(flow_run, run_input=answer.model_dump())
+        resume_flow_run(flow_run, run_input=form.model_dump())
     except (FlowPauseTimeout, NotPausedError):
         raise ImagetwinsError(
             f"run {run.run_id} no longer waits: it was answered, cancelled, or its time is up."
@@ -152,7 +150,7 @@ def _wait_for_form(flow_run: UUID) -> None:
 
 def _is_about_to_ask(client: SyncPrefectClient, flow_run: UUID) -> bool:
     state = client.read_flow_run(flow_run).state
-    if not state.is_paused():
-        return state.is_running()
-    form = state.state_details.run_input_keyset["schema"]
+    if state is None or not state.is_paused():
+        return state is not None and state.is_running()
+    form = (state.state_details.run_input_keyset or {})["schema"]
     return not client.filter_flow_run_input(flow_run, key_prefix=form, limit=1, exclude_keys=set())

@@ -1,16 +1,17 @@
-"""Where the mapped tasks of a flow run: in threads of this process, or on a Dask cluster that is there already."""
+"""Where the mapped tasks of a flow run: in threads of this process, or on an existing Dask cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL
 
 from imagetwins.errors import ClusterError
+from imagetwins.reasons import Reason
+from imagetwins.runtime.flow_context import current_context
+from imagetwins.runtime.worker import find_worker_problem, name_worker
 from imagetwins.store.runs import Run
-from tasks import examine_worker
 
 ANSWER_SECONDS = 5
 """How long the scheduler, and then its first worker, is waited for."""
@@ -31,18 +32,22 @@ class Cluster:
         """
         if self.client is None:
             return
-        answers = self.client.run(examine_worker, run, PREFECT_API_URL.value(), on_error="return")
-        refused = [_complain(worker, answer) for worker, answer in answers.items() if answer]
+        answers = self.client.run(find_worker_problem, run, PREFECT_API_URL.value(), on_error="return")
+        refused = [_explain(worker, answer) for worker, answer in answers.items() if answer]
         if refused:
             raise ClusterError(f"nothing was begun: {' '.join(refused)}")
 
 
-def _complain(worker: str, answer: Any) -> str:
+def _explain(worker: str, answer: Any) -> str:
+    """Return why a worker is refused: what it said, or the exception that it ended with."""
+    name = name_worker(worker)
+    if isinstance(answer, Reason):
+        return str(Reason(answer.code, {**answer.details, "worker": name}))
     if isinstance(answer, ImportError | AttributeError):
-        answer = f"has another version of imagetwins, or none ({answer}). Install the same versions in both places."
-    elif isinstance(answer, Exception):
-        answer = f"cannot work: {answer!r}"
-    return f"the Dask worker at {worker} {answer}"
+        return (
+            f"{name} has another version of imagetwins, or none ({answer}). Install the same versions in both places."
+        )
+    return f"{name} cannot work: {answer!r}"
 
 
 @contextmanager
@@ -62,11 +67,11 @@ def open_cluster(address: str | None) -> Iterator[Cluster]:
         )
     with _connect(address) as runner:
         from distributed.client import FutureCancelledError  # noqa: PLC0415 - _connect has found it
-        from distributed.comm import CommClosedError  # noqa: PLC0415
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415
         from distributed.scheduler import KilledWorker  # noqa: PLC0415
 
         try:
-            with FlowRunContext.get().model_copy(update={"task_runner": runner}):
+            with current_context().model_copy(update={"task_runner": runner}):
                 yield Cluster(address, runner.client)
         except KilledWorker as error:
             raise ClusterError(f"workers of the Dask cluster at {address} died again and again: {error}") from None
@@ -78,7 +83,7 @@ def open_cluster(address: str | None) -> Iterator[Cluster]:
 def _connect(address: str) -> Iterator[Any]:
     """Yield a task runner whose cluster has at least one worker."""
     try:
-        from prefect_dask import DaskTaskRunner  # noqa: PLC0415 - an extra that few need
+        from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - an extra that few need
     except ImportError as error:
         raise ClusterError(f"--dask needs more packages ({error}): pip install imagetwins[dask]") from None
     with DaskTaskRunner(address=address, client_kwargs={"timeout": ANSWER_SECONDS}) as runner:

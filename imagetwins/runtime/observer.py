@@ -1,27 +1,31 @@
-"""Who is told how far a long stage is. Free of Prefect, so that the command line can set it up first."""
+"""Who follows a run while it goes on: told how far it is, and asked what a person must decide.
 
-from collections.abc import Callable
+Free of Prefect, so that the command line can install its own before Prefect is imported.
+"""
+
 from contextvars import ContextVar
 
-ASKING = "ask"
-"""Told instead of a stage when a person is about to be asked: bars make way."""
-
-Listener = Callable[[str, int, int], None]
-"""Is told the stage, how many of its batches are done, and how many there are (0: the stage is one piece)."""
+from imagetwins.matching.approval import Answer, ApprovalRequest
+from imagetwins.store.runs import Run
 
 
-def ignore_progress(stage: str, done: int, total: int) -> None:
-    """Listen to nothing."""
+class Observer:
+    """Follows a run, and says nothing: the base of those that do."""
+
+    def stage_started(self, stage: str) -> None:
+        """Called when a stage begins, and with it the one before has ended."""
+
+    def batches_done(self, stage: str, done: int, total: int) -> None:
+        """Called when `done` of the `total` batches of a stage are done."""
+
+    def announce(self, text: str) -> None:
+        """Called with a sentence that a person would like to read while a run goes on."""
+
+    def approve(self, run: Run, request: ApprovalRequest) -> Answer:
+        """Return what a person answers to `request`; nobody is there to ask, so nothing moves."""
+        del run, request
+        return Answer(approve=False, comment="nobody was there to ask")
 
 
-Announcer = Callable[[str], None]
-"""Is told one sentence that a person would like to read while a run goes on."""
-
-
-def announce_to_nobody(text: str) -> None:
-    """Keep it to the log."""
-
-
-announcer: ContextVar[Announcer] = ContextVar("announcer", default=announce_to_nobody)
-
-listener: ContextVar[Listener] = ContextVar("listener", default=ignore_progress)
+observer: ContextVar[Observer] = ContextVar("observer", default=Observer())  # noqa: B039 - it has no state
+"""The observer of the runs that are started in this context."""

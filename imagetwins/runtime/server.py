@@ -1,4 +1,4 @@
-"""Which Prefect server a command talks to: one that runs already, else the embedded one. Quiet settings for both."""
+"""Which Prefect server a command uses: one that runs already, else the embedded one. Quiet settings for both."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import httpx
 
-LOCAL_SERVER = "http://127.0.0.1:4200"
+from imagetwins.settings import LOCAL_SERVER
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -29,7 +29,7 @@ def prepare_environment(*, verbose: bool) -> None:
 
 @contextmanager
 def running_server() -> Iterator[str | None]:
-    """Use the server that is configured, else one on this machine's usual port; yield its address, None if embedded."""
+    """Use the server that is configured, else one on this machine's usual port; yield its API's address, None if embedded."""
     from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - after prepare_environment
 
     configured = PREFECT_API_URL.value()

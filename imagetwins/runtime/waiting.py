@@ -1,47 +1,67 @@
-"""What became of runs that wait for approval. A suspended run has no process, so what ends it is looked up afterwards."""
+"""How runs that wait for approval ended. A suspended run has no process, so what ended it is looked up afterwards."""
 
 import datetime as dt
-import os
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
-from imagetwins.runtime.server import LOCAL_SERVER
-from imagetwins.store.runs import list_runs
+from imagetwins import settings
+from imagetwins.storage import Location
+from imagetwins.store.record import Ending, RunRecord, RunStatus
+from imagetwins.store.runs import Run, list_runs
+
+ASK_SECONDS = 2
+"""How long Prefect's server is waited for."""
 
 
-def settle_waiting(store: Path) -> None:
-    """Write into each waiting run of `store` that was cancelled, or that nobody answered in time, that it was.
+def find_endings(store: Location) -> dict[str, Ending]:
+    """Return, by run id, what ended runs that their records say are waiting: cancelled, or not answered in time.
 
     Prefect's server is asked; where none answers, the time that has passed tells.
     """
+    return {run.run_id: ending for run, ending in _iter_endings(store)}
+
+
+def record_endings(store: Location) -> None:
+    """Write what `find_endings` finds into the records of the runs."""
+    for run, ending in _iter_endings(store):
+        with run.editing_record() as record:
+            record.status, record.error = ending
+
+
+def _iter_endings(store: Location) -> Iterator[tuple[Run, Ending]]:
     for run in list_runs(store):
         record = run.read_record()
-        if record["status"] == "waiting" and (ending := _find_ending(record, _read_state(record["flow_run_id"]))):
-            status, error = ending
-            run.update_record(status=status, error=f"{error}; nothing was moved")
+        if record.status is RunStatus.WAITING and (ending := _find_ending(record, _read_state(record))):
+            yield run, ending
 
 
-def _find_ending(record: dict[str, Any], state: dict[str, Any] | None) -> tuple[str, str] | None:
-    """Return the status and the error of a run that waits no longer; `state` is Prefect's, None if that is unknown."""
-    until = record.get("waits_until")
-    is_late = until is not None and dt.datetime.fromisoformat(until) < dt.datetime.now(dt.UTC)
+def _find_ending(record: RunRecord, state: dict[str, Any] | None) -> Ending | None:
+    """Return what ended a run that waits no longer; `state` is Prefect's, None if that is unknown."""
+    until = record.waits_until
+    is_late = until is not None and until < dt.datetime.now(dt.UTC)
     kind = state["type"] if state else None
-    if kind in {"CANCELLED", "CANCELLING"}:
-        return "cancelled", f"cancelled while it waited for approval, at {state['timestamp'][:19]}"
-    if is_late and kind in {"FAILED", None}:
-        return "expired", f"not answered by {until}"
-    if kind in {"FAILED", "CRASHED"}:
-        return "failed", str(state["message"])
+    if state and kind in {"CANCELLED", "CANCELLING"}:
+        return _ending(RunStatus.CANCELLED, f"cancelled while it waited for approval, at {state['timestamp'][:19]}")
+    if until and is_late and kind in {"FAILED", None}:
+        return _ending(RunStatus.EXPIRED, f"not answered by {until.isoformat(timespec='seconds')}")
+    if state and kind in {"FAILED", "CRASHED"}:
+        return _ending(RunStatus.FAILED, str(state["message"]))
     return None
 
 
-def _read_state(flow_run: str) -> dict[str, Any] | None:
-    server = os.environ.get("PREFECT_API_URL", f"{LOCAL_SERVER}/api")
-    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+def _ending(status: RunStatus, what: str) -> Ending:
+    return Ending(status, f"{what}; nothing was moved")
+
+
+def _read_state(record: RunRecord) -> dict[str, Any] | None:
+    """Return the state of a run's flow run as Prefect's API gives it; None if no server knows it."""
+    server = settings.api_url() or f"{settings.LOCAL_SERVER}/api"
     try:
-        answer = httpx.get(f"{server}/flow_runs/{flow_run}", auth=(user, password) if user else None, timeout=2)
+        answer = httpx.get(
+            f"{server}/flow_runs/{record.flow_run_id}", auth=settings.api_credentials(), timeout=ASK_SECONDS
+        )
     except httpx.HTTPError:
         return None
     state: dict[str, Any] | None = answer.json()["state"] if answer.is_success else None

@@ -1,60 +1,47 @@
-"""Which files of a folder are candidates: names, sizes and times; nothing is decoded, nothing but regular files opened.
+"""Which files of a folder may be pictures: names, sizes and times; nothing is decoded, nothing but regular files opened.
 
-Symbolic links are never followed: what a link inside the folder leads to inside the folder is listed there anyway. In a
-bucket there are neither links nor folders, only names; the rules are the same.
+Symbolic links are never followed: what a link inside the folder leads to inside the folder is listed there anyway.
 """
 
-import hashlib
 import os
-import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-import pathspec
-
-from imagetwins.decoding.program import MAX_BYTES
-from imagetwins.errors import ParameterError
-from imagetwins.moving.moves import DUPLICATES
-from imagetwins.storage.location import is_inside, is_remote, relative_name
-from imagetwins.storage.objects import Object, iter_objects, read_starts
-from imagetwins.storage.transfer import PART_PREFIX, PART_SUFFIX
-
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".jp2", ".j2k",
-    ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
-    # Not decoded, but pictures to whoever looks at the folder: they get a row that says so.
-    ".heic", ".heif", ".jxl", ".psd",
-})  # fmt: skip
-
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
-_LATER_MAGIC = ((8, b"WEBP"), (4, b"ftypavif"), (4, b"ftypavis"))
-# Not without a suffix of theirs: BMP's first bytes are two letters, and TIFF's are those of most cameras' raw files, of
-# which the picture in the file is a preview, so that they would be taken for copies of their own JPEGs.
-_MAGIC_BYTES = 16
+from imagetwins.config.patterns import compile_patterns
+from imagetwins.decoding.formats import MAGIC_BYTES, has_magic, has_suffix
+from imagetwins.decoding.model import MAX_BYTES
+from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
 
 
 @dataclass(frozen=True)
-class ListedFile:
-    """A file that may be a picture, or something in the folder that kept us from looking (`error`)."""
+class Candidate:
+    """A file that may be a picture, or something in the folder that could not be examined (`error`).
 
-    path: Path
+    Attributes:
+        location: where it is.
+        size_bytes, mtime_ns: its size and its time of modification, in nanoseconds since 1970.
+        is_reference: whether it is in a reference folder.
+        error: why it is not compared, None if it is.
+        validator, changed_ns: see `storage.Found`.
+    """
+
+    location: Location
     size_bytes: int
     mtime_ns: int
     is_reference: bool
     error: str | None
-    ctime_ns: int = 0
-    inode: int = 0
+    validator: str = ""
+    changed_ns: int = 0
 
 
-Identity = tuple[int, int]
-"""Device and inode: what a file or directory is, whatever it is called."""
-
-
-def list_images(
-    folder: Path, *, recursive: bool, exclude: Sequence[str], reference: Sequence[Path], skip: Sequence[Path]
-) -> list[ListedFile]:
+def list_candidates(
+    folder: Location,
+    *,
+    recursive: bool,
+    exclude: Sequence[str],
+    reference: Sequence[Location],
+    skip: Sequence[Location],
+) -> list[Candidate]:
     """Return the pictures of `folder`, then those of the `reference` folders outside it, each sorted by relative path.
 
     A candidate is a regular file with a picture's suffix or a picture's first bytes. Of several hard links to one
@@ -65,154 +52,62 @@ def list_images(
         ParameterError: a pattern of `exclude` is not one.
         OSError: a bucket cannot be listed.
     """
-    roots = [path if is_remote(path) else path.absolute() for path in (folder, *reference)]
-    excluded = compile_patterns(exclude)
+    roots = [storage_of(root).absolute(root) for root in (folder, *reference)]
+    is_excluded = compile_patterns(exclude)
     never = [*skip, *(root / DUPLICATES for root in roots)]
-    entered = {found for path in never if not is_remote(path) and (found := _identity(path))}
-    listed: list[ListedFile] = []
-    seen: set[Path] = set()
+    seen: set[object] = set()
+    listed: list[Found] = []
     for root in roots:
-        walk = (
-            _find(root, recursive, excluded, never, seen)
-            if is_remote(root)
-            else _walk(root, recursive, excluded, entered)
-        )
-        listed += sorted(walk, key=lambda file: os.fsencode(relative_name(file.path, root)))
-    marked = (replace(file, is_reference=any(is_inside(file.path, root) for root in roots[1:])) for file in listed)
-    return list(_tell_hard_links(marked))
+        found = _find_pictures(root, recursive, is_excluded, never, seen)
+        listed += sorted(found, key=lambda file: _sort_key(file.location, root))
+    return [
+        _to_candidate(found, is_reference=any(is_inside(found.location, root) for root in roots[1:]))
+        for found in _mark_hard_links(listed)
+    ]
 
 
-def compile_patterns(exclude: Sequence[str]) -> pathspec.PathSpec[Any]:
-    """Return what matches the patterns `exclude`.
-
-    Raises:
-        ParameterError: one is none.
-    """
-    try:
-        return pathspec.PathSpec.from_lines("gitignore", exclude)
-    except ValueError as error:
-        raise ParameterError(f"exclude={list(exclude)!r}: {error}. Give patterns as in a .gitignore.") from None
+def _sort_key(location: Location, root: Location) -> bytes:
+    return os.fsencode(storage_of(root).relative_name(location, root))
 
 
-def _identity(path: Path) -> Identity | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def _find_pictures(
+    root: Location,
+    recursive: bool,
+    is_excluded: Callable[[str], bool],
+    never: Sequence[Location],
+    seen: set[object],
+) -> Iterator[Found]:
+    """Yield the files below `root` that look like pictures, and what could not be examined, in no order."""
+    storage = storage_of(root)
+    unnamed: list[Found] = []
+    for found in storage.walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen):
+        if found.kind == "folder" or has_suffix(found.location.name):
+            yield found
+        elif found.kind == "file" and found.size_bytes:
+            unnamed.append(found)
+    # Names without a picture's suffix cost a request each in a bucket, so they are asked for together.
+    starts = storage.read_starts([found.location for found in unnamed], MAGIC_BYTES)
+    yield from (found for found, start in zip(unnamed, starts, strict=True) if has_magic(start))
 
 
-def _walk(
-    root: Path, recursive: bool, excluded: pathspec.PathSpec[Any], entered: set[Identity]
-) -> Iterator[ListedFile]:
-    """Yield the candidates below `root`, in no order; `entered` grows by the directories that were read.
-
-    A directory is entered once, even if a reference folder lies inside `root`, or a mount makes it appear twice.
-    """
-    pending = [root]
-    while pending:
-        directory = pending.pop()
-        identity = _identity(directory)
-        if identity in entered:
-            continue
-        try:
-            entries = sorted(os.scandir(directory), key=lambda entry: os.fsencode(entry.name))
-        except OSError as error:
-            yield ListedFile(directory, 0, 0, is_reference=False, error=f"cannot be read: {error.strerror}")
-            continue
-        if identity:
-            entered.add(identity)
-        for entry in entries:
-            path = directory / entry.name
-            name = os.fspath(path.relative_to(root))
-            if entry.is_dir(follow_symlinks=False):
-                if recursive and not excluded.match_file(f"{name}/"):
-                    pending.append(path)
-            elif not excluded.match_file(name) and (file := _candidate(path)):
-                yield file
-
-
-def _find(
-    root: Path, recursive: bool, excluded: pathspec.PathSpec[Any], never: Sequence[Path], seen: set[Path]
-) -> Iterator[ListedFile]:
-    """Yield the candidates below `root`, which is in a bucket, in no order; `seen` grows by what was looked at.
-
-    Names without a picture's suffix cost a request each, for their first bytes.
-    """
-    doubtful: list[tuple[Path, Object]] = []
-    for name, found in iter_objects(root, recursive=recursive):
-        path = root / name
-        if path in seen or _is_excluded(name, excluded) or any(is_inside(path, place) for place in never):
-            continue
-        seen.add(path)
-        if path.suffix.lower() in SUFFIXES:
-            yield _listed(path, found)
-        elif found.size_bytes:
-            doubtful.append((path, found))
-    starts = read_starts([path for path, _ in doubtful], _MAGIC_BYTES)
-    yield from (_listed(*one) for one, start in zip(doubtful, starts, strict=True) if _is_magic(start))
-
-
-def _is_excluded(name: str, excluded: pathspec.PathSpec[Any]) -> bool:
-    """Whether `name`, or a folder on the way to it, is excluded: nothing in such a folder is taken in again."""
-    parts = name.split("/")
-    folders = ("/".join(parts[:depth]) + "/" for depth in range(1, len(parts)))
-    return any(map(excluded.match_file, folders)) or excluded.match_file(name)
-
-
-def _listed(path: Path, found: Object) -> ListedFile:
-    # What an inode is to a file, the tag is to an object: it is another where the content is another.
-    tag = int.from_bytes(hashlib.sha256(found.etag.encode()).digest()[:8], "big")
-    # The decoder would say the same, but only after all of it had been fetched.
-    is_large = found.size_bytes > MAX_BYTES
-    error = f"{found.size_bytes} bytes, more than the {MAX_BYTES} that are read" if is_large else None
-    times = {"mtime_ns": found.mtime_ns, "ctime_ns": found.mtime_ns}
-    return ListedFile(path, found.size_bytes, is_reference=False, error=error, inode=tag, **times)
-
-
-def _candidate(path: Path) -> ListedFile | None:
-    """Return the row of `path`; None if it is nothing that is looked for."""
-    has_suffix = path.suffix.lower() in SUFFIXES
-    try:
-        status = path.lstat()
-    except OSError as error:
-        return ListedFile(path, 0, 0, is_reference=False, error=str(error.strerror)) if has_suffix else None
-    if stat.S_ISLNK(status.st_mode) or (path.name.startswith(PART_PREFIX) and path.suffix == PART_SUFFIX):
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        what = "not a regular file: never opened"
-        return ListedFile(path, 0, status.st_mtime_ns, is_reference=False, error=what) if has_suffix else None
-    if has_suffix or _has_magic(path):
-        times = {"mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
-        return ListedFile(path, status.st_size, is_reference=False, error=None, inode=status.st_ino, **times)
-    return None
-
-
-def _has_magic(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        start = os.read(descriptor, _MAGIC_BYTES)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return _is_magic(start)
-
-
-def _is_magic(start: bytes) -> bool:
-    return start.startswith(_MAGIC) or any(start[at:].startswith(magic) for at, magic in _LATER_MAGIC)
-
-
-def _tell_hard_links(files: Iterable[ListedFile]) -> Iterator[ListedFile]:
-    first: dict[Identity, Path] = {}
+def _mark_hard_links(files: Iterable[Found]) -> Iterator[Found]:
+    """Yield `files`, those that are a further name of one before them with an error that says so."""
+    first: dict[tuple[int, int], Location] = {}
     for file in files:
-        identity = None if file.error or is_remote(file.path) else _identity(file.path)
-        if identity and identity in first:
-            yield replace(file, error=f"the same file as {first[identity]} (hard link)")
-        else:
-            if identity:
-                first[identity] = file.path
+        if file.inode_key is None:
             yield file
+        elif file.inode_key in first:
+            yield replace(file, error=f"the same file as {first[file.inode_key]} (hard link)")
+        else:
+            first[file.inode_key] = file.location
+            yield file
+
+
+def _to_candidate(found: Found, *, is_reference: bool) -> Candidate:
+    error = found.error
+    if error is None and found.size_bytes > MAX_BYTES:
+        # The decoder would say the same, but only after all of it had been fetched from a bucket.
+        error = f"{found.size_bytes} bytes, more than the {MAX_BYTES} that are read"
+    return Candidate(
+        found.location, found.size_bytes, found.mtime_ns, is_reference, error, found.validator, found.changed_ns
+    )

@@ -1,52 +1,45 @@
 """Objects of a bucket as files of this machine, for as long as a decoder needs them, fetched ahead of it.
 
-Decoders are handed files: they have neither a network nor credentials, and what is wrong with a picture is found by the same
+Decoders are given files: they have neither a network nor credentials, and a damaged picture is recognised by the same
 code wherever it lies.
 """
 
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from imagetwins.storage.location import address, filesystem, is_remote, reaching
+from imagetwins.storage.base import Fetched
+from imagetwins.storage.location import Location
+from imagetwins.storage.objects import filesystem, key_of, reaching
 
 AHEAD = 8
-"""Objects that are fetched at once: together they take the time of one. As many, already decoded, are still on the disk."""
-
-Files = list[Callable[[], Path]]
-"""One function a place, in their order: it waits for the file, and has those after it fetched."""
+"""Objects that are fetched at once: together they take the time of one. As many, already used, are still on the disk."""
 
 
 @contextmanager
-def fetched(places: Sequence[Path]) -> Iterator[tuple[Files, dict[int, str]]]:
-    """Yield `places`, of which all or none are in a bucket, as files, and why some cannot be had, by position.
-
-    The files are to be asked for in their order, each at most `AHEAD` after the one that is still needed.
-    """
-    if not any(map(is_remote, places)):
-        yield [functools.partial(Path, place) for place in places], {}
-        return
+def fetching(locations: Sequence[Location]) -> Iterator[Fetched]:
+    """Provide objects of a bucket as local files; each is to be asked for at most AHEAD after the one that is still needed."""
     with tempfile.TemporaryDirectory(prefix="imagetwins-") as directory, ThreadPoolExecutor(AHEAD) as pool:
-        fetcher = _Fetcher(places, Path(directory), pool)
+        fetcher = _Fetcher(locations, Path(directory), pool)
         try:
-            yield [functools.partial(fetcher.file, index) for index in range(len(places))], fetcher.errors
+            yield Fetched([functools.partial(fetcher.file, index) for index in range(len(locations))], fetcher.errors)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 class _Fetcher:
-    def __init__(self, places: Sequence[Path], directory: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, locations: Sequence[Location], directory: Path, pool: ThreadPoolExecutor) -> None:
         self.errors: dict[int, str] = {}
-        self._places = places
+        self._locations = locations
         self._directory = directory
         self._pool = pool
         self._files: dict[int, Future[Path]] = {}
 
     def file(self, index: int) -> Path:
-        for ahead in range(index, min(index + AHEAD, len(self._places))):
+        for ahead in range(index, min(index + AHEAD, len(self._locations))):
             if ahead not in self._files:
                 self._files[ahead] = self._pool.submit(self._fetch, ahead)
         if index - AHEAD in self._files:
@@ -54,13 +47,13 @@ class _Fetcher:
         return self._files[index].result()
 
     def _fetch(self, index: int) -> Path:
-        place, file = self._places[index], self._directory / str(index)
+        location, file = self._locations[index], self._directory / str(index)
         try:
-            with reaching(place):
-                filesystem(place).get_file(address(place), str(file))
+            with reaching(location):
+                filesystem(location).get_file(key_of(location), str(file))
         except FileNotFoundError:
             self.errors[index] = "no longer there"
         except OSError as error:
-            # Where there is no file, the decoder has nothing to say.
+            # The file is missing then, and what the decoder says of that is replaced by this.
             self.errors[index] = error.strerror or str(error)
         return file

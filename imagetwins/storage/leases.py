@@ -1,8 +1,9 @@
-"""Two machines that run on one folder of a bucket exclude each other: an object in it says who is at work.
+"""Two machines that run on one folder of a bucket exclude each other: an object in it says which run is at work.
 
-A bucket drops no lock with its holder, so the lease runs out: a holder that lives renews it, and one that is silent for
-LEASE_SECONDS may be replaced. A holder that died on the machine that asks is replaced at once: `locks.py` has the lock
-of the kernel then. Moves do not depend on leases: what they change they change only as it was seen.
+A bucket does not release a lock when its holder dies, so a lease expires: a living holder renews it, and one that has not
+done so for LEASE_SECONDS may be replaced. One of the machine that asks is replaced at once: the kernel's lock (`locks.py`)
+has shown that its process is dead. The safety of moves does not depend on leases: each change is conditional on the version
+that was looked at.
 """
 
 import json
@@ -15,8 +16,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from imagetwins.errors import FolderBusyError
-from imagetwins.storage.location import address, filesystem, reaching
-from imagetwins.storage.objects import create_object, find_object, remove_object
+from imagetwins.storage.location import Location
+from imagetwins.storage.objects import (
+    create_object,
+    filesystem,
+    find_object,
+    key_of,
+    reaching,
+    remove_object,
+    replace_object,
+)
 
 LEASE_SECONDS = 600
 """Machines' clocks may differ by less; a holder that hangs for longer may find another at work."""
@@ -26,7 +35,7 @@ RENEW_SECONDS = 60
 
 @dataclass(frozen=True)
 class Lease:
-    """Who is at work, on which machine, until when if nothing more is heard, in seconds since 1970."""
+    """Which run holds the folder, on which machine, and when the lease expires, in seconds since 1970."""
 
     holder: str
     machine: str
@@ -37,22 +46,22 @@ class Lease:
 
 
 @contextmanager
-def hold_lease(place: Path, holder: str, machine: str) -> Iterator[None]:
-    """Hold the object `place` as long as the context lasts.
+def hold_lease(location: Location, holder: str, machine: str) -> Iterator[None]:
+    """Hold the object `location` while the context lasts.
 
-    Who may not write to the bucket cannot move anything in it either, and holds nothing.
+    A process that may not write to the bucket cannot move anything in it either, and needs no lease.
 
     Raises:
         FolderBusyError: a process of another machine holds it; names who.
         OSError: the bucket cannot be reached.
     """
     try:
-        _create(place, holder, machine)
+        _create(location, holder, machine)
     except PermissionError:
         yield
         return
     ended = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(place, holder, machine, ended), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(location, holder, machine, ended), daemon=True)
     renewing.start()
     try:
         yield
@@ -60,53 +69,53 @@ def hold_lease(place: Path, holder: str, machine: str) -> Iterator[None]:
         ended.set()
         renewing.join()
         with suppress(OSError):
-            if (found := find_object(place)) and _is_ours(place, holder, machine):
-                remove_object(place, found.etag)
+            if (found := find_object(location)) and _is_ours(location, holder, machine):
+                remove_object(location, found.etag)
 
 
-def _create(place: Path, holder: str, machine: str) -> None:
+def _create(location: Location, holder: str, machine: str) -> None:
     while True:
         with suppress(FileExistsError):
-            create_object(place, _lease(holder, machine).content())
+            create_object(location, _lease(holder, machine).content())
             return
-        found, theirs = find_object(place), _read(place)
+        found, theirs = find_object(location), _read(location)
         if found and theirs and theirs.machine != machine and theirs.expires > time.time():
             left = round((theirs.expires - time.time()) / 60)
             raise FolderBusyError(
-                f"{str(place.parent.parent)!r} is in use: {theirs.holder} holds it, on another machine. Wait until that run "
-                f"has ended. Should its machine have failed, the folder is free in {left} minutes, or when you remove {place}."
+                f"{str(location.parent.parent)!r} is in use: {theirs.holder} holds it, on another machine. Wait until that run "
+                f"has ended. Should its machine have failed, the folder is free in {left} minutes, or when you remove {location}."
             )
         if found:
-            # Of several that find it to be over, the bucket lets one remove it, and then one create it.
+            # Of several that find it expired, the bucket lets one remove it, and then one create it.
             with suppress(OSError):
-                remove_object(place, found.etag)
+                remove_object(location, found.etag)
 
 
 def _lease(holder: str, machine: str) -> Lease:
     return Lease(holder, machine, time.time() + LEASE_SECONDS)
 
 
-def _read(place: Path) -> Lease | None:
-    """Return the lease at `place`; None if there is none, or something else."""
+def _read(location: Location) -> Lease | None:
+    """Return the lease at `location`; None if there is none, or something else."""
     try:
-        with reaching(place):
-            return Lease(**json.loads(filesystem(place).cat_file(address(place))))
+        with reaching(location):
+            return Lease(**json.loads(filesystem(location).cat_file(key_of(location))))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
-def _is_ours(place: Path, holder: str, machine: str) -> bool:
-    found = _read(place)
+def _is_ours(location: Location, holder: str, machine: str) -> bool:
+    found = _read(location)
     return found is not None and (found.holder, found.machine) == (holder, machine)
 
 
-def _renew(place: Path, holder: str, machine: str, ended: threading.Event) -> None:
+def _renew(location: Location, holder: str, machine: str, ended: threading.Event) -> None:
     while not ended.wait(RENEW_SECONDS):
-        with suppress(OSError), reaching(place):
-            if not _is_ours(place, holder, machine):
-                # We were silent for too long, and another has replaced us.
+        with suppress(OSError), reaching(location):
+            if not _is_ours(location, holder, machine):
+                # This process did not renew it in time, and another has replaced it.
                 return
-            filesystem(place).pipe_file(address(place), _lease(holder, machine).content())
+            replace_object(location, _lease(holder, machine).content())
 
 
 def read_machine(directory: Path) -> str:

@@ -1,25 +1,27 @@
-"""Where a file is: a path on this machine, or the URL of an object in a bucket, behind the one interface of pathlib.
+"""Where a file is: a path on this machine, or the URL of an object in a bucket.
 
-A name becomes a place here, and nowhere else: `Path` for what is local (`file://` too), else universal-pathlib's
-`UPath`, which speaks to the bucket through fsspec. Both are typed as `Path`: what they are asked for, both have. Objects
-are asked for more by `objects.py`.
+Names become locations here, and nowhere else: `Path` for what is local (`file://` too), else universal-pathlib's `UPath`. Both
+know their parts (`/`, `name`, `parent`, `suffix`); everything that touches a file is asked of its `Storage`.
 """
 
 import functools
 import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard, Union
 from urllib.parse import unquote, urlsplit
 
 from imagetwins.errors import ParameterError
 
+if TYPE_CHECKING:
+    from upath import UPath
+
+Location = Union[Path, "UPath"]
+"""A path of this machine, or the URL of an object or of a folder of objects."""
+
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "memory": "fsspec"}
-"""The protocols that are known to keep what moves promise, and the package that speaks each."""
+"""The protocols whose buckets are known to keep what moves promise, and the package that speaks each."""
 
 REMEDIES = {"s3fs": "pip install 'imagetwins[s3]'", "gcsfs": "pip install gcsfs"}
 
@@ -27,23 +29,25 @@ _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
 
 
 def is_url(name: str) -> bool:
-    """Whether `name` is a URL and no path."""
+    """Whether `name` is a URL and not a path."""
     return _URL.match(name) is not None
 
 
-def is_remote(place: Path) -> bool:
-    """Whether `place` is in a bucket, and not on this machine."""
-    return hasattr(place, "storage_options")
+def is_path(location: Location) -> TypeGuard[Path]:
+    """Whether `location` is on this machine: for the few things that only local files can do."""
+    return isinstance(location, Path)
 
 
-def place_of(name: str | Path) -> Path:
-    """Return the place that `name`, a path or a URL, means.
+def parse_location(name: str | Location) -> Location:
+    """Return the location that `name`, a path or a URL, means.
 
     Raises:
         ParameterError: the URL holds a password, is of an unknown protocol, or has empty or dotted parts; or the package
             that speaks its protocol is not installed.
     """
-    found = _URL.match(name) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return name
+    found = _URL.match(name)
     if found is None:
         return Path(name)
     protocol, rest = found[1].lower(), found[2]
@@ -54,18 +58,18 @@ def place_of(name: str | Path) -> Path:
             "where the provider's command line takes them: in the environment, a profile, or the machine's role."
         )
     if protocol == "file":
-        return Path(unquote(urlsplit(cast("str", name)).path))
+        return Path(unquote(urlsplit(name).path))
     _check_protocol(protocol)
     parts = rest.rstrip("/").split("/")
-    if not is_plain(parts):
+    if not has_plain_parts(parts):
         raise ParameterError(f"{name!r} has an empty part, '.' or '..' in it. Give the URL without.")
     from upath import UPath  # noqa: PLC0415 - takes a fifth of a second, and is not needed for local folders
 
-    # Another process may change the bucket at any time: nothing that was listed once is to be believed later.
-    return cast("Path", UPath(f"{protocol}://{'/'.join(parts)}", use_listings_cache=False))
+    # Another process may change the bucket at any time, so nothing that was listed once may be served from a cache.
+    return UPath(f"{protocol}://{'/'.join(parts)}", use_listings_cache=False)
 
 
-def is_plain(parts: list[str]) -> bool:
+def has_plain_parts(parts: list[str]) -> bool:
     """Whether the parts of a name survive being joined to a path and taken apart again."""
     return not any(part in {"", ".", ".."} for part in parts)
 
@@ -80,86 +84,45 @@ def _check_protocol(protocol: str) -> None:
         raise ParameterError(f"{protocol}:// needs a package that is not installed, {package}: {REMEDIES[package]}")
 
 
-def name_of(place: Path) -> str:
-    """Return the name that `place_of` takes."""
-    return str(place) if is_remote(place) else os.fspath(place)
+# -- how tables and journals hold a location -------------------------------------------------------------------------
 
 
-def resolve(place: Path) -> Path:
-    """Return `place` absolute and without symbolic links; a URL has none."""
-    return place if is_remote(place) else place.expanduser().resolve()
+def to_columns(location: Location) -> tuple[str, bytes | None]:
+    """Return the columns `path` and `path_bytes` of a table.
 
-
-def is_inside(place: Path, folder: Path) -> bool:
-    """Whether `place` is `folder` or below it; a URL is never below a path."""
-    if is_remote(place) != is_remote(folder):
-        return False
-    if not is_remote(place):
-        return place.is_relative_to(folder)
-    return f"{place}/".startswith(f"{str(folder).rstrip('/')}/")
-
-
-def relative_name(place: Path, folder: Path) -> str:
-    """Return the name of `place`, which is inside `folder`, as seen from there."""
-    if is_remote(place):
-        return str(place).removeprefix(str(folder).rstrip("/")).lstrip("/")
-    return os.fspath(place.relative_to(folder))
-
-
-def filesystem(place: Path) -> Any:
-    """Return the fsspec file system of `place`; None for a local one, as pyarrow takes it."""
-    return cast("Any", place).fs if is_remote(place) else None
-
-
-def address(place: Path) -> str:
-    """Return the name of `place` in its `filesystem`."""
-    return str(cast("Any", place).path) if is_remote(place) else os.fspath(place)
-
-
-@contextmanager
-def reaching(place: Path) -> Iterator[None]:
-    """Turn what a bucket's client raises into an OSError that names `place`; errors of a local disk are such already.
-
-    Raises:
-        OSError: the bucket, the network or the credentials are at fault.
+    File names are bytes and need not be valid UTF-8. Where one is not, `path_bytes` holds it, and `path` shows its other
+    bytes as `\\xNN`; elsewhere `path_bytes` is None.
     """
+    if not is_path(location):
+        return str(location), None
+    raw = os.fsencode(location)
     try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        raise OSError(f"{place} cannot be reached: {type(error).__name__}: {error}") from error
+        return raw.decode("utf-8"), None
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "backslashreplace"), raw
 
 
-def glob(folder: Path, pattern: str) -> list[Path]:
-    """Return the files of `folder` whose relative names match `pattern`, part by part, sorted; none without a folder."""
-    if not is_remote(folder):
-        return sorted(folder.glob(pattern))
-    # Not the file system's own pattern: it lists folder by folder, and takes the folder's name for a pattern too.
-    start = len(address(folder).rstrip("/")) + 1
-    with reaching(folder):
-        names = [name[start:] for name in filesystem(folder).find(address(folder))]
-    depth = pattern.count("/")
-    matching = (name for name in names if name.count("/") == depth and PurePosixPath(name).match(pattern))
-    return [folder / name for name in sorted(matching)]
+def from_columns(path: str, path_bytes: bytes | None) -> Location:
+    """Return the location that `to_columns` gave the columns of; a missing `path_bytes` may be None, NaN or NA."""
+    return parse_location(os.fsdecode(path_bytes) if isinstance(path_bytes, bytes) else path)
 
 
-def size_of(place: Path) -> int:
-    """Return the bytes of the file `place`, or of all files below the folder; 0 if there is neither."""
-    if is_remote(place):
-        with reaching(place):
-            return int(sum(filesystem(place).du(address(place), total=False).values()))
-    files = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+def to_file_name(path: str, path_bytes: bytes | None) -> bytes:
+    """Return the bytes of the name that `to_columns` gave the columns of: one value that is unlike any other name's."""
+    return path_bytes if isinstance(path_bytes, bytes) else path.encode()
 
 
-def remove_tree(place: Path) -> None:
-    """Remove the file `place`, or the folder with all that is in it, as far as there is such and that is possible."""
-    with suppress(OSError):
-        if is_remote(place):
-            with reaching(place):
-                filesystem(place).rm(address(place), recursive=True)
-        elif place.is_dir():
-            shutil.rmtree(place, ignore_errors=True)
-        else:
-            place.unlink(missing_ok=True)
+def from_file_name(name: bytes) -> Location:
+    """Return the location whose name `to_file_name` gave."""
+    return parse_location(os.fsdecode(name))
+
+
+def unescape_path(path: str) -> Path:
+    """Return the local file that a table shows as `path`, with `\\xNN` for bytes of its name that are not UTF-8."""
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), path.encode())
+    return Path(os.fsdecode(raw))
+
+
+def to_json_name(location: Location) -> str:
+    """Return the name of `location` as a journal holds it: JSON escapes the surrogates of names that are not UTF-8."""
+    return os.fspath(location) if is_path(location) else str(location)

@@ -4,8 +4,7 @@ The lock is `flock` on the directory itself: it needs no file in the user's fold
 read-only, is seen by every user and container of the machine, and the kernel drops it when its holder dies, so there
 is no stale lock. A run locks its folder exclusively and all folders above it shared, which is what makes nested
 folders exclude each other. Where the file system cannot lock directories (NFS), nothing excludes two runs; that they
-lose no file does not depend on the lock. A folder of a bucket is locked twice: against this machine by a directory that
-stands for it in the user's cache, against others by a lease in the bucket (`leases.py`). Who holds a lock is told by a note in the temporary directory; notes inform,
+lose no file does not depend on the lock. Who holds a lock is written in a note in the temporary directory; notes inform,
 they never decide.
 """
 
@@ -20,49 +19,29 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from imagetwins.errors import FolderBusyError
-from imagetwins.moving.moves import DUPLICATES
-from imagetwins.storage.leases import hold_lease, read_machine
-from imagetwins.storage.location import is_remote
-from imagetwins.store.runs import caches_home
-
-LEASE = ".imagetwins-lease"
-"""The name of the object, in a bucket folder's `Duplicates`, that says who is at work there."""
 
 
 @contextmanager
-def lock_folder(folder: Path, holder: str) -> Iterator[None]:
-    """Hold `folder` for one run, as long as the context lasts; `holder` is what others are told: run, process, since.
+def lock_directory(directory: Path, shown: str, holder: str) -> Iterator[None]:
+    """Hold `directory` for one run while the context lasts.
+
+    Args:
+        directory: without symbolic links.
+        shown: what others are told that it is.
+        holder: who others are told holds it: run, process, since when.
 
     Raises:
-        FolderBusyError: another run holds the folder, one above it or one inside it; names who.
-        OSError: the folder cannot be opened.
+        FolderBusyError: another run holds the directory, one above it or one inside it; names who.
+        OSError: the directory cannot be opened.
     """
     with ExitStack() as held:
-        if is_remote(folder):
-            stands_for = _stand_in(folder)
-            _lock(stands_for, str(folder), holder, held)
-            machine = read_machine(caches_home())
-            held.enter_context(hold_lease(folder / DUPLICATES / LEASE, holder, machine))
-        else:
-            _lock(folder.resolve(), str(folder.resolve()), holder, held)
+        for above in reversed(directory.parents):
+            # A folder above that we may not read cannot be locked, nor be another's run of ours.
+            with suppress(PermissionError):
+                _flock(above, fcntl.LOCK_SH, held, directory, shown)
+        _flock(directory, fcntl.LOCK_EX, held, directory, shown)
+        held.enter_context(_note(directory, shown, holder))
         yield
-
-
-def _stand_in(folder: Path) -> Path:
-    """Return the directory of this machine that stands for `folder`, which is in a bucket, and lies as it does."""
-    parts = [hashlib.sha256(part.encode()).hexdigest()[:16] for part in str(folder).rstrip("/").split("/")]
-    directory = caches_home().joinpath("locks", *parts)
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
-def _lock(real: Path, shown: str, holder: str, held: ExitStack) -> None:
-    for above in reversed(real.parents):
-        # A folder above that we may not read cannot be locked, nor be another's run of ours.
-        with suppress(PermissionError):
-            _flock(above, fcntl.LOCK_SH, held, real, shown)
-    _flock(real, fcntl.LOCK_EX, held, real, shown)
-    held.enter_context(_note(real, shown, holder))
 
 
 def _flock(directory: Path, kind: int, held: ExitStack, folder: Path, shown: str) -> None:
@@ -77,7 +56,7 @@ def _flock(directory: Path, kind: int, held: ExitStack, folder: Path, shown: str
                 return
             raise
         raise FolderBusyError(
-            f"{shown!r} is in use: {_holder(directory, folder)}. Wait until that run has ended, or stop it."
+            f"{shown!r} is in use: {_find_holder(directory, folder)}. Wait until that run has ended, or stop it."
         ) from None
 
 
@@ -102,7 +81,7 @@ def _note(folder: Path, shown: str, holder: str) -> Iterator[None]:
             note.unlink(missing_ok=True)
 
 
-def _holder(directory: Path, folder: Path) -> str:
+def _find_holder(directory: Path, folder: Path) -> str:
     """Return who holds the lock that kept us from `directory`, as far as notes of living processes tell."""
     for note in sorted(_notes().glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):

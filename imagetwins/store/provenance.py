@@ -1,21 +1,21 @@
-"""What a process must have in common with the one that began a run before it may do a part of it."""
+"""What is installed, and whether another machine may do a part of a run: it must have the same, and see the same files."""
 
 import hashlib
-import os
 import platform
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from imagetwins import __version__
 from imagetwins.config.roots import check_roots
 from imagetwins.errors import ParameterError
-from imagetwins.storage.location import is_remote, place_of
-from imagetwins.storage.objects import find_object
+from imagetwins.reasons import Reason, ReasonCode
+from imagetwins.storage import Location, storage_of
+from imagetwins.storage.location import from_columns
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import LISTING, path_of, read_table
+from imagetwins.store.schemas import LISTING
+from imagetwins.store.tables import read_table
 
 PACKAGES = (
     "prefect",
@@ -43,57 +43,55 @@ def describe_installation() -> dict[str, str]:
     return ours | {name: version(name) for name in PACKAGES}
 
 
-def find_objection(run: Run, roots: Sequence[Path]) -> str:
-    """Return why this process, which may touch `roots` only, can do no part of `run`; "" if it can.
+def find_incompatibility(run: Run, roots: Sequence[Location], worker: str) -> Reason | None:
+    """Return why this process can do no part of `run`; None if it can.
 
-    The run must have listed its files. The text goes on from the name of who cannot.
+    Args:
+        run: it must have listed its files.
+        roots: the folders that this process may touch; none, and it may touch all.
+        worker: what the reason calls this process.
     """
-    if not run.record_file.exists():
-        return f"does not see the store {run.store}, or sees another. Mount the run's store at the same path there."
+    if storage_of(run.record_file).stat(run.record_file) is None:
+        return Reason.of(ReasonCode.STORE_NOT_SEEN, worker=worker, store=run.store)
     if not run.listing.exists():
-        return f"does not see {run.home}. Set IMAGETWINS_CACHE, on every machine, to a folder that all of them share."
+        return Reason.of(ReasonCode.CACHE_NOT_SEEN, worker=worker, directory=run.home)
     record = run.read_record()
     return (
-        _compare_versions(record["versions"], describe_installation())
-        or _try_roots(run, record["parameters"], roots)
-        or _try_files(run)
+        _compare_versions(record.versions, describe_installation(), worker)
+        or _try_roots([run.store, *record.parameters.locations], roots, worker)
+        or _try_files(run, worker)
     )
 
 
-def _compare_versions(of_run: dict[str, str], here: dict[str, str]) -> str:
+def _compare_versions(of_run: dict[str, str], here: dict[str, str], worker: str) -> Reason | None:
     differing = [name for name in here if here[name] != of_run.get(name)]
     if not differing:
-        return ""
+        return None
     theirs, ours = (", ".join(f"{name} {them.get(name)}" for name in differing) for them in (here, of_run))
-    return f"has {theirs}, and the run has {ours}. Install the same versions in both places."
+    return Reason.of(ReasonCode.VERSIONS_DIFFER, worker=worker, there=theirs, here=ours)
 
 
-def _try_roots(run: Run, parameters: dict[str, Any], roots: Sequence[Path]) -> str:
+def _try_roots(locations: Sequence[Location], roots: Sequence[Location], worker: str) -> Reason | None:
     try:
-        check_roots([run.store, *map(place_of, (parameters["folder"], *parameters["reference"]))], roots)
+        check_roots(locations, roots)
     except ParameterError as error:
-        return f"refuses: {error}"
-    return ""
+        return Reason.of(ReasonCode.ROOTS_REFUSE, worker=worker, error=str(error))
+    return None
 
 
-def _try_files(run: Run) -> str:
+def _try_files(run: Run, worker: str) -> Reason | None:
     listing = read_table(run.listing, LISTING)
     listed = listing[listing["error"].isna()]
     tried = listed.iloc[:: max(1, -(-len(listed) // TRIED_FILES))]
-    paths = [path_of(*row) for row in tried[["path", "path_bytes"]].itertuples(index=False)]
-    if not paths or any(map(_has_size, paths, tried["size_bytes"])):
-        return ""
-    return (
-        f"sees none of {len(paths)} listed files that were tried as they were listed, among them {str(paths[0])!r}. "
-        "Mount the folder of pictures at the same path there."
-    )
+    locations = [from_columns(*row) for row in tried[["path", "path_bytes"]].itertuples(index=False)]
+    if not locations or any(map(_has_size, locations, tried["size_bytes"])):
+        return None
+    return Reason.of(ReasonCode.FILES_NOT_SEEN, worker=worker, count=len(locations), example=str(locations[0]))
 
 
-def _has_size(path: Path, size_bytes: int) -> bool:
+def _has_size(location: Location, size_bytes: int) -> bool:
     try:
-        if is_remote(path):
-            found = find_object(path)
-            return found is not None and found.size_bytes == size_bytes
-        return os.stat(path).st_size == size_bytes  # noqa: PTH116 - as the listing, no more
+        found = storage_of(location).stat(location)
     except OSError:
         return False
+    return found is not None and found.size_bytes == size_bytes

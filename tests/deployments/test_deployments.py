@@ -16,7 +16,8 @@ from deployments.registering import iter_deployments, plan_schedules
 from imagetwins.cli.serve import check_binding, check_folders
 from imagetwins.errors import ParameterError
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import DECISIONS, read_table
+from imagetwins.store.schemas import DECISIONS
+from imagetwins.store.tables import read_table
 from tests.support import oracle
 
 REPOSITORY = Path(__file__).parents[2]

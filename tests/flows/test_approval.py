@@ -19,11 +19,12 @@ from flows.deduplicate import deduplicate
 from imagetwins.cli.app import app
 from imagetwins.cli.rendering import ask_in_terminal
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.approval import Answer, Question, apply_answer, find_left_alone, plan_question
+from imagetwins.matching.approval import Answer, Question, apply_answer, find_left_alone, plan_approval
 from imagetwins.matching.decisions import decide
 from imagetwins.runtime import approval as flow_approval
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import DECISIONS, IMAGES, write_table
+from imagetwins.store.schemas import DECISIONS, IMAGES
+from imagetwins.store.tables import write_table
 from tests.support.past_runs import comparison_table, image_table
 
 PATHS = ["/pictures/a.jpg", "/pictures/b.jpg", "/pictures/sub/c d.jpg", "/pictures/e.jpg", "/pictures/f.jpg"]
@@ -54,7 +55,7 @@ def actions(decisions):
     ],
 )
 def test_who_is_asked_about_what(parameters, asked):
-    assert plan_question(*decisions_of(**parameters)) == asked
+    assert plan_approval(*decisions_of(**parameters)) == asked
 
 
 def test_an_approval_moves_all_but_the_doubtful_and_what_is_left_alone():
@@ -124,7 +125,7 @@ def test_the_terminal_asks_which_files_to_leave_alone(tmp_path, monkeypatch):
     run.write_record(told | {"parameters": asked.model_dump()})
     monkeypatch.setattr("sys.stdin", io.StringIO("y\nnobody.jpg\nsub/c d.jpg\n\n"))
     shown = Console(file=io.StringIO(), width=200)
-    answer = ask_in_terminal(shown, run, plan_question(decisions, asked))
+    answer = ask_in_terminal(shown, run, plan_approval(decisions, asked))
     assert answer == Answer(True, ["sub/c d.jpg"])
     assert "'nobody.jpg' is none of the files to move" in shown.file.getvalue()
 

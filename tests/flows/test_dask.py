@@ -21,7 +21,8 @@ from imagetwins.runtime import cluster
 from imagetwins.runtime.cluster import open_cluster
 from imagetwins.store.provenance import describe_installation, find_objection
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, read_table
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.tables import read_table
 from tasks import examine_worker
 from tasks.list import list_files
 from tasks.load import load_images
@@ -176,8 +177,8 @@ def test_a_run_whose_worker_is_killed_and_another_joins_has_the_tables_of_a_loca
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
     for what in ("counts", "funnel"):
         assert remote.read_record()[what] == local.read_record()[what]
-    assert remote.read_record()["counts"]["errors"] == 1
-    assert remote.read_record()["counts"]["duplicates"] > 20
+    assert remote.read_record().counts["errors"] == 1
+    assert remote.read_record().counts["duplicates"] > 20
 
 
 def test_workers_with_another_version_or_without_the_store_are_refused_before_any_batch(machines, folder, tmp_path):
@@ -212,7 +213,7 @@ def test_workers_with_another_version_or_without_the_store_are_refused_before_an
         late = client.submit(load_images.fn, run, check_parameters({"folder": str(folder)}), 0, 16, workers=[wrong])
         with pytest.raises(ClusterError, match=f"{wrong} has imagetwins"):
             late.result(timeout=120)
-    assert run.read_record()["status"] == "failed"
+    assert run.read_record().status == "failed"
     assert not run.images.exists()
 
 

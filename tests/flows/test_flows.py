@@ -25,9 +25,10 @@ from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
-from imagetwins.storage.locks import lock_folder
+from imagetwins.storage import storage_of
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, read_table, write_table
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.tables import read_table, write_table
 from tests.support import oracle
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -163,11 +164,11 @@ def test_a_run_moves_a_second_moves_nothing_more_and_restore_puts_all_back(folde
         assert not Path(row.FullPath).exists()
     again = deduplicate(str(folder), store=store)
     assert (again["images"], again["moved"], again["duplicates"]) == (5, 0, 0)
-    assert Run(Path(store), again["run_id"]).read_record()["pairs_from"] == summary["run_id"]
+    assert Run(Path(store), again["run_id"]).read_record().pairs_from == summary["run_id"]
     assert contents(folder) == after
     assert restore(summary["run_id"], store) == {"run_id": summary["run_id"], "restored": 5, "not_restored": {}}
     assert contents(folder) == before
-    assert Run(Path(store), summary["run_id"]).read_record()["status"] == "restored"
+    assert Run(Path(store), summary["run_id"]).read_record().status == "restored"
 
 
 def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):
@@ -273,7 +274,7 @@ def test_reduced_decoding_is_recorded_and_every_score_comes_of_it(tmp_path, stor
     )
     summary = apply(past["run_id"], 0.5, store=store)
     for run_id in (past["run_id"], summary["run_id"]):
-        assert Run(Path(store), run_id).read_record()["parameters"]["decoding"] == "reduced"
+        assert Run(Path(store), run_id).read_record().parameters.decoding == "reduced"
     images, comparisons, decisions = tables(store, summary)
     assert images[["width_px", "height_px"]].drop_duplicates().to_numpy().tolist() == [[432, 288]]
     for row in comparisons.itertuples():
@@ -304,7 +305,7 @@ def test_calibrate_recommends_a_command_that_works(folder, store):
 
 
 def test_two_runs_on_one_folder_exclude_each_other(folder, store):
-    with lock_folder(folder, "run of a test"), pytest.raises(FolderBusyError, match="run of a test"):
+    with storage_of(folder).lock(folder, "run of a test"), pytest.raises(FolderBusyError, match="run of a test"):
         deduplicate(str(folder), store=store)
 
 
@@ -332,7 +333,7 @@ def test_a_killed_run_is_settled_by_the_next(folder, store):
     run.update_record(status="running")
     deduplicate(str(folder), store=store)
     settled = read_table(run.decisions, DECISIONS)
-    assert run.read_record()["status"] == "interrupted"
+    assert run.read_record().status == "interrupted"
     assert settled["action"].tolist() == ["moved" if row else "kept" for row in moved]
     assert all(Path(path).exists() for path in settled["NewPath"])
 
@@ -341,7 +342,7 @@ def test_a_run_publishes_one_artifact_a_kind(folder, store):
     summary = deduplicate(str(folder), store=store)
     run = Run(Path(store), summary["run_id"])
     with get_client(sync_client=True) as client:
-        chosen = FlowRunFilter(id={"any_": [run.read_record()["flow_run_id"]]})
+        chosen = FlowRunFilter(id={"any_": [run.read_record().flow_run_id]})
         found = {artifact.key: artifact.data for artifact in client.read_artifacts(flow_run_filter=chosen)}
     kinds = ("load", "score", "summary", "gallery", "decisions", "report")
     assert set(found) == {f"imagetwins-{kind}" for kind in kinds}

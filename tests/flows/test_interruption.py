@@ -20,9 +20,10 @@ from prefect.states import Cancelling
 
 from flows.deduplicate import deduplicate
 from flows.restore import restore
-from imagetwins.moving.moves import read_journal
+from imagetwins.moving.journal import read_journal
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.tables import DECISIONS, read_table
+from imagetwins.store.schemas import DECISIONS
+from imagetwins.store.tables import read_table
 from tests.support.service import slow_disk
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -88,8 +89,8 @@ def test_a_killed_run_loses_nothing_and_the_next_finishes_it(folder, tmp_path):
     summary = deduplicate(str(folder), size=32, store=str(store))
     assert digests(folder) == before
     killed, finished = list_runs(store)
-    assert killed.read_record()["status"] == "interrupted"
-    done = killed.read_record()["counts"]["moved"]
+    assert killed.read_record().status == "interrupted"
+    done = killed.read_record().counts["moved"]
     assert MOVED_FIRST <= done < COPIES - 1
     assert summary["moved"] == COPIES - 1 - done
     assert sorted(path.name for path in folder.glob("*.png")) == ["000.png", "other.png"]
@@ -117,7 +118,7 @@ def test_cancel_in_the_ui_stops_between_two_moves(service, folder):
 
 
 def how_to_go_on(run):
-    moved = run.read_record()["counts"]["moved"]
+    moved = run.read_record().counts["moved"]
     return f"Interrupted after {moved} moves. Start another run to go on, or undo them: imagetwins restore {run.run_id}"
 
 
@@ -144,11 +145,11 @@ def check_interrupted(folder, before, runs, suffix):
     assert digests(folder) == before
     (place,) = runs.glob(f"*{suffix}")
     run = Run(runs.parent, place.name)
-    assert run.read_record()["status"] == "interrupted"
+    assert run.read_record().status == "interrupted"
     transfers = read_journal(run.journal)
     assert len(transfers) < COPIES - 1
     assert {transfer.state for transfer in transfers} == {"done"}
     decisions = read_table(run.decisions, DECISIONS)
-    assert (decisions["action"] == "moved").sum() == len(transfers) == run.read_record()["counts"]["moved"]
+    assert (decisions["action"] == "moved").sum() == len(transfers) == run.read_record().counts["moved"]
     assert (decisions["action"] == "not moved").sum() == COPIES - 1 - len(transfers)
     return run

@@ -7,7 +7,8 @@ import pandas as pd
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, as_frame, write_table
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.tables import as_frame, write_table
 
 
 def image_table(paths, digests=None, errors=None, sizes=None):

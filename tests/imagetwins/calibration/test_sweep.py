@@ -31,7 +31,8 @@ from imagetwins.calibration.sweep import (
 )
 from imagetwins.errors import ParameterError
 from imagetwins.reporting.calibration_page import build_calibration_page, plan_command
-from imagetwins.store.tables import COSTS, OUTCOMES, PLANTED, UNPLANTED, as_frame
+from imagetwins.store.schemas import COSTS, OUTCOMES, PLANTED, UNPLANTED
+from imagetwins.store.tables import as_frame
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket", "camera", "coins")
 

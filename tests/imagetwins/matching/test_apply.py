@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.apply import check_files, images_to_check, plan_apply
-from imagetwins.store.tables import DECISIONS
+from imagetwins.matching.apply import find_changes, images_to_check, plan_apply
+from imagetwins.store.schemas import DECISIONS
 from tests.support.past_runs import comparison_table, image_table
 
 SCORES = {(0, 1): (0.95, 0.9), (1, 2): (0.93, 0.9), (0, 2): (0.92, 0.9), (2, 3): (0.87, 0.9)}
@@ -28,7 +28,7 @@ def images(tmp_path):
 
 
 def plan(images, threshold=0.9, folder="/pictures"):
-    changes = check_files(images.loc[images_to_check(comparison_table(SCORES), threshold)])
+    changes = find_changes(images.loc[images_to_check(comparison_table(SCORES), threshold)])
     return plan_apply(images, comparison_table(SCORES), Parameters(folder=folder, threshold=threshold), changes)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide, deciding_pairs
-from imagetwins.store.tables import COMPARISONS, IMAGES, as_frame
+from imagetwins.store.schemas import COMPARISONS, IMAGES
+from imagetwins.store.tables import as_frame
 
 PLAIN = Parameters(folder="/f", min_detail_ssim=-1, max_aspect_change=1e9)
 

@@ -18,7 +18,8 @@ from imagetwins import ssim
 from imagetwins.errors import StoreError
 from imagetwins.scanning import cache
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, read_table
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.tables import read_table
 from tasks import list as listing
 from tasks import load as loading
 from tests.support.figures import FIGURES

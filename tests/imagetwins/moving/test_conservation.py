@@ -26,16 +26,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imagetwins.moving.moves import (
-    DUPLICATES,
-    PlannedMove,
-    apply_moves,
-    read_journal,
-    recover_journal,
-    restore_moves,
-)
-from imagetwins.scanning.candidates import list_images
-from imagetwins.storage import transfer
+from imagetwins.moving.execute import apply_moves, recover_journal
+from imagetwins.moving.journal import read_journal
+from imagetwins.moving.plan import PlannedMove
+from imagetwins.moving.restore import restore_moves
+from imagetwins.scanning.candidates import list_candidates
+from imagetwins.storage import DUPLICATES, transfer
 from tests.support.figures import FIGURES
 from tests.support.syscalls import killed_at
 
@@ -141,7 +137,7 @@ class Conservation(RuleBasedStateMachine):
     def _plan(self):
         """Plan what a run would: of equal contents the first listed is kept."""
         first, moves = {}, []
-        for image, file in enumerate(list_images(self.folder, recursive=True, exclude=[], reference=[], skip=[])):
+        for image, file in enumerate(list_candidates(self.folder, recursive=True, exclude=[], reference=[], skip=[])):
             kept = first.setdefault(digest_of(file.path), file.path)
             if file.error is None and kept != file.path:
                 target = self.place / file.path.relative_to(self.folder)

@@ -17,20 +17,16 @@ from pathlib import Path
 import pytest
 
 from imagetwins.errors import StoreError
-from imagetwins.moving.journal import Identity, open_journal
-from imagetwins.moving.moves import (
-    DUPLICATES,
-    PlannedMove,
-    apply_moves,
-    plan_moves,
-    read_journal,
-    recover_journal,
-    restore_moves,
-)
-from imagetwins.moving.recover import settle_run
-from imagetwins.storage import transfer
+from imagetwins.moving.execute import apply_moves, recover_journal
+from imagetwins.moving.journal import open_journal, read_journal
+from imagetwins.moving.plan import PlannedMove, plan_moves
+from imagetwins.moving.recover import recover_run
+from imagetwins.moving.restore import restore_moves
+from imagetwins.storage import DUPLICATES, transfer
+from imagetwins.storage.location import to_columns
 from imagetwins.store.runs import Run
-from imagetwins.store.tables import IMAGES, as_frame, path_columns
+from imagetwins.store.schemas import IMAGES
+from imagetwins.store.tables import as_frame
 from tasks.move import restore_files
 from tests.support.syscalls import failing_at, intercepted, killed_at
 
@@ -507,10 +503,10 @@ def test_a_journal_that_names_files_outside_its_folder_is_refused(tmp_path, way)
     secret.write_bytes(b"of somebody else")
     run = Run(tmp_path / "store", "20260101T000000Z-00000000")
     run.write_record({"parameters": {"folder": str(tmp_path / "folder")}, "counts": {}, "status": "running"})
-    moved = tmp_path / "folder" / "a.png", tmp_path / way / "a.png", Identity.of(os.lstat(secret))
+    moved = tmp_path / "folder" / "a.png", tmp_path / way / "a.png", stamp_of(os.lstat(secret))
     with open_journal(run.journal) as journal:
         journal.done(journal.begin("out", 0, *moved))
-    for undo in (restore_files.fn, settle_run):
+    for undo in (restore_files.fn, recover_run):
         with pytest.raises(StoreError, match="not in the folder of its run"):
             undo(run)
     assert secret.read_bytes() == b"of somebody else"
@@ -532,8 +528,8 @@ def test_plan_puts_relative_paths_below_duplicates():
     paths = [Path("/f/a.png"), Path("/f/sub/b.png"), Path(os.fsdecode(b"/f/\xff.png"))]
     columns = {
         "image": [0, 1, 2],
-        "path": [path_columns(path)[0] for path in paths],
-        "path_bytes": [path_columns(path)[1] for path in paths],
+        "path": [to_columns(path)[0] for path in paths],
+        "path_bytes": [to_columns(path)[1] for path in paths],
         "size_bytes": [1, 2, 3],
         "mtime_ns": [4, 5, 6],
         "is_reference": [False] * 3,
@@ -555,7 +551,9 @@ def test_plan_puts_relative_paths_below_duplicates():
 MOVE_AND_TELL = """
 import hashlib, json, sys
 from pathlib import Path
-from imagetwins.moving.moves import PlannedMove, apply_moves, restore_moves
+from imagetwins.moving.plan import PlannedMove
+from imagetwins.moving.execute import apply_moves
+from imagetwins.moving.restore import restore_moves
 folder, journal, target = map(Path, sys.argv[1:4])
 moves = []
 for image, source in enumerate(sorted(folder.glob("*.png"))[1:]):

@@ -134,7 +134,7 @@ class TestContent:
         page, _ = read(run)
         assert "restore" not in page.words
 
-        run.update_record(counts=run.read_record()["counts"] | {"moved": 2})
+        run.update_record(counts=run.read_record().counts | {"moved": 2})
         page, _ = read(run)
         assert f"imagetwins restore {run.run_id}" in page.words
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imagetwins.errors import ParameterError
-from imagetwins.moving.moves import DUPLICATES
-from imagetwins.scanning.candidates import list_images
+from imagetwins.scanning.candidates import list_candidates
+from imagetwins.storage import DUPLICATES
 from tests.support.pictures import encode, photo, tiny_png
 
 PNG = tiny_png(0)
@@ -23,7 +23,7 @@ def fill(folder, *names, content=PNG):
 
 
 def listed(folder, *, recursive=True, exclude=(), reference=(), skip=()):
-    return list_images(folder, recursive=recursive, exclude=exclude, reference=reference, skip=skip)
+    return list_candidates(folder, recursive=recursive, exclude=exclude, reference=reference, skip=skip)
 
 
 def names(folder, **options):

@@ -27,19 +27,23 @@ from imagetwins.decoding.pool import decode_files
 from imagetwins.decoding.program import DecodeSettings
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
 from imagetwins.moving import journal as journals
-from imagetwins.moving.journal import Identity, open_journal
-from imagetwins.moving.moves import DUPLICATES, PlannedMove, apply_moves, read_journal, recover_journal, restore_moves
+from imagetwins.moving.execute import apply_moves, recover_journal
+from imagetwins.moving.journal import open_journal, read_journal
+from imagetwins.moving.plan import PlannedMove
+from imagetwins.moving.restore import restore_moves
 from imagetwins.reporting import audit
 from imagetwins.runtime.settings import resolve_store
 from imagetwins.scanning import candidates as listing
-from imagetwins.scanning.candidates import list_images
-from imagetwins.storage import leases
+from imagetwins.scanning.candidates import list_candidates
+from imagetwins.storage import DUPLICATES, FileStamp, leases, storage_of
 from imagetwins.storage import location as places
 from imagetwins.storage.leases import hold_lease
-from imagetwins.storage.location import address, filesystem, name_of, place_of
-from imagetwins.storage.locks import LEASE, lock_folder
-from imagetwins.store.runs import Run, find_run, list_runs, local_home
-from imagetwins.store.tables import COMPARISONS, DECISIONS, IMAGES, read_table
+from imagetwins.storage.location import parse_location, to_json_name
+from imagetwins.storage.objects import filesystem, key_of
+from imagetwins.storage.reserved import LEASE
+from imagetwins.store.runs import Run, find_run, list_runs
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.tables import read_table
 from tests.support.figures import FIGURES
 from tests.support.pictures import encode, photo, tiny_png
 
@@ -72,8 +76,8 @@ def caches(s3_server, tmp_path_factory):
 
 
 def new_bucket(protocol):
-    bucket = place_of(f"{protocol}://b-{uuid.uuid4().hex}")
-    filesystem(bucket).mkdir(address(bucket))
+    bucket = parse_location(f"{protocol}://b-{uuid.uuid4().hex}")
+    filesystem(bucket).mkdir(key_of(bucket))
     return bucket
 
 
@@ -88,25 +92,25 @@ def any_bucket(request):
 
 
 def put(place, content):
-    filesystem(place).pipe_file(address(place), content)
+    filesystem(place).pipe_file(key_of(place), content)
     return place
 
 
 def snapshot(folder):
     """Return the content of every object below `folder` by its name there."""
     files = filesystem(folder)
-    start = len(address(folder).rstrip("/")) + 1
-    return {name[start:]: files.cat_file(name) for name in files.find(address(folder))}
+    start = len(key_of(folder).rstrip("/")) + 1
+    return {name[start:]: files.cat_file(name) for name in files.find(key_of(folder))}
 
 
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_name_is_a_path_or_a_url():
-    assert place_of("/a/b.png") == Path("/a/b.png")
-    assert place_of("file:///a/b%20c.png") == Path("/a/b c.png")
-    assert name_of(place_of("s3://bucket/a [1]/b #?%.png")) == "s3://bucket/a [1]/b #?%.png"
-    assert place_of("S3://bucket/a/") == place_of("s3://bucket/a")
+    assert parse_location("/a/b.png") == Path("/a/b.png")
+    assert parse_location("file:///a/b%20c.png") == Path("/a/b c.png")
+    assert to_json_name(parse_location("s3://bucket/a [1]/b #?%.png")) == "s3://bucket/a [1]/b #?%.png"
+    assert parse_location("S3://bucket/a/") == parse_location("s3://bucket/a")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr(places, "find_spec", sys.modules.get)
     places._check_protocol.cache_clear()
     with pytest.raises(ParameterError, match=r"s3fs: pip install 'imagetwins\[s3\]'"):
-        place_of("s3://bucket/a")
+        parse_location("s3://bucket/a")
     places._check_protocol.cache_clear()
 
 
@@ -157,12 +161,12 @@ def test_a_bucket_that_is_not_there_or_not_ours(bucket, monkeypatch):
 
 def test_allowed_roots_may_be_urls(tmp_path):
     roots = parse_roots(f"{tmp_path}:s3://bucket/a:s3://other")
-    check_roots(map(place_of, (f"{tmp_path}/x", "s3://bucket/a", "s3://bucket/a/b", "s3://other/x")), roots)
+    check_roots(map(parse_location, (f"{tmp_path}/x", "s3://bucket/a", "s3://bucket/a/b", "s3://other/x")), roots)
     for outside in ("s3://bucket/ab", "s3://bucket", "memory://bucket/a", "/etc"):
         with pytest.raises(ParameterError, match="outside"):
-            check_roots([place_of(outside)], roots)
+            check_roots([parse_location(outside)], roots)
         with pytest.raises(ParameterError, match="outside"):
-            check_roots([place_of("s3://bucket/a")], [tmp_path])
+            check_roots([parse_location("s3://bucket/a")], [tmp_path])
 
 
 # -- listing and reading ---------------------------------------------------------------------------------------------
@@ -182,8 +186,8 @@ def test_the_same_names_are_listed_as_on_a_disk(any_bucket, tmp_path):
         (tmp_path / name).write_bytes(content)
 
     def listed(home, **options):
-        found = list_images(home, exclude=[".*/"], reference=[home / "reference"], skip=[home / "store"], **options)
-        return [(places.relative_name(one.path, home), one.size_bytes, one.is_reference) for one in found]
+        found = list_candidates(home, exclude=[".*/"], reference=[home / "reference"], skip=[home / "store"], **options)
+        return [(storage_of(home).relative_name(one.path, home), one.size_bytes, one.is_reference) for one in found]
 
     for recursive in (True, False):
         there, here = listed(folder, recursive=recursive), listed(tmp_path, recursive=recursive)
@@ -195,14 +199,14 @@ def test_names_that_no_path_can_have_are_left_alone(bucket):
     for key in ("f/a//b.png", "f/./c.png", "f/../d.png", "f/sub/", "f/e.png"):
         filesystem(bucket).call_s3("put_object", Bucket=bucket.path.strip("/"), Key=key, Body=b"x")
 
-    found = list_images(bucket / "f", recursive=True, exclude=[], reference=[], skip=[])
+    found = list_candidates(bucket / "f", recursive=True, exclude=[], reference=[], skip=[])
 
     assert [one.path for one in found] == [bucket / "f/e.png"]
 
 
 def test_a_changed_object_is_told_by_its_tag_though_size_and_second_are_the_same(bucket):
     def listed():
-        return list_images(bucket, recursive=True, exclude=[], reference=[], skip=[])[0]
+        return list_candidates(bucket, recursive=True, exclude=[], reference=[], skip=[])[0]
 
     place = put(bucket / "a.png", b"one")
     before, again = listed(), listed()
@@ -215,7 +219,7 @@ def test_an_object_that_is_too_large_is_a_row_and_is_not_fetched(bucket, monkeyp
     monkeypatch.setattr(listing, "MAX_BYTES", 4)
     put(bucket / "a.png", b"12345")
 
-    found = list_images(bucket, recursive=True, exclude=[], reference=[], skip=[])
+    found = list_candidates(bucket, recursive=True, exclude=[], reference=[], skip=[])
 
     assert found[0].error == "5 bytes, more than the 4 that are read"
 
@@ -271,7 +275,7 @@ class Place:
         found = snapshot(self.folder)
         assert sorted(found.values()) == sorted(self.before.values())
         to = {"a.png": f"{DUPLICATES}/a (2).png", "sub/b.png": f"{DUPLICATES}/sub/b.png"}
-        sources = {places.relative_name(move.source, self.folder) for move in self.moves}
+        sources = {storage_of(self.folder).relative_name(move.source, self.folder) for move in self.moves}
         assert set(found) == {to[name] if name in sources else name for name in self.before}
         out = {t.source: t.target for t in read_journal(self.journal) if (t.state, t.direction) == ("done", "out")}
         assert out == {self.folder / name: self.folder / to[name] for name in sources}
@@ -387,8 +391,8 @@ def test_every_request_may_fail(new_place, is_heard):
         for move, outcome in zip(place.moves, outcomes, strict=bool(outcomes)):
             assert outcome.moved == (not outcome.reason)
             assert (
-                found[places.relative_name(outcome.new_path, place.folder)]
-                == place.before[places.relative_name(move.source, place.folder)]
+                found[storage_of(place.folder).relative_name(outcome.new_path, place.folder)]
+                == place.before[storage_of(place.folder).relative_name(move.source, place.folder)]
             )
         assert [outcome.reason for outcome in place.apply()] == [""]
         place.check_all_moved_once()
@@ -403,7 +407,7 @@ def place(bucket, tmp_path):
 def test_a_move_that_should_not_be_made_is_not(place):
     changed, vanished = place.moves
     put(changed.source, place.before["a.png"].swapcase())
-    filesystem(vanished.source).rm_file(address(vanished.source))
+    filesystem(vanished.source).rm_file(key_of(vanished.source))
     orphaned = replace(place.planned(2, "kept.png"), kept=place.folder / "gone.png")
     before = snapshot(place.folder)
 
@@ -464,12 +468,12 @@ def test_an_object_that_changes_while_it_is_copied_stays(place):
 
 def test_what_an_object_has_beside_its_content_goes_with_it(place):
     source = place.moves[1].source
-    bucket, key, _ = filesystem(source).split_path(address(source))
+    bucket, key, _ = filesystem(source).split_path(key_of(source))
     told = {"ContentType": "image/png", "CacheControl": "no-store", "Metadata": {"camera": "x"}}
     filesystem(source).call_s3("put_object", Bucket=bucket, Key=key, Body=place.before["sub/b.png"], **told)
 
     target = place.apply()[1].new_path
-    _, key, _ = filesystem(target).split_path(address(target))
+    _, key, _ = filesystem(target).split_path(key_of(target))
     found = filesystem(target).call_s3("head_object", Bucket=bucket, Key=key)
 
     assert {name: found[name] for name in told} == told
@@ -490,7 +494,7 @@ def test_restore_overwrites_nothing(place):
 def test_what_a_person_copied_back_counts_as_restored(place):
     target = place.apply()[1].new_path
     put(place.folder / "sub/b.png", place.before["sub/b.png"])
-    filesystem(target).rm_file(address(target))
+    filesystem(target).rm_file(key_of(target))
 
     outcomes = restore_moves(place.journal)
 
@@ -504,14 +508,14 @@ def test_a_journal_in_a_bucket_has_pieces_and_one_writer(bucket, monkeypatch):
     places_ = [bucket / f"{number}.png" for number in range(20)]
     with open_journal(journal) as first:
         for number, place in enumerate(places_):
-            first.begin("out", number, place, place, Identity(0, number, 0, "tag"), "digest")
+            first.begin("out", number, place, place, FileStamp(0, number, 0, "tag"), "digest")
             first.void(first.transfers[-1], "no")
     assert [transfer.source for transfer in read_journal(journal)] == places_
     assert len(snapshot(journal)) > 3
     with open_journal(journal) as first, open_journal(journal) as second:
-        first.begin("out", 0, places_[0], places_[0], Identity(0, 0, 0, "tag"), "digest")
+        first.begin("out", 0, places_[0], places_[0], FileStamp(0, 0, 0, "tag"), "digest")
         with pytest.raises(StoreError, match="in use"):
-            second.begin("out", 0, places_[0], places_[0], Identity(0, 0, 0, "tag"), "digest")
+            second.begin("out", 0, places_[0], places_[0], FileStamp(0, 0, 0, "tag"), "digest")
 
 
 # -- who is at work --------------------------------------------------------------------------------------------------
@@ -519,11 +523,11 @@ def test_a_journal_in_a_bucket_has_pieces_and_one_writer(bucket, monkeypatch):
 
 def test_runs_on_one_folder_of_a_bucket_exclude_each_other(bucket):
     folder = bucket / "a/b"
-    with lock_folder(folder, "run 1"):
+    with storage_of(folder).lock(folder, "run 1"):
         for other in (folder, bucket / "a", folder / "c"):
-            with pytest.raises(FolderBusyError, match="run 1 holds 's3://"), lock_folder(other, "run 2"):
+            with pytest.raises(FolderBusyError, match="run 1 holds 's3://"), storage_of(other).lock(other, "run 2"):
                 pass
-        with lock_folder(bucket / "a/c", "run 3"):
+        with storage_of(bucket / "a/c").lock(bucket / "a/c", "run 3"):
             assert list(snapshot(folder)) == [f"{DUPLICATES}/{LEASE}"]
     assert snapshot(bucket) == {}
 
@@ -533,10 +537,10 @@ def test_another_machine_is_excluded_until_its_lease_has_run_out(bucket, monkeyp
     lease = folder / DUPLICATES / LEASE
     with hold_lease(lease, "run 1", "another machine"):
         with pytest.raises(FolderBusyError, match=r"run 1 holds it, on another machine.*10 minutes"):
-            lock_folder(folder, "run 2").__enter__()
+            storage_of(folder).lock(folder, "run 2").__enter__()
         held = snapshot(folder)
         monkeypatch.setattr(leases.time, "time", lambda: 4e9)
-        with lock_folder(folder, "run 2"):
+        with storage_of(folder).lock(folder, "run 2"):
             replaced = snapshot(folder)
             assert replaced != held
             # The first, should it wake up, leaves the other's lease alone.
@@ -561,11 +565,11 @@ def test_a_lease_is_renewed_while_it_is_held(bucket, monkeypatch):
 
 def test_what_a_dead_holder_of_this_machine_left_is_taken_over(bucket, caches):
     folder = bucket / "a"
-    with lock_folder(folder, "run 1"):
+    with storage_of(folder).lock(folder, "run 1"):
         left = snapshot(folder)
     for name, content in left.items():
         put(folder / name, content)
-    with lock_folder(folder, "run 2"):
+    with storage_of(folder).lock(folder, "run 2"):
         assert snapshot(folder) != left
     assert (caches / "machine").exists()
 
@@ -639,7 +643,7 @@ def test_a_second_run_decodes_nothing_anew(runs, store):
     first, second = counts[store]
     # What is no picture is looked at again, as on a disk.
     assert (first["to_decode"], second["to_decode"], second["unchanged"]) == (6, 1, 5)
-    assert (local_home(stores[store]) / "cache").is_dir()
+    assert (storage_of(stores[store]).local_directory(stores[store]) / "cache").is_dir()
     assert (stores[store] / "cache").exists() == (store == "on a disk")
 
 
@@ -700,7 +704,7 @@ def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, ca
     assert applied["moved"] == 1
     assert restore(applied["run_id"], store)["restored"] == 1
     assert snapshot(there) == before
-    assert find_run(place_of(store), summary["run_id"]).read_record()["status"] == "restored"
+    assert find_run(parse_location(store), summary["run_id"]).read_record().status == "restored"
 
     told = [*snapshot(bucket / "store").values(), caplog.text.encode()]
     told += [file.read_bytes() for file in caches.rglob("*") if file.is_file()]

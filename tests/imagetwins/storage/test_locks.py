@@ -9,13 +9,13 @@ import tempfile
 import pytest
 
 from imagetwins.errors import FolderBusyError
-from imagetwins.storage.locks import lock_folder
+from imagetwins.storage import storage_of
 
 HOLD = """
 import sys
 from pathlib import Path
-from imagetwins.storage.locks import lock_folder
-with lock_folder(Path(sys.argv[1]), "run 42, process 7, since noon"):
+from imagetwins.storage import storage_of
+with storage_of(Path(sys.argv[1])).lock(Path(sys.argv[1]), "run 42, process 7, since noon"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -49,7 +49,7 @@ def holder(folder):
 def test_the_second_is_told_who_holds_it(folder, inside):
     with (
         pytest.raises(FolderBusyError, match="run 42, process 7, since noon") as error,
-        lock_folder(folder / inside, "2"),
+        storage_of(folder / inside).lock(folder / inside, "2"),
     ):
         pass
 
@@ -60,7 +60,7 @@ def test_the_second_is_told_who_holds_it(folder, inside):
 def test_neighbours_do_not_exclude_each_other(folder):
     (folder.parent / "neighbour").mkdir()
 
-    with lock_folder(folder.parent / "neighbour", "2"), lock_folder(folder.parent / "notes", "3"):
+    with storage_of(folder.parent / "neighbour").lock(folder.parent / "neighbour", "2"), storage_of(folder.parent / "notes").lock(folder.parent / "notes", "3"):
         assert [*folder.iterdir()] == [folder / "sub"]
 
 
@@ -68,7 +68,7 @@ def test_a_dead_holder_holds_nothing(folder, holder):
     holder.kill()
     holder.wait()
 
-    with lock_folder(folder, "2"), pytest.raises(FolderBusyError, match="2 holds"), lock_folder(folder, "3"):
+    with storage_of(folder).lock(folder, "2"), pytest.raises(FolderBusyError, match="2 holds"), storage_of(folder).lock(folder, "3"):
         pass
 
 
@@ -82,7 +82,7 @@ def test_the_dead_are_not_blamed(folder, holder, tmp_path):
 
     living = os.open(folder, os.O_RDONLY)
     fcntl.flock(living, fcntl.LOCK_EX)
-    with pytest.raises(FolderBusyError, match="another process holds") as error, lock_folder(folder, "2"):
+    with pytest.raises(FolderBusyError, match="another process holds") as error, storage_of(folder).lock(folder, "2"):
         pass
     os.close(living)
 
@@ -93,16 +93,16 @@ def test_the_dead_are_not_blamed(folder, holder, tmp_path):
 def test_a_link_to_the_folder_is_the_folder(folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
 
-    with lock_folder(folder, "1"), pytest.raises(FolderBusyError), lock_folder(tmp_path / "link", "2"):
+    with storage_of(folder).lock(folder, "1"), pytest.raises(FolderBusyError), storage_of(tmp_path / "link").lock(tmp_path / "link", "2"):
         pass
 
 
 def test_it_is_free_again_after_use_and_after_an_error(folder):
-    with pytest.raises(ZeroDivisionError), lock_folder(folder, "1"):
+    with pytest.raises(ZeroDivisionError), storage_of(folder).lock(folder, "1"):
         raise ZeroDivisionError
-    with lock_folder(folder, "2"):
+    with storage_of(folder).lock(folder, "2"):
         pass
-    with lock_folder(folder, "3"):
+    with storage_of(folder).lock(folder, "3"):
         pass
 
     assert [*folder.rglob("*")] == [folder / "sub"]
@@ -112,14 +112,14 @@ def test_it_is_free_again_after_use_and_after_an_error(folder):
 def test_without_a_note_it_excludes_all_the_same(folder, tmp_path):
     (tmp_path / f"notes/imagetwins-{os.getuid()}").write_text("in the way")
 
-    with lock_folder(folder, "1"), pytest.raises(FolderBusyError, match="another process"), lock_folder(folder, "2"):
+    with storage_of(folder).lock(folder, "1"), pytest.raises(FolderBusyError, match="another process"), storage_of(folder).lock(folder, "2"):
         pass
 
 
 def test_a_read_only_folder_can_be_locked(folder):
     folder.chmod(0o500)
 
-    with lock_folder(folder, "1"), pytest.raises(FolderBusyError), lock_folder(folder, "2"):
+    with storage_of(folder).lock(folder, "1"), pytest.raises(FolderBusyError), storage_of(folder).lock(folder, "2"):
         pass
 
     folder.chmod(0o700)

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from imagetwins.errors import StoreError
-from imagetwins.store.runs import Run, atomic_target, find_run, list_runs
-from imagetwins.store.tables import LISTING, as_frame, path_columns, path_of, read_table, write_table
+from imagetwins.storage import storage_of
+from imagetwins.storage.location import from_columns, to_columns
+from imagetwins.store.runs import Run, find_run, list_runs
+from imagetwins.store.schemas import LISTING
+from imagetwins.store.tables import as_frame, read_table, write_table
 from tests.support.syscalls import intercepted
 
 LISTED = {
@@ -38,7 +41,7 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
     target.write_text("old")
 
     def write_half():
-        with atomic_target(target) as temporary:
+        with storage_of(target).writing(target) as temporary:
             temporary.write_text("ha")
             raise KeyboardInterrupt
 
@@ -54,7 +57,7 @@ def test_a_kill_while_writing_leaves_nothing_that_is_read_as_a_table(tmp_path):
     program = (
         "import sys, time, pathlib\n"
         "from imagetwins.store.runs import atomic_target\n"
-        "with atomic_target(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "with storage_of(pathlib.Path(sys.argv[1])).writing(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_bytes(b'PAR1 half')\n"
         "    print('half', flush=True)\n"
         "    time.sleep(60)\n"
@@ -79,7 +82,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path):
             assert flushed[Path(arguments[0])] == b"whole"
         return call(*arguments)
 
-    with intercepted(note), atomic_target(tmp_path / "table") as temporary:
+    with intercepted(note), storage_of(tmp_path / "table").writing(tmp_path / "table") as temporary:
         temporary.write_bytes(b"whole")
     assert flushed
 
@@ -103,8 +106,8 @@ def test_missing_and_foreign_tables_are_clear_errors(tmp_path):
 @pytest.mark.parametrize("name", [b"/f/plain.png", "/f/ü 图.png".encode(), b"/f/caf\xe9.png", rb"/f/caf\xe9.png"])
 def test_every_file_name_survives_its_columns(name):
     path = os.fsdecode(name)
-    text, raw = path_columns(path)
-    assert os.fsencode(path_of(text, raw)) == name
+    text, raw = to_columns(path)
+    assert os.fsencode(from_columns(text, raw)) == name
     assert text.encode("utf-8")
 
 

@@ -1,0 +1,39 @@
+"""How commands end: one enum of exit codes, and the one place that maps errors to them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import typer
+from rich.console import Console
+
+from imagetwins.cli.markup import escape_markup
+from imagetwins.errors import ImagetwinsError, ParameterError
+
+
+class ExitStatus(IntEnum):
+    """What a command ends with. 2 is also what typer itself exits with."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG_USE = 2
+
+
+@contextmanager
+def exiting_on_errors(stderr: Console) -> Iterator[None]:
+    """End with a message and an exit code, instead of a traceback, on what a user can mend.
+
+    Raises:
+        typer.Exit: with an `ExitStatus`.
+    """
+    try:
+        yield
+    except ParameterError as error:
+        stderr.print(f"[red]Wrong use:[/] {escape_markup(str(error))}")
+        raise typer.Exit(ExitStatus.WRONG_USE) from None
+    except (ImagetwinsError, OSError) as error:
+        stderr.print(f"[red]Failed:[/] {escape_markup(str(error))}")
+        raise typer.Exit(ExitStatus.FAILED) from None
+    except KeyboardInterrupt:
+        stderr.print("Interrupted, between two moves if any. `imagetwins audit latest` tells what was done.")
+        raise typer.Exit(ExitStatus.FAILED) from None

@@ -1,0 +1,91 @@
+"""Which folders and stores a run may use, checked before anything happens in them."""
+
+from pathlib import Path
+
+from imagetwins import settings
+from imagetwins.config.roots import check_roots, parse_roots
+from imagetwins.errors import ParameterError
+from imagetwins.storage import Location, is_path, parse_location, storage_of
+
+_CREDENTIALS = (
+    "Credentials are taken from where the command line of the bucket's provider takes them: the environment, a profile, or "
+    "the machine's role."
+)
+
+
+def check_folder(parameter: str, name: str) -> Location:
+    """Return the existing folder `name`, a path or a URL, without symbolic links.
+
+    Raises:
+        ParameterError: there is no such folder, or it cannot be reached.
+    """
+    location = parse_location(name)
+    try:
+        return storage_of(location).find_folder(location)
+    except FileNotFoundError as error:
+        raise ParameterError(f"{parameter} {name!r} does not exist: {error.strerror}.") from None
+    except NotADirectoryError:
+        raise ParameterError(
+            f"{parameter} {name!r} is not a folder. Give the folder that holds the pictures."
+        ) from None
+    except OSError as error:
+        raise _not_listed(parameter, location, error) from None
+
+
+def check_local_folder(parameter: str, name: str) -> Path:
+    """Return the existing folder `name` of this machine, without symbolic links.
+
+    Raises:
+        ParameterError: there is no such folder, or it is in a bucket.
+    """
+    folder = parse_location(name)
+    if is_path(folder):
+        folder = check_folder(parameter, name)
+    if not is_path(folder):
+        raise ParameterError(
+            f"{parameter} {name!r} is in a bucket. Copy some hundred of its pictures, and name their folder."
+        )
+    return folder
+
+
+def resolve_store(store: str | Location | None) -> Location:
+    """Return the store's folder, which need not exist yet, as an absolute path or as its URL.
+
+    Without a name it is IMAGETWINS_STORE, else `data/store`.
+
+    Raises:
+        ParameterError: it is outside the allowed roots, a file is in its way, or it is in a bucket that cannot be reached.
+    """
+    named = parse_location(store or settings.store_name())
+    storage = storage_of(named)
+    location = storage.absolute(named)
+    check_roots([location], allowed_roots())
+    try:
+        storage.check_new_folder(location)
+    except NotADirectoryError as error:
+        raise ParameterError(
+            f"store {str(location)!r} cannot be a folder: {error.strerror}. Name another with --store or IMAGETWINS_STORE."
+        ) from None
+    except ValueError as error:
+        raise ParameterError(f"store {str(location)!r} cannot be used: {error}. Choose another.") from None
+    except OSError as error:
+        raise _not_listed("store", location, error) from None
+    return location
+
+
+def _not_listed(parameter: str, location: Location, error: OSError) -> ParameterError:
+    return ParameterError(f"{parameter} {str(location)!r} cannot be listed: {error}. {_CREDENTIALS}")
+
+
+def shorten_folder(folder: str) -> str:
+    """Return the last part of the name of `folder`, which nobody has checked yet: no part of a user or password in it."""
+    return folder.rstrip("/").rpartition("/")[2].rpartition("@")[2]
+
+
+def allowed_roots() -> list[Location]:
+    """Return the folders of IMAGETWINS_ROOTS; none means that every folder is allowed.
+
+    Raises:
+        ParameterError: a URL among them cannot be used.
+    """
+    return parse_roots(settings.roots_setting())

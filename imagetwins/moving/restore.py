@@ -1,0 +1,98 @@
+"""Undo a run's moves: each file goes back to where it came from, unless something else is there now."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from imagetwins.moving.execute import (
+    JournalState,
+    make_transfer,
+    mover_of,
+    read_stamp,
+    reason_of,
+    recover_all,
+)
+from imagetwins.moving.journal import Journal, Transfer, journal_exists, open_journal
+from imagetwins.reasons import Reason, ReasonCode, RefusedError
+from imagetwins.storage import FileStamp, Location
+
+
+@dataclass(frozen=True)
+class RestoreOutcome:
+    """What became of a restored file: `path` is where it came from, `from_path` where it had been moved to."""
+
+    path: Location
+    from_path: Location
+    restored: bool
+    reason: Reason | None
+
+
+def restore_moves(journal: Location) -> list[RestoreOutcome]:
+    """Move back every file that `journal` moved out and that is not back yet, last moved first; may be repeated.
+
+    Nothing is overwritten: a file whose name is taken, or that another file has replaced since, stays, with a reason.
+    Sub-folders of `Duplicates` that this empties are removed, and `Duplicates` with them.
+
+    Raises:
+        StoreError: the journal is in use or damaged.
+    """
+    if not journal_exists(journal):
+        return []
+    with open_journal(journal) as opened:
+        recover_all(opened)
+        state = JournalState.of(opened)
+        out = [transfer for transfer in state.latest.values() if transfer.direction == "out"]
+        return [_restore_one(opened, state, transfer) for transfer in sorted(out, key=lambda one: -one.number)]
+
+
+def _restore_one(journal: Journal, state: JournalState, moved: Transfer) -> RestoreOutcome:
+    try:
+        state.check_recovered(moved.image)
+        found = _find_moved(moved)
+        if found is None:
+            journal.done(_begin_back(journal, moved, moved.arrived))
+        else:
+            _transfer_back(journal, moved, found)
+    except FileExistsError:
+        return _refuse(moved, Reason(ReasonCode.NAME_TAKEN))
+    except (RefusedError, OSError) as problem:
+        return _refuse(moved, reason_of(problem))
+    mover_of(moved.source).remove_emptied(moved.target, moved.source)
+    reason = None if found else Reason(ReasonCode.BACK_ALREADY)
+    return RestoreOutcome(moved.source, moved.target, restored=True, reason=reason)
+
+
+def _refuse(moved: Transfer, reason: Reason) -> RestoreOutcome:
+    return RestoreOutcome(moved.source, moved.target, restored=False, reason=reason)
+
+
+def _find_moved(moved: Transfer) -> FileStamp | None:
+    """Return what is to be moved back; None if the user has done so already.
+
+    Raises:
+        RefusedError: it is not where it was moved to, or it is another file.
+    """
+    mover = mover_of(moved.source)
+    with suppress(FileNotFoundError):
+        mover.check_way(moved.target, moved.source)
+    found, original = read_stamp(moved.target), read_stamp(moved.source)
+    if found is None and original and mover.is_same_file(moved.source, original, moved):
+        return None
+    if found is None:
+        raise RefusedError(Reason(ReasonCode.NOT_WHERE_MOVED))
+    if not found.is_unchanged(moved.arrived):
+        raise RefusedError(Reason(ReasonCode.REPLACED))
+    return found
+
+
+def _transfer_back(journal: Journal, moved: Transfer, found: FileStamp) -> None:
+    mover = mover_of(moved.source)
+    if mover.is_taken(moved.source):
+        raise FileExistsError
+    with mover.making_directories(moved.source, moved.target):
+        make_transfer(journal, _begin_back(journal, moved, found))
+
+
+def _begin_back(journal: Journal, moved: Transfer, found: FileStamp) -> Transfer:
+    # What a person edited goes back as it is; but a copy of it, in a bucket, is recognised by its content.
+    digest = moved.digest if mover_of(moved.source).verifies_content else None
+    return journal.begin("back", moved.image, moved.target, moved.source, found, digest)

@@ -1,0 +1,164 @@
+"""Why a file moves or stays, and why earlier work is or is not used: as data, and put into words here alone.
+
+A `Reason` is a code and its details. Tables store both forms: `reason_code` to group by, `reason` to read.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from imagetwins.errors import ImagetwinsError
+from imagetwins.text import describe_os_error, pluralize
+
+
+class ReasonCode(StrEnum):
+    """What a reason says, apart from its details. The values are stored in tables: rename none."""
+
+    # Decisions
+    NO_MATCH = "no-match"
+    HAS_DUPLICATES = "has-duplicates"
+    DUPLICATE = "duplicate"
+    ASPECT_DIFFERS = "aspect-differs"
+    LOW_DETAIL_SSIM = "low-detail-ssim"
+    BLANK = "blank"
+    TOO_MANY_MOVES = "too-many-moves"
+    UNREADABLE = "unreadable"
+    # Approval
+    APPROVED = "approved"
+    NOT_APPROVED = "not-approved"
+    LEFT_ALONE = "left-alone"
+    # Moves that are not made
+    SOURCE_MISSING = "source-missing"
+    SOURCE_CHANGED = "source-changed"
+    CHANGED_WHILE_COPIED = "changed-while-copied"
+    KEPT_MISSING = "kept-missing"
+    UNRECOVERED = "unrecovered"
+    RUN_STOPPED = "run-stopped"
+    RESTORED_BEFORE = "restored-before"
+    RESTORED = "restored"
+    OS_ERROR = "os-error"
+    # Restores
+    NAME_TAKEN = "name-taken"
+    NOT_WHERE_MOVED = "not-where-moved"
+    REPLACED = "replaced"
+    BACK_ALREADY = "back-already"
+    # Files that a past run's scores no longer hold for
+    MISSING_SINCE_RUN = "missing-since-run"
+    SIZE_CHANGED = "size-changed"
+    MODIFIED = "modified"
+    CONTENT_CHANGED = "content-changed"
+    # Reuse of an earlier run's pairs
+    PAIRS_REUSED = "pairs-reused"
+    NO_EARLIER_RUN = "no-earlier-run"
+    SETTINGS_DIFFER = "settings-differ"
+    FLOOR_TOO_HIGH = "floor-too-high"
+    TABLES_INCOMPLETE = "tables-incomplete"
+    SCORES_OF_RUN = "scores-of-run"
+    # Workers of a cluster that must not take part
+    STORE_NOT_SEEN = "store-not-seen"
+    CACHE_NOT_SEEN = "cache-not-seen"
+    VERSIONS_DIFFER = "versions-differ"
+    ROOTS_REFUSE = "roots-refuse"
+    FILES_NOT_SEEN = "files-not-seen"
+    SERVER_NOT_REACHED = "server-not-reached"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A code with the details that its sentence needs; `str()` puts it into words."""
+
+    code: ReasonCode
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, code: ReasonCode, **details: Any) -> "Reason":
+        return cls(code, details)
+
+    @classmethod
+    def of_os_error(cls, error: OSError) -> "Reason":
+        """Return the reason that an error of the file system or the bucket gives."""
+        return cls(ReasonCode.OS_ERROR, {"error": describe_os_error(error)})
+
+    def __str__(self) -> str:
+        sentence = _SENTENCES[self.code]
+        return sentence(self.details) if callable(sentence) else sentence.format(**self.details)
+
+
+class RefusedError(ImagetwinsError):
+    """A file is left where it is, and `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _too_many(details: Mapping[str, Any]) -> str:
+    return (
+        f"{details['moves']} of {details['movable']} pictures would move, more than max_move_share {details['limit']:g}; "
+        "run again with a larger share to move them"
+    )
+
+
+def _with_comment(sentence: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda details: f"{sentence}: {details['comment']}" if details.get("comment") else sentence
+
+
+_CHANGED = "changed since the run: "
+
+_SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
+    ReasonCode.NO_MATCH: "kept: nothing like it before it",
+    ReasonCode.HAS_DUPLICATES: lambda details: f"kept: {pluralize(details['count'], 'duplicate')} of it found",
+    ReasonCode.DUPLICATE: "matches {kept}, which is kept before it",
+    ReasonCode.ASPECT_DIFFERS: "the aspect ratios differ ({first} and {second}), which square thumbnails hide",
+    ReasonCode.LOW_DETAIL_SSIM: "where the pictures have detail their SSIM is {detail:.3f}, below {limit:g}",
+    ReasonCode.BLANK: "both pictures are blank, and differ by {difference} levels (limit {limit})",
+    ReasonCode.TOO_MANY_MOVES: _too_many,
+    ReasonCode.UNREADABLE: "{error}",
+    ReasonCode.APPROVED: "matches {kept}, which is kept before it; approved",
+    ReasonCode.NOT_APPROVED: _with_comment("not approved"),
+    ReasonCode.LEFT_ALONE: _with_comment("left alone by the person asked"),
+    ReasonCode.SOURCE_MISSING: "it is no longer there",
+    ReasonCode.SOURCE_CHANGED: "it changed since it was listed",
+    ReasonCode.CHANGED_WHILE_COPIED: "it changed while it was copied",
+    ReasonCode.KEPT_MISSING: "the file kept for it is no longer there: {kept}",
+    ReasonCode.UNRECOVERED: "an interrupted move of it cannot be recovered now: its disk is full, read-only or away",
+    ReasonCode.RUN_STOPPED: "the run was stopped before this file",
+    ReasonCode.RESTORED_BEFORE: "this run was undone: it was restored before",
+    ReasonCode.RESTORED: "moved, and restored",
+    ReasonCode.OS_ERROR: "{error}",
+    ReasonCode.NAME_TAKEN: "another file has its name now",
+    ReasonCode.NOT_WHERE_MOVED: "it is no longer where it was moved to",
+    ReasonCode.REPLACED: "it is not the file that was moved there: it was replaced or changed since",
+    ReasonCode.BACK_ALREADY: "it was back already",
+    ReasonCode.MISSING_SINCE_RUN: lambda details: (
+        f"not where it was in the run: {details['error']}" if details.get("error") else "not where it was in the run"
+    ),
+    ReasonCode.SIZE_CHANGED: _CHANGED + "{now} bytes now, {then} then",
+    ReasonCode.MODIFIED: _CHANGED + "modified later",
+    ReasonCode.CONTENT_CHANGED: _CHANGED + "other content",
+    ReasonCode.PAIRS_REUSED: "The pairs that run {run_id} settled are taken over.",
+    ReasonCode.NO_EARLIER_RUN: "All pairs are computed: no run on this folder is complete.",
+    ReasonCode.SETTINGS_DIFFER: "All pairs are computed: in run {run_id}, {changes}.",
+    ReasonCode.FLOOR_TOO_HIGH: "All pairs are computed: in run {run_id}, the floor was {then:g}, above the {now:g} of this one.",
+    ReasonCode.TABLES_INCOMPLETE: "All pairs are computed: in run {run_id}, the tables were pruned, or are damaged.",
+    ReasonCode.SCORES_OF_RUN: "All scores are those of run {run_id}.",
+    ReasonCode.STORE_NOT_SEEN: (
+        "{worker} does not see the store {store}, or sees another. Mount the run's store at the same path there."
+    ),
+    ReasonCode.CACHE_NOT_SEEN: (
+        "{worker} does not see {directory}. Set IMAGETWINS_CACHE, on every machine, to a folder that all of them share."
+    ),
+    ReasonCode.VERSIONS_DIFFER: (
+        "{worker} has {there}, and the run has {here}. Install the same versions in both places."
+    ),
+    ReasonCode.ROOTS_REFUSE: "{worker} refuses: {error}",
+    ReasonCode.FILES_NOT_SEEN: (
+        "{worker} sees none of {count} listed files that were tried as they were listed, among them {example!r}. "
+        "Mount the folder of pictures at the same path there."
+    ),
+    ReasonCode.SERVER_NOT_REACHED: (
+        "{worker} does not reach Prefect's server at {server} ({error}). Start the server with `imagetwins serve --host "
+        "ADDRESS`, and set PREFECT_API_URL to http://ADDRESS:4200/api where the run is started."
+    ),
+}

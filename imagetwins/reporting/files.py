@@ -1,0 +1,263 @@
+"""Answers about single files: why one moved, what two of them score, and what all runs decided about one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from imagetwins.config.parameters import Parameters
+from imagetwins.errors import StoreError
+from imagetwins.matching.decisions import decide
+from imagetwins.reporting.answers import to_rows
+from imagetwins.reporting.queries import parts_of_run, parts_of_store, query
+from imagetwins.storage import Location, is_url, parse_location, storage_of
+from imagetwins.store.runs import Run
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
+from imagetwins.store.tables import read_table
+
+OTHER_THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
+"""Where `explain_file` shows what would have been decided, as far as the run's floor reaches."""
+
+
+@dataclass(frozen=True)
+class FileExplanation:
+    """Why a file moved, or why not.
+
+    `decision` is its row of the decisions; `verdict` says it in words; `table` holds its stored partners, best first;
+    `thresholds` what the same rules decide about it at other thresholds.
+    """
+
+    run_id: str
+    decision: dict[str, Any]
+    verdict: str
+    table: pd.DataFrame
+    thresholds: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class PairExplanation:
+    """Two files of a run and their score; `table` has one row a file, and `ssim` is None below the floor."""
+
+    run_id: str
+    verdict: str
+    ssim: float | None
+    detail_ssim: float | None
+    verified: bool
+    threshold: float
+    floor: float
+    table: pd.DataFrame
+
+
+def find_history(store: Location, path: str) -> pd.DataFrame:
+    """Return what every run of `store` decided about one file, oldest run first, under whatever name it had then.
+
+    A file is followed by its content: the digests of all files that were ever listed at `path` or moved there, and of
+    the file that is there now.
+
+    Raises:
+        StoreError: no run has seen this file.
+    """
+    spellings = _spellings(path)
+    images, decisions = parts_of_store(store, "images"), parts_of_store(store, "decisions")
+    if not images or not decisions:
+        raise StoreError(f"the store {store} holds no tables yet: no run has finished.")
+    moved = query(
+        'SELECT run_id, "FullPath" AS path '
+        "FROM read_parquet($decisions, hive_partitioning=true, hive_types_autocast=false) "
+        'WHERE list_contains($spellings, "NewPath")',
+        decisions=decisions,
+        spellings=spellings,
+    )
+    found = query(
+        "SELECT DISTINCT digest FROM read_parquet($images, hive_partitioning=true, hive_types_autocast=false) "
+        "WHERE list_contains($paths, path) AND digest IS NOT NULL "
+        "AND (list_contains($spellings, path) OR list_contains($moved, run_id || ' ' || path))",
+        images=images,
+        paths=[*spellings, *moved["path"].unique()],
+        spellings=spellings,
+        moved=[f"{run_id} {listed}" for run_id, listed in zip(moved["run_id"], moved["path"], strict=True)],
+    )
+    digests = sorted({*found["digest"], *_digests_now(path)})
+    history = query(
+        'SELECT run_id, path, d."NewPath" AS new_path, action, kept_path, ssim, detail_ssim, reason, digest '
+        "FROM (SELECT run_id, image, path, digest "
+        "FROM read_parquet($images, hive_partitioning=true, hive_types_autocast=false) "
+        "WHERE list_contains($digests, digest)) "
+        "JOIN read_parquet($decisions, hive_partitioning=true, hive_types_autocast=false) d USING (run_id, image) "
+        "ORDER BY run_id, path",
+        images=images,
+        decisions=decisions,
+        digests=digests,
+    )
+    if history.empty:
+        raise StoreError(
+            f"no run in the store {store} has seen {path!r}, neither by name nor by content. Give its whole path."
+        )
+    return history
+
+
+def _digests_now(path: str) -> list[str]:
+    location = parse_location(path)
+    storage = storage_of(location)
+    return [] if storage.stat(location) is None else [storage.digest(location)]
+
+
+def find_image(run: Run, path: str) -> int:
+    """Return the id of the image of `run` that lay at `path`, or was moved there.
+
+    `path` may be shortened to its last parts, down to the file's name, as long as that names one image.
+
+    Raises:
+        StoreError: no image, or more than one, has that path.
+    """
+    found = query(
+        'SELECT image, "FullPath" AS path, list_contains($spellings, "FullPath") OR list_contains($spellings, "NewPath") AS whole '
+        'FROM read_parquet($decisions) WHERE whole OR ends_with("FullPath", $tail) OR ends_with("NewPath", $tail) '
+        "ORDER BY whole DESC, image",
+        decisions=parts_of_run(run.decisions),
+        spellings=_spellings(path),
+        tail="/" + path.removeprefix("./").lstrip("/"),
+    )
+    if not found.empty and found["whole"].iat[0]:
+        found = found[found["whole"]]
+    if found.empty:
+        raise StoreError(f"run {run.run_id} has no image {path!r}. Give the path that the file had then, or has now.")
+    if len(found) > 1:
+        some = ", ".join(found["path"][:3])
+        raise StoreError(f"{path!r} names {len(found)} images of run {run.run_id}; give more of the path: {some} ...")
+    return int(found["image"].iat[0])
+
+
+def explain_file(run: Run, path: str) -> FileExplanation:
+    """Return why the file at `path` moved in `run`, or why not.
+
+    Raises:
+        StoreError: the run has no such file, or its comparisons were pruned.
+    """
+    image = find_image(run, path)
+    parameters = run.read_record().parameters
+    decision = to_rows(read_table(run.decisions, DECISIONS, where=pc.field("image") == image))[0]
+    partners = query(
+        'SELECT p.partner AS image, d."FullPath" AS path, p.ssim, p.detail_ssim, d.action, d.kept_path '
+        "FROM (SELECT CASE WHEN image1 = $image THEN image2 ELSE image1 END AS partner, ssim, detail_ssim "
+        "FROM read_parquet($comparisons) WHERE image1 = $image OR image2 = $image) p "
+        "JOIN read_parquet($decisions) d ON d.image = p.partner ORDER BY p.ssim DESC, p.partner",
+        image=image,
+        comparisons=parts_of_run(run.comparisons),
+        decisions=parts_of_run(run.decisions),
+    )
+    verdict = _file_verdict(decision, partners, parameters)
+    return FileExplanation(run.run_id, decision, verdict, partners, _at_other_thresholds(run, image, parameters))
+
+
+def _file_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: Parameters) -> str:
+    if decision["kept_path"]:
+        detail = "" if decision["detail_ssim"] is None else f", {decision['detail_ssim']:.4f} where they have detail"
+        scores = f"SSIM {decision['ssim']:.4f} with {decision['kept_path']}{detail}; threshold {parameters.threshold:g}"
+        return f"{decision['action']}: {decision['reason']} ({scores})."
+    if decision["action"] != Action.KEPT:
+        return f"{decision['action']}: {decision['reason']}."
+    matches = partners[partners["ssim"] >= parameters.threshold]
+    if partners.empty:
+        return f"kept: its SSIM with every other picture is proven to be below the floor {parameters.floor:g}."
+    best = partners.iloc[0]
+    if matches.empty:
+        return f"kept: its best match, {best['path']}, scores {best['ssim']:.4f}, below the threshold {parameters.threshold:g}."
+    followers = int((matches["kept_path"] == decision["FullPath"]).sum())
+    if followers:
+        return f"kept: it ranks before its {followers} {'copy' if followers == 1 else 'copies'}."
+    return (
+        f"kept: it matches {best['path']} (SSIM {best['ssim']:.4f}), which is itself a duplicate of another picture, and "
+        "a file moves only if it matches one that stays."
+    )
+
+
+def _at_other_thresholds(run: Run, image: int, parameters: Parameters) -> pd.DataFrame:
+    """Return what the run's rules, but for the share that may move, decide about `image` at other thresholds."""
+    thresholds = sorted({parameters.floor, parameters.threshold, *OTHER_THRESHOLDS})
+    thresholds = [value for value in thresholds if value >= max(parameters.floor, parameters.threshold - 0.2)]
+    images, pairs = _neighbourhood(run, image, thresholds[0])
+    position = int(np.flatnonzero(images["original"] == image)[0])
+    rows = []
+    for threshold in thresholds:
+        rules = parameters.model_copy(update={"threshold": threshold, "max_move_share": 1.0})
+        decision = decide(images, pairs, rules).iloc[position]
+        rows.append({"threshold": threshold, **decision[["action", "kept_path", "ssim", "detail_ssim", "reason"]]})
+    return pd.DataFrame(rows)
+
+
+def _neighbourhood(run: Run, image: int, floor: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the images that `image` is connected with by pairs at or above `floor`, renumbered, and those pairs.
+
+    No other image has a say in what is decided about it.
+    """
+    images = read_table(run.images, IMAGES)
+    pairs = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= floor)
+    first, second = pairs["image1"].to_numpy(np.int64), pairs["image2"].to_numpy(np.int64)
+    inside = np.zeros(len(images), bool)
+    inside[image] = True
+    members = 0
+    while members < inside.sum():
+        members = inside.sum()
+        touched: NDArray[np.bool_] = inside[first] | inside[second]
+        inside[first[touched]] = inside[second[touched]] = True
+    number = np.cumsum(inside) - 1
+    kept_pairs = pairs[inside[first]].reset_index(drop=True)
+    for column in ("image1", "image2"):
+        kept_pairs[column] = number[kept_pairs[column].to_numpy(np.int64)]
+    component = images[inside].reset_index(drop=True)
+    return component.assign(original=component["image"], image=np.arange(len(component))), kept_pairs
+
+
+def explain_pair(run: Run, first: str, second: str) -> PairExplanation:
+    """Return the score of two files of `run` and what followed from it.
+
+    Raises:
+        StoreError: the run has not both files, or its comparisons were pruned.
+    """
+    parameters = run.read_record().parameters
+    pair = sorted(find_image(run, path) for path in (first, second))
+    if pair[0] == pair[1]:
+        raise StoreError(f"{first!r} and {second!r} are the same image of run {run.run_id}. Name two.")
+    found = to_rows(
+        query(
+            "SELECT ssim, detail_ssim, verified FROM read_parquet($comparisons) WHERE image1 = $first AND image2 = $second",
+            comparisons=parts_of_run(run.comparisons),
+            first=pair[0],
+            second=pair[1],
+        )
+    )
+    score: dict[str, Any] = found[0] if found else {"ssim": None, "detail_ssim": None, "verified": False}
+    files = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(pair))
+    verdict = _pair_verdict(score, files, parameters)
+    return PairExplanation(
+        run.run_id, verdict, **score, threshold=parameters.threshold, floor=parameters.floor, table=files
+    )
+
+
+def _pair_verdict(score: dict[str, Any], files: pd.DataFrame, parameters: Parameters) -> str:
+    ssim, detail = score["ssim"], score["detail_ssim"]
+    if Action.UNREADABLE in set(files["action"]):
+        return "not compared: at least one of the files could not be read."
+    if ssim is None:
+        return f"no match: proven to score below the floor {parameters.floor:g}, so the exact score was not needed."
+    if ssim < parameters.threshold:
+        return f"no match: SSIM {ssim:.4f} is below the threshold {parameters.threshold:g}."
+    images = dict(zip(files["image"], files["FullPath"], strict=True))
+    decided = files[files["kept_image"].isin(list(images))]
+    if len(decided):
+        row = decided.iloc[0]
+        return f"match: SSIM {ssim:.4f} decided about {row['FileName']}: {row['action']}, {row['reason']}."
+    if detail is not None and detail < parameters.min_detail_ssim:
+        low = f"{detail:.4f} where they have detail, below {parameters.min_detail_ssim:g}"
+        return f"match in doubt: SSIM {ssim:.4f}, but {low}; other pictures decided about both."
+    return f"match: SSIM {ssim:.4f}, but a better match, or the ranking, decided about both."
+
+
+def _spellings(path: str) -> list[str]:
+    """Return what tables may call `path`."""
+    return [path] if is_url(path) else [path, str(Path(path).absolute())]

@@ -1,0 +1,79 @@
+"""What the machine decides and not the run: the one place that reads the environment.
+
+Variables are read when they are asked for, never when a module is imported. A leaf, below all rooms, because storage needs
+one of them (where locks and caches of buckets lie); the functions here return what was set, checked as far as that needs no file.
+"""
+
+import os
+from pathlib import Path
+
+from imagetwins.errors import ParameterError
+
+PROJECT = Path(__file__).parent.parent
+"""The checkout, where this is one."""
+
+LOCAL_SERVER = "http://127.0.0.1:4200"
+"""Where Prefect's server listens unless it is told otherwise."""
+
+DEFAULT_CACHE_GB = "40"
+
+
+def data_directory() -> Path:
+    """Return `data` of the checkout that this is, else of the current folder."""
+    return (PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()) / "data"
+
+
+def store_name() -> str:
+    """Return IMAGETWINS_STORE, a path or a URL, else `data/store`."""
+    return os.environ.get("IMAGETWINS_STORE") or str(data_directory() / "store")
+
+
+def roots_setting() -> str:
+    """Return IMAGETWINS_ROOTS: folders and URLs, separated like PATH; empty if every folder is allowed."""
+    return os.environ.get("IMAGETWINS_ROOTS", "")
+
+
+def cache_directory() -> Path:
+    """Return where stores in buckets have their caches and locks on this machine: IMAGETWINS_CACHE, else ~/.cache/imagetwins."""
+    return Path(os.environ.get("IMAGETWINS_CACHE") or Path.home() / ".cache" / "imagetwins").absolute()
+
+
+def cache_limit_bytes() -> int:
+    """Return how many bytes the caches of a store may take: IMAGETWINS_CACHE_GB, else 40 GB.
+
+    Raises:
+        ParameterError: it is no number.
+    """
+    given = os.environ.get("IMAGETWINS_CACHE_GB", DEFAULT_CACHE_GB)
+    try:
+        return int(float(given) * 1e9)
+    except ValueError:
+        raise ParameterError(
+            f"IMAGETWINS_CACHE_GB={given!r} is no number. Give gigabytes: {DEFAULT_CACHE_GB} is the default."
+        ) from None
+
+
+def webhook_url() -> str | None:
+    """Return IMAGETWINS_WEBHOOK: the URL that is called when a run needs a person; None if nobody is to be notified."""
+    return os.environ.get("IMAGETWINS_WEBHOOK") or None
+
+
+def api_url() -> str | None:
+    """Return PREFECT_API_URL: the API of the Prefect server to use, None if none is named."""
+    return os.environ.get("PREFECT_API_URL") or None
+
+
+def api_credentials() -> tuple[str, str] | None:
+    """Return user and password of PREFECT_API_AUTH_STRING, None if there are none."""
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return (user, password) if user else None
+
+
+def server_password() -> str | None:
+    """Return PREFECT_SERVER_API_AUTH_STRING, user:password that a server started here asks for; None if it asks for none."""
+    return os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or None
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,220 @@
+"""Files on the disks of this machine."""
+
+import errno
+import functools
+import hashlib
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from imagetwins.reasons import Reason, ReasonCode
+from imagetwins.storage.base import AppendLog, Fetched, FileStamp, Found, Listed, Storage
+from imagetwins.storage.local_moves import LocalMover, as_path, read_stamp
+from imagetwins.storage.location import Location, is_path
+from imagetwins.storage.locks import lock_directory
+from imagetwins.storage.logs import open_local_log
+from imagetwins.storage.reserved import PART_PREFIX, PART_SUFFIX
+
+InodeKey = tuple[int, int]
+"""Device and inode: what a file or directory is, whatever it is called."""
+
+
+class LocalStorage(Storage):
+    """The file systems of this machine."""
+
+    mover = LocalMover()
+
+    # -- names
+
+    def absolute(self, location: Location) -> Path:
+        return as_path(location).expanduser().absolute()
+
+    def resolve(self, location: Location) -> Path:
+        return as_path(location).expanduser().resolve()
+
+    def is_inside(self, location: Location, folder: Location) -> bool:
+        return is_path(folder) and as_path(location).is_relative_to(folder)
+
+    def relative_name(self, location: Location, folder: Location) -> str:
+        return os.fspath(as_path(location).relative_to(as_path(folder)))
+
+    def to_uri(self, location: Location) -> str:
+        return as_path(location).absolute().as_uri()
+
+    # -- folders
+
+    def find_folder(self, folder: Location) -> Path:
+        path = as_path(folder).expanduser()
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, f"looked for {path.absolute()}; check the path", str(path))
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file", str(path))
+        return path.resolve()
+
+    def check_new_folder(self, folder: Location) -> None:
+        path = self.absolute(folder)
+        there = next(part for part in (path, *path.parents) if part.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{str(there)!r} is a file", str(there))
+
+    def walk(
+        self,
+        root: Location,
+        *,
+        recursive: bool,
+        is_excluded: Callable[[str], bool],
+        never: Sequence[Location],
+        seen: set[Any],
+    ) -> Iterator[Found]:
+        # Directories are told by device and inode, so that one is entered once even if a root lies inside another one,
+        # or a mount makes it appear twice.
+        seen.update(key for path in never if is_path(path) and (key := _inode_key(path)))
+        pending = [as_path(root)]
+        while pending:
+            directory = pending.pop()
+            key = _inode_key(directory)
+            if key in seen:
+                continue
+            try:
+                entries = sorted(os.scandir(directory), key=lambda entry: os.fsencode(entry.name))
+            except OSError as error:
+                yield Found(directory, "folder", error=f"cannot be read: {error.strerror}")
+                continue
+            if key:
+                seen.add(key)
+            for entry in entries:
+                path = directory / entry.name
+                name = os.fspath(path.relative_to(as_path(root)))
+                if entry.is_dir(follow_symlinks=False):
+                    if recursive and not is_excluded(f"{name}/"):
+                        pending.append(path)
+                elif not is_excluded(name) and (found := _examine(path)):
+                    yield found
+
+    def glob(self, folder: Location, pattern: str) -> list[Location]:
+        return [*sorted(as_path(folder).glob(pattern))]
+
+    def size_bytes(self, location: Location) -> int:
+        path = as_path(location)
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        return sum(file.stat().st_size for file in files)
+
+    def remove_tree(self, location: Location) -> None:
+        path = as_path(location)
+        with suppress(OSError):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    # -- files
+
+    def stat(self, location: Location) -> FileStamp | None:
+        return read_stamp(as_path(location))
+
+    def read_bytes(self, location: Location) -> bytes:
+        return as_path(location).read_bytes()
+
+    def read_starts(self, locations: Sequence[Location], count: int) -> list[bytes]:
+        return [_read_start(as_path(location), count) for location in locations]
+
+    def digest(self, location: Location, size_bytes: int | None = None) -> str:
+        del size_bytes
+        # O_NONBLOCK: should a FIFO have taken the file's place, opening it must not wait for a writer.
+        with open(os.open(as_path(location), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(location))
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def find_change(self, listed: Listed) -> Reason | None:
+        status = os.lstat(as_path(listed.location))
+        if status.st_size != listed.size_bytes:
+            return Reason.of(ReasonCode.SIZE_CHANGED, now=status.st_size, then=listed.size_bytes)
+        if status.st_mtime_ns != listed.mtime_ns:
+            return Reason(ReasonCode.MODIFIED)
+        return None if self.digest(listed.location) == listed.digest else Reason(ReasonCode.CONTENT_CHANGED)
+
+    @contextmanager
+    def fetching(self, locations: Sequence[Location]) -> Iterator[Fetched]:
+        yield Fetched([functools.partial(as_path, location) for location in locations], {})
+
+    @contextmanager
+    def writing(self, location: Location) -> Iterator[Path]:
+        target = as_path(location)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The leading dot keeps an unfinished file out of `*.parquet`, should the process be killed here.
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def arrow_source(self, location: Location) -> tuple[str, None]:
+        return os.fspath(as_path(location)), None
+
+    # -- processes
+
+    def open_log(self, location: Location) -> AbstractContextManager[AppendLog]:
+        return open_local_log(as_path(location))
+
+    def read_log(self, location: Location) -> bytes | None:
+        with suppress(FileNotFoundError):
+            return as_path(location).read_bytes()
+        return None
+
+    def lock(self, folder: Location, holder: str) -> AbstractContextManager[None]:
+        directory = as_path(folder).resolve()
+        return lock_directory(directory, str(directory), holder)
+
+    def local_directory(self, folder: Location) -> Path:
+        return as_path(folder)
+
+
+def _inode_key(path: Path) -> InodeKey | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _examine(path: Path) -> Found | None:
+    """Return what a name that is no directory stands for; None for symbolic links and unfinished copies."""
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        return Found(path, "other", error=str(error.strerror))
+    if stat.S_ISLNK(status.st_mode) or (path.name.startswith(PART_PREFIX) and path.suffix == PART_SUFFIX):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return Found(path, "other", mtime_ns=status.st_mtime_ns, error="not a regular file: never opened")
+    return Found(
+        path,
+        "file",
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        validator=f"{status.st_ctime_ns}:{status.st_ino}",
+        changed_ns=max(status.st_mtime_ns, status.st_ctime_ns),
+        inode_key=(status.st_dev, status.st_ino),
+    )
+
+
+def _read_start(path: Path, count: int) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, count)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)

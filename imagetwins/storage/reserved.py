@@ -1,0 +1,10 @@
+"""Names that imagetwins itself gives to files in a user's folder; none of them is ever taken for a picture."""
+
+DUPLICATES = "Duplicates"
+"""The sub-folder of the user's folder that duplicates are moved to; it is never scanned."""
+
+LEASE = ".imagetwins-lease"
+"""The object, in the `Duplicates` of a bucket folder, that says which run is at work there."""
+
+PART_PREFIX, PART_SUFFIX = ".imagetwins-", ".part"
+"""What the name of an unfinished copy begins and ends with; it lies beside its target."""

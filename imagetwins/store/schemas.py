@@ -1,0 +1,162 @@
+"""The Arrow schema of every table, in one place.
+
+A table is a pandas DataFrame in memory and Parquet on disk; `tables.py` reads and writes it.
+"""
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+
+class Action(StrEnum):
+    """What became of an image: the column `action` of `DECISIONS`."""
+
+    KEPT = "kept"
+    WOULD_MOVE = "would move"
+    MOVED = "moved"
+    NOT_MOVED = "not moved"
+    REVIEW = "review"
+    UNREADABLE = "unreadable"
+
+
+LISTING = pa.schema(
+    [
+        pa.field("image", pa.int32(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        # Only where the name is not valid UTF-8: its bytes. `path` then shows them as \xNN.
+        pa.field("path_bytes", pa.binary()),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("mtime_ns", pa.int64(), nullable=False),
+        pa.field("is_reference", pa.bool_(), nullable=False),
+        pa.field("error", pa.string()),
+        # What a change of the content changes besides size and time: ctime and inode of a file, the ETag of an object.
+        pa.field("validator", pa.string(), nullable=False),
+        # Changed so shortly before it was listed that another change may leave size, time and validator as they are.
+        pa.field("is_racy", pa.bool_(), nullable=False),
+    ]
+)
+"""One row a file, in listing order; `image` is its id in the run's tables, 0, 1, 2 ..."""
+
+_FOUND = [
+    pa.field("digest", pa.string()),
+    pa.field("width_px", pa.int32()),
+    pa.field("height_px", pa.int32()),
+    pa.field("format", pa.string()),
+]
+
+LOOKUP = pa.schema([*LISTING, *_FOUND, pa.field("row", pa.int64(), nullable=False)])
+"""LISTING with what the cache knows of each file (`digest` is null where the file must be read) and the row of the cache that
+holds, or is to hold, its thumbnail; -1 of a file that cannot be read."""
+
+LOADED = pa.schema([*LOOKUP, pa.field("thumbnail", pa.binary())])
+"""LOOKUP once all files have been read, with the digest of each thumbnail; `row` is -1 where there is none."""
+
+CACHED = pa.schema(
+    [
+        pa.field("file", pa.binary(), nullable=False),
+        *(LISTING.field(name) for name in ("size_bytes", "mtime_ns", "validator")),
+        *_FOUND,
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("thumbnail", pa.binary(), nullable=False),
+        pa.field("used_ns", pa.int64(), nullable=False),
+    ]
+)
+"""The index of a cache: one row a file name, its bytes in `file`; `validator` is empty where the file was racy.
+`thumbnail` is the digest of the thumbnail in `row`, `used_ns` the end of the last run that used it."""
+
+IMAGES = pa.schema(
+    [
+        *(field for field in LISTING if field.name not in {"error", "validator", "is_racy"}),
+        *_FOUND,
+        LISTING.field("error"),
+    ]
+)
+"""LISTING with what reading the file told: SHA-256 of its content, dimensions as displayed, format; or the error."""
+
+COMPARISONS = pa.schema(
+    [
+        pa.field("image1", pa.int32(), nullable=False),
+        pa.field("image2", pa.int32(), nullable=False),
+        pa.field("ssim", pa.float64(), nullable=False),
+        pa.field("detail_ssim", pa.float64()),
+        pa.field("max_difference", pa.uint8()),
+        pa.field("verified", pa.bool_(), nullable=False),
+    ]
+)
+"""One row a stored pair, image1 < image2, each once. `detail_ssim` is null where neither thumbnail has structure in any
+window; there, and only there, `max_difference` holds the largest difference of two pixels, 0..255. `verified`: `ssim`
+is scikit-image's own number."""
+
+VERIFIED = pa.schema([COMPARISONS.field(name) for name in ("image1", "image2", "ssim")])
+"""scikit-image's scores of pairs, known from an earlier run."""
+
+DECISIONS = pa.schema(
+    [
+        pa.field("FullPath", pa.string(), nullable=False),
+        pa.field("FileName", pa.string(), nullable=False),
+        pa.field("Duplicate", pa.bool_(), nullable=False),
+        pa.field("NewPath", pa.string(), nullable=False),
+        pa.field("kept_path", pa.string()),
+        pa.field("ssim", pa.float64()),
+        pa.field("detail_ssim", pa.float64()),
+        pa.field("action", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("image", pa.int32(), nullable=False),
+        pa.field("kept_image", pa.int32()),
+        pa.field("reason_code", pa.string()),
+    ]
+)
+"""One row an image. `NewPath` is `FullPath` where nothing moved. `action` is one of `Action`, `reason_code` one of
+`reasons.ReasonCode`, which `reason` puts into words; runs of imagetwins 0.1 have no `reason_code`."""
+
+
+# -- calibration -----------------------------------------------------------------------------------------------------
+
+PLANTED = pa.schema(
+    [
+        pa.field("size", pa.int32(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("ssim", pa.float64()),
+        pa.field("detail", pa.float64()),
+    ]
+)
+"""One row a planted copy and thumbnail size: its score with its picture, null below the calibration's floor. `detail` is
+its detail SSIM; where neither has structure, 1 if they differ by no more than the guard tolerates, else -1."""
+
+UNPLANTED = pa.schema(
+    [
+        pa.field("size", pa.int32(), nullable=False),
+        pa.field("path1", pa.string(), nullable=False),
+        pa.field("path2", pa.string(), nullable=False),
+        pa.field("ssim", pa.float64(), nullable=False),
+        pa.field("detail", pa.float64(), nullable=False),
+        pa.field("alike", pa.bool_(), nullable=False),
+    ]
+)
+"""One row a pair of scores at or above the floor between two pictures of the folder or planted copies of them. `alike`: the
+two pictures are probably duplicates that were there before; they count neither for nor against a setting."""
+
+OUTCOMES = pa.schema(
+    [
+        pa.field("size", pa.int32(), nullable=False),
+        pa.field("threshold", pa.float64(), nullable=False),
+        pa.field("min_detail_ssim", pa.float64(), nullable=False),
+        pa.field("recall", pa.float64(), nullable=False),
+        pa.field("false_pairs", pa.int32(), nullable=False),
+        pa.field("close_pairs", pa.int32(), nullable=False),
+    ]
+)
+"""One row a setting: the share of planted copies that it finds, the pairs of different pictures that it would match, and
+those that it would match at a threshold lower by the calibration's margin."""
+
+COSTS = pa.schema(
+    [
+        pa.field("size", pa.int32(), nullable=False),
+        pa.field("prepare_seconds", pa.float64(), nullable=False),
+        pa.field("join_seconds", pa.float64(), nullable=False),
+        pa.field("images", pa.int32(), nullable=False),
+        pa.field("pairs", pa.int64(), nullable=False),
+    ]
+)
+"""One row a thumbnail size: CPU seconds to prepare `images` thumbnails, and to join their `pairs` at the floor."""
