@@ -10,8 +10,9 @@ from prefect import task
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
-from imagetwins.decoding.pool import Decoded, decode_files
+from imagetwins.decoding.model import DECODED_FIELDS, Decoded
 from imagetwins.scanning.cache import recall_files
+from imagetwins.scanning.reading import decode_locations
 from imagetwins.store.runs import Run
 from imagetwins.store.tables import IMAGES, LISTING, LOADED, RECALLED, as_frame, path_of, read_table, write_table
 from tasks import READING, STAGE, check_worker
@@ -21,9 +22,6 @@ CHUNK = 64
 
 MAX_BATCHES = 200
 MIN_BATCH = 16
-
-TOLD = ("digest", "width_px", "height_px", "format", "error")
-"""What decoding a file tells of it."""
 
 
 @task(name="recall-files", **STAGE)
@@ -62,20 +60,22 @@ def load_images(run: Run, parameters: Parameters, start: int, stop: int) -> dict
 def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFrame:
     within = (pc.field("image") >= start) & (pc.field("image") < stop)
     recalled = read_table(run.recalled, RECALLED, where=within)
-    told = {name: recalled[name].astype(object).where(recalled[name].notna(), None).tolist() for name in TOLD}
+    columns = {
+        name: recalled[name].astype(object).where(recalled[name].notna(), None).tolist() for name in DECODED_FIELDS
+    }
     to_decode = np.flatnonzero(recalled["digest"].isna() & recalled["error"].isna())
     for first in range(0, len(to_decode), CHUNK):
         chunk = to_decode[first : first + CHUNK]
-        for place, image in zip(chunk, _load_chunk(run, parameters, recalled.iloc[chunk]), strict=True):
-            for name in TOLD:
-                told[name][place] = getattr(image, name)
+        for position, decoded in zip(chunk, _load_chunk(run, parameters, recalled.iloc[chunk]), strict=True):
+            for name in DECODED_FIELDS:
+                columns[name][position] = getattr(decoded, name)
     # Before any table says that they are there.
     ssim.flush_workspace(run.cache)
-    rows = np.where([error is None for error in told["error"]], recalled["row"], -1)
+    rows = np.where([error is None for error in columns["error"]], recalled["row"], -1)
     digests = ssim.open_workspace(run.cache).digests[rows]
-    told["row"] = rows
-    told["thumbnail"] = [digest.tobytes() if row >= 0 else None for digest, row in zip(digests, rows, strict=True)]
-    return as_frame({name: told.get(name, recalled.get(name)) for name in LOADED.names}, LOADED)
+    columns["row"] = rows
+    columns["thumbnail"] = [digest.tobytes() if row >= 0 else None for digest, row in zip(digests, rows, strict=True)]
+    return as_frame({name: columns.get(name, recalled.get(name)) for name in LOADED.names}, LOADED)
 
 
 def _load_chunk(run: Run, parameters: Parameters, files: pd.DataFrame) -> list[Decoded]:
@@ -83,7 +83,7 @@ def _load_chunk(run: Run, parameters: Parameters, files: pd.DataFrame) -> list[D
     size = parameters.size
     thumbnails = np.zeros((len(files), size, size, 3), np.uint8)
     paths = [path_of(*names) for names in zip(files["path"], files["path_bytes"], strict=True)]
-    decoded = decode_files(paths, parameters.decode_settings, thumbnails)
+    decoded = decode_locations(paths, parameters.decode_settings, thumbnails)
     is_image = np.array([image.error is None for image in decoded], bool)
     ssim.prepare_images(run.cache, files["row"].to_numpy()[is_image], thumbnails[is_image])
     return decoded

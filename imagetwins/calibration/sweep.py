@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from imagetwins import ssim
 from imagetwins.calibration.distortions import KINDS, Image, plant_copy
-from imagetwins.decoding import program as decoder
-from imagetwins.decoding.pool import DecodeSettings, decode_files, shared_memory
-from imagetwins.decoding.program import Resampling
+from imagetwins.decoding import decoder
+from imagetwins.decoding.model import DecodeSettings, Resampling
+from imagetwins.decoding.pool import decode_files, memory_budget
 from imagetwins.errors import ParameterError
 from imagetwins.matching.decisions import BLANK_TOLERANCE
 from imagetwins.store.tables import COSTS, OUTCOMES, PLANTED, UNPLANTED, as_frame, write_table
@@ -233,7 +233,7 @@ def _plant(
         rng = np.random.default_rng((seed, picture))
         family = [original, *(plant_copy(original, kind, rng) for kind in kinds_of(picture, seed))]
         for size in sizes:
-            thumbnails = np.stack([decoder.thumbnail(image, DecodeSettings(size, resampling)) for image in family])
+            thumbnails = np.stack([decoder.to_thumbnail(image, DecodeSettings(size, resampling)) for image in family])
             ssim.prepare_images(workspace / str(size), FAMILY * picture + np.arange(FAMILY), thumbnails)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -245,8 +245,8 @@ def _read_picture(path: Path) -> Image:
     """Return the picture as displayed, (height, width, 3) BGR, reduced to MAX_SIDE."""
     content = decoder.read_content(path)
     header = decoder.read_header(content)
-    with shared_memory().granted(decoder.estimate_memory(header, 1)):
-        pixels = decoder.displayed(decoder.decode_content(content), header)
+    with memory_budget().reserved(decoder.estimate_memory(header, 1)):
+        pixels = decoder.to_displayed(decoder.decode_content(content), header)
         colour = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
         scale = MAX_SIDE / max(colour.shape[:2])
         if scale < 1:

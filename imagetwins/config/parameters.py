@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from imagetwins.decoding.program import DecodeSettings, Decoding, Resampling
+from imagetwins.decoding.model import DecodeSettings, Decoding, Resampling
 from imagetwins.errors import ParameterError
 from imagetwins.scanning.candidates import compile_patterns
 from imagetwins.storage.location import address, filesystem, is_remote, place_of, reaching

@@ -10,8 +10,8 @@ import pandas as pd
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
-from imagetwins.decoding.pool import decode_files
 from imagetwins.matching.reuse import Past, match_images
+from imagetwins.scanning.reading import decode_locations
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.tables import RECALLED, path_of, read_table
 from imagetwins.text import amount
@@ -106,5 +106,5 @@ def _measure_decoding(files: pd.DataFrame, parameters: Parameters) -> float:
 
 def _seconds(paths: Iterable[Any], parameters: Parameters, thumbnails: Any) -> float:
     start = time.perf_counter()
-    decode_files(list(paths), parameters.decode_settings, thumbnails)
+    decode_locations(list(paths), parameters.decode_settings, thumbnails)
     return time.perf_counter() - start

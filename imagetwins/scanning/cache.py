@@ -38,7 +38,8 @@ from numpy.typing import NDArray
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
-from imagetwins.decoding import program as decoder
+from imagetwins.decoding.decoder import UndecodableError, read_content
+from imagetwins.decoding.model import DECODED_FIELDS, DECODER_VERSION
 from imagetwins.errors import StoreError
 from imagetwins.ssim.windows import restore_thumbnail
 from imagetwins.storage.location import is_remote, place_of, remove_tree
@@ -51,7 +52,8 @@ SETTLED_NS = 2_000_000_000
 
 INDEX = "index.parquet"
 UNCHANGED = ["file", "size_bytes", "mtime_ns", "ctime_ns", "inode"]
-FOUND = ["digest", "width_px", "height_px", "format"]
+# What a cache knows of a content: all that decoding it found out, but no error.
+FOUND = [name for name in DECODED_FIELDS if name in CACHED.names]
 
 Rows = NDArray[np.int64]
 
@@ -75,7 +77,7 @@ class Cache:
 def describe_thumbnails(parameters: Parameters) -> dict[str, Any]:
     """Return all that a thumbnail depends on, and what is prepared of it, besides the file's content."""
     return asdict(parameters.decode_settings) | {
-        "decoder": hashlib.blake2b(Path(decoder.__file__).read_bytes(), digest_size=8).hexdigest(),
+        "decoder": DECODER_VERSION,
         "opencv": cv2.__version__,
         "format": ssim.FORMAT,
     }
@@ -195,8 +197,8 @@ def _hash_file(file: bytes, size_bytes: int) -> str | None:
     try:
         if is_remote(place):
             return digest_object(place, size_bytes)
-        return hashlib.sha256(decoder.read_content(place)).hexdigest()
-    except (OSError, decoder.Undecodable):
+        return hashlib.sha256(read_content(place)).hexdigest()
+    except (OSError, UndecodableError):
         # The decoder will say what it is.
         return None
 

@@ -14,25 +14,13 @@ from typing import Any
 
 import pathspec
 
-from imagetwins.decoding.program import MAX_BYTES
+from imagetwins.decoding.formats import has_picture_magic, has_picture_suffix, magic_length
+from imagetwins.decoding.model import MAX_BYTES
 from imagetwins.errors import ParameterError
 from imagetwins.moving.moves import DUPLICATES
 from imagetwins.storage.location import is_inside, is_remote, relative_name
 from imagetwins.storage.objects import Object, iter_objects, read_starts
 from imagetwins.storage.transfer import PART_PREFIX, PART_SUFFIX
-
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".jp2", ".j2k",
-    ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
-    # Not decoded, but pictures to whoever looks at the folder: they get a row that says so.
-    ".heic", ".heif", ".jxl", ".psd",
-})  # fmt: skip
-
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
-_LATER_MAGIC = ((8, b"WEBP"), (4, b"ftypavif"), (4, b"ftypavis"))
-# Not without a suffix of theirs: BMP's first bytes are two letters, and TIFF's are those of most cameras' raw files, of
-# which the picture in the file is a preview, so that they would be taken for copies of their own JPEGs.
-_MAGIC_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -145,12 +133,12 @@ def _find(
         if path in seen or _is_excluded(name, excluded) or any(is_inside(path, place) for place in never):
             continue
         seen.add(path)
-        if path.suffix.lower() in SUFFIXES:
+        if has_picture_suffix(path):
             yield _listed(path, found)
         elif found.size_bytes:
             doubtful.append((path, found))
-    starts = read_starts([path for path, _ in doubtful], _MAGIC_BYTES)
-    yield from (_listed(*one) for one, start in zip(doubtful, starts, strict=True) if _is_magic(start))
+    starts = read_starts([path for path, _ in doubtful], magic_length())
+    yield from (_listed(*one) for one, start in zip(doubtful, starts, strict=True) if has_picture_magic(start))
 
 
 def _is_excluded(name: str, excluded: pathspec.PathSpec[Any]) -> bool:
@@ -172,7 +160,7 @@ def _listed(path: Path, found: Object) -> ListedFile:
 
 def _candidate(path: Path) -> ListedFile | None:
     """Return the row of `path`; None if it is nothing that is looked for."""
-    has_suffix = path.suffix.lower() in SUFFIXES
+    has_suffix = has_picture_suffix(path)
     try:
         status = path.lstat()
     except OSError as error:
@@ -194,16 +182,12 @@ def _has_magic(path: Path) -> bool:
     except OSError:
         return False
     try:
-        start = os.read(descriptor, _MAGIC_BYTES)
+        start = os.read(descriptor, magic_length())
     except OSError:
         return False
     finally:
         os.close(descriptor)
-    return _is_magic(start)
-
-
-def _is_magic(start: bytes) -> bool:
-    return start.startswith(_MAGIC) or any(start[at:].startswith(magic) for at, magic in _LATER_MAGIC)
+    return has_picture_magic(start)
 
 
 def _tell_hard_links(files: Iterable[ListedFile]) -> Iterator[ListedFile]:

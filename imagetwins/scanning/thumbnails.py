@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imagetwins.decoding.pool import DecodeSettings, decode_file
+from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import StoreError
+from imagetwins.scanning.reading import decode_locations
 from imagetwins.storage.location import place_of
 from imagetwins.store.tables import path_of
 
@@ -22,7 +23,7 @@ CACHED = 256
 def read_square(place: Path, settings: DecodeSettings) -> NDArray[np.uint8] | None:
     """Return the picture at `place` as a (size, size, 3) BGR thumbnail, None if it cannot be read any more."""
     pixels = np.empty((settings.size, settings.size, 3), np.uint8)
-    decoded = decode_file(place, settings, pixels)
+    decoded = decode_locations([place], settings, pixels[None])[0]
     return None if decoded.error else pixels
 
 

@@ -4,6 +4,7 @@ A table is a pandas DataFrame in memory and Parquet on disk. Parts are written u
 same directory, flushed, and renamed, so a file that has its final name is a whole file.
 """
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from imagetwins.decoding.model import Decoded
 from imagetwins.errors import StoreError
 from imagetwins.storage.location import address, filesystem, glob, is_remote, place_of
 from imagetwins.store.runs import atomic_target
@@ -42,11 +44,10 @@ LISTING = pa.schema(
 )
 """One row a file, in listing order; `image` is its id in the run's tables, 0, 1, 2 ..."""
 
+_TYPES: dict[Any, pa.DataType] = {str | None: pa.string(), int | None: pa.int32()}
+# What decoding finds out; an error has its column in LISTING already.
 _FOUND = [
-    pa.field("digest", pa.string()),
-    pa.field("width_px", pa.int32()),
-    pa.field("height_px", pa.int32()),
-    pa.field("format", pa.string()),
+    pa.field(field.name, _TYPES[field.type]) for field in dataclasses.fields(Decoded) if field.name not in LISTING.names
 ]
 
 RECALLED = pa.schema([*LISTING, *_FOUND, pa.field("row", pa.int64(), nullable=False)])
