@@ -16,6 +16,7 @@ from rich.console import Console
 from imagetwins.cli import rendering
 from imagetwins.cli.options import takes_parameters
 from imagetwins.config.parameters import check_local_folder, check_parameters
+from imagetwins.decoding.formats import decoded_formats, undecoded_formats
 from imagetwins.errors import ImagetwinsError, ParameterError
 from imagetwins.reporting import audit as questions
 from imagetwins.runtime.server import prepare_environment, running_server
@@ -37,6 +38,11 @@ app = typer.Typer(
 # Where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 complaints = Console(stderr=True, highlight=False)
+
+FORMATS_HELP = (
+    f"Formats: {', '.join(decoded_formats())}, told by content, not by name. "
+    f"{', '.join(undecoded_formats())} files are listed, but cannot be read."
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
@@ -85,7 +91,7 @@ def _print_json(answer: Any) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
-@app.command()
+@app.command(epilog=FORMATS_HELP)
 @takes_parameters()
 def run(given: dict[str, Any], *, json: Json = False, verbose: Verbose = False) -> None:
     """Find the duplicates of FOLDER and move them to its sub-folder Duplicates."""
