@@ -41,9 +41,8 @@ from skimage.metrics import structural_similarity
 
 from benchmarks.corpora import Picture, read_pictures
 from benchmarks.ssim_join import describe_machine
-from imagetwins.decoding import pool as images
-from imagetwins.decoding import program as decoder
-from imagetwins.decoding.program import DecodeSettings, Decoding
+from imagetwins.decoding import decoder, pool
+from imagetwins.decoding.model import DecodeSettings, Decoding
 
 mpl.use("Agg")
 RULES = (2, 4, 8)
@@ -147,8 +146,8 @@ def make_thumbnail(content: bytes, settings: DecodeSettings, rule: int) -> tuple
     header = decoder.read_header(content)
     with under_rule(rule):
         reduction = decoder.plan_reduction(header, settings)
-    pixels = decoder.displayed(decoder.decode_content(content, reduction), header)
-    return decoder.thumbnail(pixels, settings), reduction
+    pixels = decoder.to_displayed(decoder.decode_content(content, reduction), header)
+    return decoder.to_thumbnail(pixels, settings), reduction
 
 
 @contextmanager
@@ -246,12 +245,12 @@ def measure_cost(contents: list[bytes], settings: DecodeSettings) -> dict[str, A
 
 def measure_memory(file: Path, settings: DecodeSettings) -> float:
     """Return by how many MB the peak of a decoder process grows with `file`, its content included."""
-    images.close_decoders()
+    pool.close_decoders()
     peaks = []
     for path in (write_tiny(file), file):
-        images.decode_file(path, settings, np.empty((settings.size, settings.size, 3), np.uint8))
-        peaks.append(read_peak(images._idle[os.getpid()][0].process.pid))  # noqa: SLF001 - whose memory is asked
-    images.close_decoders()
+        pool.decode_files([path], settings, np.empty((1, settings.size, settings.size, 3), np.uint8))
+        peaks.append(read_peak(pool._idle[os.getpid()][0].process.pid))  # noqa: SLF001 - whose memory is asked
+    pool.close_decoders()
     return (peaks[1] - peaks[0]) / 1e6
 
 
@@ -274,7 +273,7 @@ def measure_uneven(photos: list[Picture]) -> list[dict[str, Any]]:
     for less in range(8):
         picture = np.ascontiguousarray(mosaic[: 3000 - less, : 4000 - less])
         content = encode(picture, 92)
-        full, reduced = (decoder.thumbnail(decoder.decode_content(content, by), settings) for by in (1, 4))
+        full, reduced = (decoder.to_thumbnail(decoder.decode_content(content, by), settings) for by in (1, 4))
         rows.append({"width": 4000 - less, "height": 3000 - less, "self": score(full, reduced)})
     return rows
 

@@ -27,7 +27,8 @@ from rich.table import Table
 from benchmarks.corpora import read_pictures, write_corpus
 from benchmarks.ssim_join import CORES, read, warm_up
 from imagetwins import ssim
-from imagetwins.decoding.pool import DecodeSettings, close_decoders, decode_files
+from imagetwins.decoding.model import DecodeSettings
+from imagetwins.decoding.pool import close_decoders, decode_files
 
 Pair = tuple[int, int]
 SIZE, CHUNK = 200, 32

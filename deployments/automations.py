@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import cast
 from uuid import UUID
 
 from prefect.automations import Automation
@@ -16,7 +17,7 @@ from tasks.report import REVIEW_EVENT
 SILENCE_SECONDS = 90
 """Three heartbeats of 30 s: after a crash of the whole machine a run would say "Running", and hold its slot, for ever."""
 
-OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.imagetwins"}
+OURS: dict[str, str | list[str]] = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.imagetwins"}
 
 WEBHOOK_PAYLOAD = """\
 {"text": {{ (flow_run.name ~ ': ' ~ (event.payload.said or flow_run.state.name ~ ' ' ~ (flow_run.state.message or ''))
@@ -28,7 +29,8 @@ def register_automations() -> None:
     """Create or update the automations; the one that notifies only where IMAGETWINS_WEBHOOK is a URL to call."""
     for automation in (crash_automation(), *_webhook_automations()):
         try:
-            known = Automation.read(name=automation.name)
+            # Prefect types it, and `save` below, for asynchronous callers, too.
+            known = cast("Automation", Automation.read(name=automation.name))
         except ValueError:
             automation.create()
         else:
@@ -37,7 +39,7 @@ def register_automations() -> None:
 
 
 def crash_automation() -> Automation:
-    """Return the automation that ends a run of ours from which nothing was heard."""
+    """Return the automation that marks a run of ours as crashed when its heartbeats have stopped."""
     return Automation(
         name="imagetwins: a run that went silent has crashed",
         trigger=EventTrigger(
@@ -58,7 +60,7 @@ def crash_automation() -> Automation:
 def _webhook_automations() -> Iterator[Automation]:
     if url := settings.webhook_url():
         saved = Webhook(url=url, allow_private_urls=True).save("imagetwins", overwrite=True)
-        yield webhook_automation(saved)
+        yield webhook_automation(cast("UUID", saved))
 
 
 def webhook_automation(webhook: UUID) -> Automation:

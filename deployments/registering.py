@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
@@ -54,7 +55,8 @@ def register(client: SyncPrefectClient, schedules: Sequence[DeploymentScheduleCr
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
     for deployment in iter_deployments():
-        identifier = deployment.apply()
+        # Prefect types it for asynchronous callers, too.
+        identifier = cast("UUID", deployment.apply())
         if deployment.name == NIGHTLY and schedules:
             for old in client.read_deployment_schedules(identifier):
                 client.delete_deployment_schedule(identifier, old.id)

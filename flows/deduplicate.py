@@ -11,17 +11,16 @@ from imagetwins.config.parameters import (
     Address,
     ApprovalPolicy,
     Count,
-    Decoding,
     Grouping,
     Hours,
     Keep,
     Ratio,
-    Resampling,
     Score,
     Share,
     Size,
     check_parameters,
 )
+from imagetwins.decoding.model import Decoding, Resampling
 from imagetwins.runtime.approval import request_approval
 from imagetwins.runtime.cluster import open_cluster
 from imagetwins.runtime.run_context import await_all, open_run
@@ -49,7 +48,7 @@ def name_run() -> str:
 @flow(
     name="deduplicate-images",
     flow_run_name=name_run,
-    task_runner=ThreadPoolTaskRunner(max_workers=count_cores()),
+    task_runner=ThreadPoolTaskRunner[Any](max_workers=count_cores()),
     persist_result=False,
 )
 def deduplicate(

@@ -30,12 +30,13 @@ from numpy.typing import NDArray
 
 from imagetwins import ssim
 from imagetwins.calibration.distortions import KINDS, Image, plant_copy
-from imagetwins.decoding import program as decoder
-from imagetwins.decoding.pool import DecodeSettings, decode_files, shared_memory
-from imagetwins.decoding.program import Resampling
+from imagetwins.decoding import decoder
+from imagetwins.decoding.model import DecodeSettings, Resampling
+from imagetwins.decoding.pool import decode_files, memory_budget
 from imagetwins.errors import ParameterError
 from imagetwins.matching.decisions import BLANK_TOLERANCE
-from imagetwins.store.tables import COSTS, OUTCOMES, PLANTED, UNPLANTED, as_frame, write_table
+from imagetwins.store.schemas import COSTS, OUTCOMES, PLANTED, UNPLANTED
+from imagetwins.store.tables import as_frame, write_table
 
 SIZES = (50, 100, 200, 400)
 LEAST_SIZE, LARGEST_SIZE = 16, 400
@@ -117,10 +118,10 @@ class Calibration:
 
     Attributes:
         pictures: the sample, in order.
-        planted: `tables.PLANTED`.
-        unplanted: `tables.UNPLANTED`.
-        outcomes: `tables.OUTCOMES`.
-        costs: `tables.COSTS`.
+        planted: `schemas.PLANTED`.
+        unplanted: `schemas.UNPLANTED`.
+        outcomes: `schemas.OUTCOMES`.
+        costs: `schemas.COSTS`.
         by_kind: at the recommended setting, the recall of each kind of copy.
         different_pairs: pairs of two different pictures among which false pairs were looked for.
         scale: how large the sample and its folder are.
@@ -233,7 +234,7 @@ def _plant(
         rng = np.random.default_rng((seed, picture))
         family = [original, *(plant_copy(original, kind, rng) for kind in kinds_of(picture, seed))]
         for size in sizes:
-            thumbnails = np.stack([decoder.thumbnail(image, DecodeSettings(size, resampling)) for image in family])
+            thumbnails = np.stack([decoder.to_thumbnail(image, DecodeSettings(size, resampling)) for image in family])
             ssim.prepare_images(workspace / str(size), FAMILY * picture + np.arange(FAMILY), thumbnails)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -245,8 +246,8 @@ def _read_picture(path: Path) -> Image:
     """Return the picture as displayed, (height, width, 3) BGR, reduced to MAX_SIDE."""
     content = decoder.read_content(path)
     header = decoder.read_header(content)
-    with shared_memory().granted(decoder.estimate_memory(header, 1)):
-        pixels = decoder.displayed(decoder.decode_content(content), header)
+    with memory_budget().reserved(decoder.estimate_memory(header, 1)):
+        pixels = decoder.to_displayed(decoder.decode_content(content), header)
         colour = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
         scale = MAX_SIDE / max(colour.shape[:2])
         if scale < 1:
@@ -260,7 +261,7 @@ def _read_picture(path: Path) -> Image:
 def _join_sizes(
     workspace: Path, sizes: list[int], n_pictures: int, workers: int, progress: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return all scores at or above FLOOR (size, image1, image2, ssim, detail), and `tables.COSTS`."""
+    """Return all scores at or above FLOOR (size, image1, image2, ssim, detail), and `schemas.COSTS`."""
     images = FAMILY * n_pictures
     _join(workspace / str(sizes[0]), images, workers)  # Compiles the kernels, which is no cost of a size.
     scores, costs = [], []
@@ -303,7 +304,7 @@ def _time_preparation(directory: Path, size: int, images: int) -> float:
 
 
 def _to_scores(size: int, result: ssim.JoinResult) -> pd.DataFrame:
-    """Return the pairs of a batch, with the detail SSIM as `tables.PLANTED` has it."""
+    """Return the pairs of a batch, with the detail SSIM as `schemas.PLANTED` has it."""
     blank = np.where(result.max_difference <= BLANK_TOLERANCE, 1.0, -1.0)
     detail = np.where(np.isnan(result.detail_ssim), blank, result.detail_ssim)
     columns = {"image1": result.image1, "image2": result.image2, "ssim": result.ssim, "detail": detail}
@@ -320,7 +321,7 @@ def conclude(sample: list[Path], files: int, scores: pd.DataFrame, costs: pd.Dat
         sample: the pictures; rows FAMILY * i ... of the scores are picture i and its copies.
         files: how many files the folder has.
         scores: size, image1, image2, ssim, detail of every pair at or above FLOOR.
-        costs: `tables.COSTS`.
+        costs: `schemas.COSTS`.
         seed: the one that the copies were planted with.
     """
     sizes = costs["size"].astype(int).tolist()
@@ -347,7 +348,7 @@ def conclude(sample: list[Path], files: int, scores: pd.DataFrame, costs: pd.Dat
 
 
 def _select_planted(sample: list[Path], scores: pd.DataFrame, sizes: list[int], seed: int) -> pd.DataFrame:
-    """Return `tables.PLANTED`: each copy with its picture, with null scores where the pair is below the floor."""
+    """Return `schemas.PLANTED`: each copy with its picture, with null scores where the pair is below the floor."""
     copies = [(picture, copy) for picture in range(len(sample)) for copy in range(COPIES)]
     expected = pd.DataFrame(
         {
@@ -363,7 +364,7 @@ def _select_planted(sample: list[Path], scores: pd.DataFrame, sizes: list[int], 
 
 
 def _select_unplanted(sample: list[Path], scores: pd.DataFrame, sizes: list[int]) -> tuple[pd.DataFrame, int]:
-    """Return `tables.UNPLANTED`, and how many pairs of pictures of the sample are alike."""
+    """Return `schemas.UNPLANTED`, and how many pairs of pictures of the sample are alike."""
     pictures = scores.assign(first=scores["image1"] // FAMILY, second=scores["image2"] // FAMILY)
     pairs = pictures[pictures["first"] != pictures["second"]]
     judge = min(sizes, key=lambda size: abs(size - JUDGED_SIZE))
@@ -381,7 +382,7 @@ def _select_unplanted(sample: list[Path], scores: pd.DataFrame, sizes: list[int]
 
 
 def judge_settings(planted: pd.DataFrame, unplanted: pd.DataFrame, sizes: Sequence[int], margin: float) -> pd.DataFrame:
-    """Return `tables.OUTCOMES`: recall, false pairs, and those within `margin`, of every size, guard and threshold."""
+    """Return `schemas.OUTCOMES`: recall, false pairs, and those within `margin`, of every size, guard and threshold."""
     rows = []
     different = unplanted[~unplanted["alike"]]
     for size in sizes:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from imagetwins.config.folders import allowed_roots, check_folder, resolve_store
 from imagetwins.config.patterns import compile_patterns
 from imagetwins.config.roots import check_roots
-from imagetwins.decoding.program import DecodeSettings, Decoding, Resampling
+from imagetwins.decoding.model import DecodeSettings, Decoding, Resampling
 from imagetwins.errors import ParameterError
 from imagetwins.storage import Location, parse_location
 

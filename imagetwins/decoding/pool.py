@@ -1,12 +1,13 @@
-"""Decode files to thumbnails in processes of their own: a decoder that crashes or hangs costs one row, not the run.
+"""Decode files to thumbnails in other processes: a decoder that crashes or hangs costs one file's row, not the run.
 
-Decoders are C code fed with files from anywhere. They run in child processes (`decoder.py`) that live as long as this
-one, or until they were idle for a while; each thread that decodes borrows one. A child answers its files in order, so when
-it dies the first unanswered file is the one it died of. That file gets one more try in a fresh child, alone, before it gets
-the error. Before a child decodes a large picture it asks for the memory, which all children share.
+Decoders are C code that is fed with files from anywhere. They run in child processes (`program`) that live as long as this
+one, or until they were idle for a while; each thread that decodes borrows one. A child answers requests in their order, so
+when it dies, the first file without an answer is the one it died of. That file gets one more try, alone in a fresh child,
+before it gets an error. Before a child decodes a large picture it reserves the memory, of which all children share a budget.
 """
 
 import atexit
+import itertools
 import json
 import os
 import signal
@@ -15,95 +16,92 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from imagetwins.decoding import program as decoder
-from imagetwins.decoding.program import FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SECONDS, Decoded, DecodeSettings, Pixels
+import numpy as np
+from numpy.typing import NDArray
+
+from imagetwins.decoding.model import MAX_SECONDS, Decoded, DecodeSettings
 from imagetwins.errors import ImagetwinsError
-from imagetwins.storage.fetching import Files, fetched
 
-__all__ = [
-    "FORMATS",
-    "MAX_BYTES",
-    "MAX_PIXELS",
-    "MAX_SECONDS",
-    "DecodeSettings",
-    "Decoded",
-    "DecoderError",
-    "close_decoders",
-    "decode_file",
-    "decode_files",
-    "shared_memory",
-]
-
-_AHEAD = 2
-"""Requests that a child has before it answers the first: it never waits for its parent between two files."""
-
+# -P: nothing is imported from the directory in which this process happens to have been started.
+DECODER_COMMAND = [sys.executable, "-P", "-m", "imagetwins.decoding.program"]
+"""What starts a decoder process; two file descriptors follow, see `program`."""
 
 MAX_DECODING_BYTES = 1 << 30
-"""Memory that a process and its decoders together may take for pictures; one that needs more is decoded alone.
+"""Memory that this process and its decoders together may use for pictures; one that needs more is decoded alone.
 
-That is seven JPEGs of 24 megapixels at once, or one of 100; and UNASKED_BYTES a child beside it, for smaller ones.
+That is seven JPEGs of 24 megapixels at once, or one of 100; and `model.UNRESERVED_BYTES` a child beside it, for smaller ones.
 """
+
+_AHEAD = 2
+"""Requests that a child is sent before it has answered the first: it never waits for its parent between two files."""
 
 
 class DecoderError(ImagetwinsError):
     """The decoder process does not start; no file is to blame."""
 
 
-def decode_file(path: Path, settings: DecodeSettings, thumbnail_out: Pixels) -> Decoded:
-    """Decode one file; as `decode_files` of one. `thumbnail_out` is (size, size, 3) uint8, BGR."""
-    return decode_files([path], settings, thumbnail_out[None])[0]
+def decode_files(files: Iterable[Path], settings: DecodeSettings, thumbnails_out: NDArray[np.uint8]) -> list[Decoded]:
+    """Decode `files` in order in a child process, each to a thumbnail; may be called from several threads at once.
 
+    Args:
+        files: files of this machine. An iterator may make each file when it is asked for it, and remove it again when it is
+            asked for the second one after it.
+        settings: how thumbnails are made.
+        thumbnails_out: (number of files, size, size, 3) uint8, C-contiguous, BGR; row i is written where file i has no
+            error, and left alone where it has.
 
-def decode_files(paths: Sequence[Path], settings: DecodeSettings, thumbnails_out: Pixels) -> list[Decoded]:
-    """Decode `paths` in order in a child process, each to a thumbnail; may be called from several threads at once.
-
-    All of them are files, or all objects of a bucket.
-
-    `thumbnails_out` is (len(paths), size, size, 3) uint8, C-contiguous, BGR; row i is written where `paths[i]` has no
-    error, and left alone where it has. Never raises for a bad file: what it was is in its `Decoded.error`.
+    Returns:
+        What each file is. Never raises for a bad file: what is wrong with it is in its `Decoded.error`.
 
     Raises:
         DecoderError: no decoder process can be started.
     """
+    remaining = iter(files)
+    unanswered: deque[Path] = deque()
     answers: list[Decoded] = []
-    with fetched(paths) as (files, errors):
-        while len(answers) < len(files):
-            first = len(answers)
-            _decode_until_death(files[first:], settings, thumbnails_out[first:], answers)
-            suspect = slice(len(answers), len(answers) + 1)
-            death = _decode_until_death(files[suspect], settings, thumbnails_out[suspect], answers, fresh=True)
+    while True:
+        unanswered.extend(itertools.islice(remaining, _AHEAD - len(unanswered)))
+        if not unanswered:
+            return answers
+        _decode_until_death(unanswered, remaining, settings, thumbnails_out, answers)
+        if unanswered:
+            suspect = deque([unanswered.popleft()])
+            death = _decode_until_death(suspect, iter(()), settings, thumbnails_out, answers, fresh=True)
             if death:
                 answers.append(Decoded(None, None, None, None, death))
-    return [replace(answer, error=errors.get(index, answer.error)) for index, answer in enumerate(answers)]
 
 
 def _decode_until_death(
-    files: Files,
+    unanswered: deque[Path],
+    remaining: Iterator[Path],
     settings: DecodeSettings,
-    thumbnails_out: Pixels,
+    thumbnails_out: NDArray[np.uint8],
     answers: list[Decoded],
     *,
     fresh: bool = False,
 ) -> str:
-    """Append the answers of one child to `answers`; return how the child died, "" if it did not."""
-    if not files:
-        return ""
+    """Have one child decode the `unanswered` files, at most `_AHEAD`, and then the `remaining` ones.
+
+    Each file goes from `remaining` to `unanswered` when the child is sent it, and from there when its answer is appended to
+    `answers`. Returns how the child died; "" if it did not, and then no file is left.
+    """
     with _borrowed_child(fresh=fresh) as child:
         try:
-            for slot, file in enumerate(files[:_AHEAD]):
-                child.ask(file(), settings, slot)
-            for index in range(len(files)):
-                answers.append(child.answer(thumbnails_out[index], index % _AHEAD))
-                for file in files[index + _AHEAD : index + _AHEAD + 1]:
-                    child.ask(file(), settings, index % _AHEAD)
+            for file in unanswered:
+                child.send(file, settings)
+            while unanswered:
+                answers.append(child.receive(thumbnails_out[len(answers)]))
+                unanswered.popleft()
+                for file in itertools.islice(remaining, 1):
+                    unanswered.append(file)
+                    child.send(file, settings)
         except _ChildDeathError:
-            return child.death()
+            return child.describe_death()
     return ""
 
 
@@ -112,15 +110,15 @@ class _ChildDeathError(Exception):
 
 
 class _Child:
-    """One decoder process and the three pipes to it."""
+    """One decoder process, the pipes to it, and the memory through which it returns thumbnails, with room for `_AHEAD`."""
 
     def __init__(self) -> None:
-        self.thumbnails = _open_shared()
+        self.thumbnails = _open_unnamed_file()
+        self.n_sent = self.n_received = 0
         grants, self.grants = os.pipe()
-        command = [sys.executable, "-P", str(Path(decoder.__file__)), str(self.thumbnails), str(grants)]
         # A process group of its own: Ctrl-C in the terminal is for the parent, which decides what happens.
         self.process = subprocess.Popen(  # noqa: S603
-            command,
+            [*DECODER_COMMAND, str(self.thumbnails), str(grants)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -133,39 +131,41 @@ class _Child:
         self._check_started()
 
     def _check_started(self) -> None:
-        complaints = cast("BinaryIO", self.process.stderr)
-        started = self.answers.readline()
-        said = b"" if started else complaints.read()
-        complaints.close()
-        if not started:
+        stderr = cast("BinaryIO", self.process.stderr)
+        is_ready = bool(self.answers.readline())
+        message = b"" if is_ready else stderr.read()
+        stderr.close()
+        if not is_ready:
             self.close()
             raise DecoderError(
-                f"the decoder process does not start: {said.decode(errors='replace').strip()[-500:]}. "
-                "Check that numpy, OpenCV and Pillow are installed, and that memory is free."
+                f"the decoder process does not start: {message.decode(errors='replace').strip()[-500:]}. "
+                f"Check that {sys.executable} has imagetwins, numpy, OpenCV and Pillow installed, and that memory is free."
             )
 
-    def ask(self, path: Path, settings: DecodeSettings, slot: int) -> None:
-        """Hand `path` to the child, which writes the thumbnail to place `slot` of the shared memory."""
-        offset = slot * settings.size * settings.size * 3
-        request = {"path": os.fspath(path), "settings": vars(settings), "offset": offset}
+    def send(self, file: Path, settings: DecodeSettings) -> None:
+        """Request the thumbnail of `file`; the thumbnail of the request `_AHEAD` before it must have been received."""
+        offset = self.n_sent % _AHEAD * settings.size * settings.size * 3
+        self.n_sent += 1
+        request = {"path": os.fspath(file), "settings": vars(settings), "offset": offset}
         try:
             self.requests.write(json.dumps(request).encode() + b"\n")
             self.requests.flush()
         except OSError as error:
             raise _ChildDeathError from error
-        _read_ahead(path)
+        _read_ahead(file)
 
-    def answer(self, thumbnail_out: Pixels, slot: int) -> Decoded:
-        """Wait for the next answer, granting the memory that it takes, and fetch its thumbnail."""
+    def receive(self, thumbnail_out: NDArray[np.uint8]) -> Decoded:
+        """Wait for the next answer, granting the memory that it takes, and copy its thumbnail to `thumbnail_out`."""
         answer = self._read_line()
         if "needs" in answer:
-            with shared_memory().granted(answer["needs"]):
+            with memory_budget().reserved(answer["needs"]):
                 with suppress(OSError):
                     os.write(self.grants, b"\n")
                 answer = self._read_line()
         decoded = Decoded(**answer)
         if decoded.error is None:
-            os.preadv(self.thumbnails, [thumbnail_out.data], slot * thumbnail_out.nbytes)
+            os.preadv(self.thumbnails, [thumbnail_out.data], self.n_received % _AHEAD * thumbnail_out.nbytes)
+        self.n_received += 1
         return decoded
 
     def _read_line(self) -> dict[str, Any]:
@@ -174,8 +174,8 @@ class _Child:
             raise _ChildDeathError
         return cast("dict[str, Any]", json.loads(line))
 
-    def death(self) -> str:
-        """Wait for the end that has come, and say what it was."""
+    def describe_death(self) -> str:
+        """Return how the process ended; waits for it, if it is about to."""
         status = self.close()
         if status == -signal.SIGALRM:
             return f"decoding took longer than {MAX_SECONDS} seconds"
@@ -184,6 +184,7 @@ class _Child:
         return f"the decoder ended (exit status {status})"
 
     def close(self) -> int:
+        """Let the process end, which it does when it has no more requests, and return its exit status."""
         with suppress(OSError):
             self.requests.close()
         self.answers.close()
@@ -192,38 +193,38 @@ class _Child:
         return self.process.wait()
 
 
-def _read_ahead(path: Path) -> None:
-    """Have the system fetch `path` while the child is at the file before it: disk and decoder work at the same time."""
+def _read_ahead(file: Path) -> None:
+    """Have the system load `file` while the child is at the one before it: disk and decoder work at the same time."""
     if hasattr(os, "posix_fadvise"):
-        with suppress(OSError), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as file:  # noqa: PTH123
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        with suppress(OSError), open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as opened:  # noqa: PTH123
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
-def _open_shared() -> int:
-    """Return a file without a name, in memory where the system has such, that a child can share."""
+def _open_unnamed_file() -> int:
+    """Return the descriptor of a file without a name, in memory where the system has such files; a child can inherit it."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("imagetwins")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
 
-class _SharedMemory:
-    """The bytes that children may take, granted in the order in which they are asked for: a large picture's turn comes."""
+class _MemoryBudget:
+    """MAX_DECODING_BYTES, reserved in the order of the requests: a large picture is not overtaken for ever by small ones."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._taken = 0
+        self._reserved = 0
         self._waiting: deque[object] = deque()
 
     @contextmanager
-    def granted(self, count: int) -> Iterator[None]:
-        """Wait until `count` bytes are free, or all are, and take them for the length of the context."""
+    def reserved(self, count: int) -> Iterator[None]:
+        """Wait until `count` bytes are free, or all are, and reserve them for the length of the context."""
         turn = object()
         with self._changed:
             self._waiting.append(turn)
             try:
                 self._changed.wait_for(lambda: self._waiting[0] is turn and self._has_room(count))
-                self._taken += count
+                self._reserved += count
             finally:
                 self._waiting.remove(turn)
                 self._changed.notify_all()
@@ -231,21 +232,22 @@ class _SharedMemory:
             yield
         finally:
             with self._changed:
-                self._taken -= count
+                self._reserved -= count
                 self._changed.notify_all()
 
     def _has_room(self, count: int) -> bool:
-        return self._taken == 0 or self._taken + count <= MAX_DECODING_BYTES
+        return self._reserved == 0 or self._reserved + count <= MAX_DECODING_BYTES
 
 
-_memory: dict[int, _SharedMemory] = {}
+# By process: after a fork, what belongs to the parent is not the child's.
+_budgets: dict[int, _MemoryBudget] = {}
 _idle: dict[int, list[_Child]] = {}
-"""The children that wait for work, by the process that started them: after a fork, the parent's are not ours."""
+"""The children that wait for work."""
 
 
-def shared_memory() -> _SharedMemory:
-    """Return what whoever decodes a large picture in this process, or for it, takes its memory from."""
-    return _memory.setdefault(os.getpid(), _SharedMemory())
+def memory_budget() -> _MemoryBudget:
+    """Return the budget from which a large picture's memory is reserved, whether this process or a child decodes it."""
+    return _budgets.setdefault(os.getpid(), _MemoryBudget())
 
 
 @contextmanager
@@ -259,7 +261,7 @@ def _borrowed_child(*, fresh: bool) -> Iterator[_Child]:
     try:
         yield child
     except BaseException:
-        # Interrupted between a question and its answer: what this child says next is not to be trusted.
+        # Interrupted between a request and its answer: the child's next answer would be taken for that of another request.
         child.process.kill()
         child.close()
         raise

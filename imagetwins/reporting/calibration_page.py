@@ -17,7 +17,7 @@ from imagetwins.calibration.sweep import (
     Setting,
     recommend_by_size,
 )
-from imagetwins.decoding.pool import DecodeSettings
+from imagetwins.decoding.model import DecodeSettings
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_bars, plot_lines
 from imagetwins.scanning.thumbnails import read_square

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.decoding.pool import DecodeSettings
+from imagetwins.decoding.model import DecodeSettings
 from imagetwins.reporting.gallery import PARTS, STAGES
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_histogram

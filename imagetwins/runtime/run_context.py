@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Pause
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture, PrefectFutureList, as_completed
 from prefect.logging import get_run_logger
 
 from imagetwins import __version__
@@ -183,7 +183,7 @@ def _begin_record(
     )
 
 
-def await_all(stage: Stage, futures: Sequence[PrefectFuture[T]]) -> list[T]:
+def await_all(stage: Stage, futures: Sequence[PrefectFuture[T]] | PrefectFutureList[T]) -> list[T]:
     """Return the results of `futures`, reporting the progress of `stage`; the first failure is raised."""
     report = observer.get().batches_done
     report(stage, 0, len(futures))

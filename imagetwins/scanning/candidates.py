@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from imagetwins.config.patterns import compile_patterns
-from imagetwins.decoding.formats import MAGIC_BYTES, has_magic, has_suffix
+from imagetwins.decoding.formats import has_picture_magic, has_picture_suffix, magic_length
 from imagetwins.decoding.model import MAX_BYTES
 from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
 
@@ -81,13 +81,13 @@ def _find_pictures(
     storage = storage_of(root)
     unnamed: list[Found] = []
     for found in storage.walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen):
-        if found.kind == "folder" or has_suffix(found.location.name):
+        if found.kind == "folder" or has_picture_suffix(found.location.suffix):
             yield found
         elif found.kind == "file" and found.size_bytes:
             unnamed.append(found)
     # Names without a picture's suffix cost a request each in a bucket, so they are asked for together.
-    starts = storage.read_starts([found.location for found in unnamed], MAGIC_BYTES)
-    yield from (found for found, start in zip(unnamed, starts, strict=True) if has_magic(start))
+    starts = storage.read_starts([found.location for found in unnamed], magic_length())
+    yield from (found for found, start in zip(unnamed, starts, strict=True) if has_picture_magic(start))
 
 
 def _mark_hard_links(files: Iterable[Found]) -> Iterator[Found]:

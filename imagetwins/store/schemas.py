@@ -3,9 +3,13 @@
 A table is a pandas DataFrame in memory and Parquet on disk; `tables.py` reads and writes it.
 """
 
+from dataclasses import fields
 from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
+
+from imagetwins.decoding.model import Decoded
 
 
 class Action(StrEnum):
@@ -37,12 +41,12 @@ LISTING = pa.schema(
 )
 """One row a file, in listing order; `image` is its id in the run's tables, 0, 1, 2 ..."""
 
+_ARROW_TYPES: dict[Any, pa.DataType] = {str | None: pa.string(), int | None: pa.int32()}
+
 _FOUND = [
-    pa.field("digest", pa.string()),
-    pa.field("width_px", pa.int32()),
-    pa.field("height_px", pa.int32()),
-    pa.field("format", pa.string()),
+    pa.field(field.name, _ARROW_TYPES[field.type]) for field in fields(Decoded) if field.name not in LISTING.names
 ]
+"""What decoding a file found out about it: the fields of `decoding.model.Decoded`, but for the error."""
 
 LOOKUP = pa.schema([*LISTING, *_FOUND, pa.field("row", pa.int64(), nullable=False)])
 """LISTING with what the cache knows of each file (`digest` is null where the file must be read) and the row of the cache that

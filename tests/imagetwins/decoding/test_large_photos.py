@@ -1,8 +1,10 @@
 """Large JPEGs may be reduced while they are decoded; decoders share a limit of memory, and end when nobody needs them."""
 
+import functools
 import io
 import os
 import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,23 +15,11 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from imagetwins.decoding import pool as images
-from imagetwins.decoding import program as decoder
-from imagetwins.decoding.pool import DecodeSettings, close_decoders, decode_files
+from imagetwins.decoding import decoder, pool
+from imagetwins.decoding.model import UNRESERVED_BYTES, DecodeSettings
+from imagetwins.decoding.pool import close_decoders, decode_files
+from tests.support.decoding import FULL, REDUCED, SIZE, decode_all
 from tests.support.pictures import encode, oriented, photo, png16, tiny_png, turned
-
-SIZE = 64
-FULL, REDUCED = DecodeSettings(SIZE), DecodeSettings(SIZE, decoding="reduced")
-
-
-def decode_all(folder, contents, settings):
-    """Write `contents` (name -> bytes) to `folder` and decode them; return the rows and the thumbnails, by name."""
-    paths = [folder / name for name in contents]
-    for path, content in zip(paths, contents.values(), strict=True):
-        path.write_bytes(content)
-    thumbnails = np.zeros((len(paths), SIZE, SIZE, 3), np.uint8)
-    rows = decode_files(paths, settings, thumbnails)
-    return dict(zip(contents, rows, strict=True)), dict(zip(contents, thumbnails, strict=True))
 
 
 def large_photo(height, width):
@@ -99,7 +89,7 @@ def memory_of(pid, what="VmRSS"):
 
 
 def idle_children():
-    return [child.process for child in images._idle[os.getpid()]]
+    return [child.process for child in pool._idle[os.getpid()]]
 
 
 @pytest.mark.parametrize(
@@ -118,25 +108,31 @@ def test_decoding_takes_about_the_memory_that_it_asks_for(tmp_path, make, settin
     header = decoder.read_header(content)
     asked = decoder.estimate_memory(header, decoder.plan_reduction(header, settings))
     close_decoders()
-    decode_all(tmp_path, {"first.png": tiny_png(0)}, FULL)
+    # What a process loads for its first picture, and for its first one with EXIF, is not the picture's.
+    decode_all(tmp_path, {"first.png": tiny_png(0), "first.jpg": oriented(photo(8, 8), "JPEG", 6)})
     child = idle_children()[0]
     before = memory_of(child.pid)
 
     rows, _ = decode_all(tmp_path, {"large.dat": content}, settings)
 
     assert rows["large.dat"].error is None
-    assert asked / 4 < memory_of(child.pid, "VmHWM") - before < asked + decoder.UNASKED_BYTES / 4
+    assert asked / 4 < memory_of(child.pid, "VmHWM") - before < asked + UNRESERVED_BYTES / 4
+
+
+@functools.cache
+def huge_jpeg():
+    return encode(flat(3000, 5000), "JPEG")
 
 
 @pytest.mark.parametrize("limit", [100_000_000, 50_000_000])
 def test_two_huge_pictures_at_once_stay_within_the_limit_or_alone(tmp_path, monkeypatch, limit):
     """Each takes 90 MB."""
-    monkeypatch.setattr(images, "MAX_DECODING_BYTES", limit)
-    content = {"small.png": tiny_png(0), "huge.jpg": encode(flat(3000, 5000), "JPEG")}
+    monkeypatch.setattr(pool, "MAX_DECODING_BYTES", limit)
+    content = {"small.png": tiny_png(0), "huge.jpg": huge_jpeg()}
     paths = [tmp_path / name for name in content]
     close_decoders()
     decode_all(tmp_path, content, FULL)
-    with images._borrowed_child(fresh=False):
+    with pool._borrowed_child(fresh=False):
         decode_all(tmp_path, content, FULL)
     children = idle_children()
     before = [memory_of(child.pid) for child in children]
@@ -151,6 +147,7 @@ def test_two_huge_pictures_at_once_stay_within_the_limit_or_alone(tmp_path, monk
     most = 0
     while any(thread.is_alive() for thread in threads):
         most = max(most, sum(memory_of(child.pid) for child in children) - sum(before))
+        time.sleep(0.001)  # A processor is for the decoders, and each picture takes fifty times as long.
 
     assert len(children) == 2
     assert errors == [None] * 12
@@ -158,14 +155,14 @@ def test_two_huge_pictures_at_once_stay_within_the_limit_or_alone(tmp_path, monk
 
 
 def test_memory_is_granted_in_the_order_in_which_it_is_asked_for(monkeypatch):
-    monkeypatch.setattr(images, "MAX_DECODING_BYTES", 100)
-    memory, granted = images._SharedMemory(), []
+    monkeypatch.setattr(pool, "MAX_DECODING_BYTES", 100)
+    memory, granted = pool._MemoryBudget(), []
 
     def work(count):
-        with memory.granted(count):
+        with memory.reserved(count):
             granted.append(count)
 
-    with memory.granted(60):
+    with memory.reserved(60):
         threads = [threading.Thread(target=work, args=(count,)) for count in (1000, 10)]
         for number, thread in enumerate(threads, 1):
             thread.start()
@@ -178,11 +175,11 @@ def test_memory_is_granted_in_the_order_in_which_it_is_asked_for(monkeypatch):
 
 
 def test_a_decoder_without_work_ends_and_is_replaced(tmp_path, monkeypatch):
-    program = Path(decoder.__file__).read_text().replace("MAX_IDLE_SECONDS = 20", "MAX_IDLE_SECONDS = 1")
-    (tmp_path / "decoder.py").write_text(program)
-    monkeypatch.setattr(decoder, "__file__", str(tmp_path / "decoder.py"))
+    hasty = "from imagetwins.decoding import program; program.MAX_IDLE_SECONDS = 0.5; program.main()"
     close_decoders()
-    decode_all(tmp_path, {"a.png": tiny_png(0)}, FULL)
+    with monkeypatch.context() as patch:
+        patch.setattr(pool, "DECODER_COMMAND", [sys.executable, "-P", "-c", hasty])
+        decode_all(tmp_path, {"a.png": tiny_png(0)}, FULL)
     child = idle_children()[0]
 
     _wait_until(lambda: child.poll() is not None)

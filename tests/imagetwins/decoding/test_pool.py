@@ -13,29 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
-from imagetwins.decoding import pool as images
-from imagetwins.decoding import program as decoder
-from imagetwins.decoding.pool import DecoderError, DecodeSettings, close_decoders, decode_file, decode_files
+from imagetwins.decoding import pool
+from imagetwins.decoding.model import MAX_PIXELS, DecodeSettings
+from imagetwins.decoding.pool import DecoderError, close_decoders, decode_files
+from tests.support.decoding import FULL, SIZE, decode_all
 from tests.support.figures import FIGURES
 from tests.support.pictures import damaged, encode, photo, pictures, tiny_png
-
-SIZE = 64
-AREA = DecodeSettings(SIZE)
 
 
 def expected_thumbnail(displayed, interpolation=cv2.INTER_AREA):
     bgr = np.ascontiguousarray(displayed[..., ::-1])
     return cv2.resize(bgr, (SIZE, SIZE), interpolation=interpolation)
-
-
-def decode_all(folder, contents, settings=AREA):
-    """Write `contents` (name -> bytes) to `folder` and decode them; return the rows and the thumbnails."""
-    paths = [folder / name for name in contents]
-    for path, content in zip(paths, contents.values(), strict=True):
-        path.write_bytes(content)
-    thumbnails = np.zeros((len(paths), SIZE, SIZE, 3), np.uint8)
-    rows = decode_files(paths, settings, thumbnails)
-    return dict(zip(contents, rows, strict=True)), dict(zip(contents, thumbnails, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +57,18 @@ def test_what_is_damaged_is_a_row_with_its_error(tmp_path, name):
 
 
 def test_linear_is_the_plain_resize_of_opencv(tmp_path):
-    (tmp_path / "a.png").write_bytes(encode(photo(), "PNG"))
-    thumbnail = np.zeros((SIZE, SIZE, 3), np.uint8)
+    _, thumbnails = decode_all(tmp_path, {"a.png": encode(photo(), "PNG")}, DecodeSettings(SIZE, "linear"))
 
-    decode_file(tmp_path / "a.png", DecodeSettings(SIZE, "linear"), thumbnail)
-
-    assert np.array_equal(thumbnail, expected_thumbnail(photo(), cv2.INTER_LINEAR))
+    assert np.array_equal(thumbnails["a.png"], expected_thumbnail(photo(), cv2.INTER_LINEAR))
 
 
 def test_area_averages_all_pixels(tmp_path):
     pixels = photo(2 * SIZE, 2 * SIZE)
-    (tmp_path / "a.png").write_bytes(encode(pixels, "PNG"))
-    thumbnail = np.zeros((SIZE, SIZE, 3), np.uint8)
 
-    decode_file(tmp_path / "a.png", AREA, thumbnail)
+    _, thumbnails = decode_all(tmp_path, {"a.png": encode(pixels, "PNG")})
 
     means = pixels.reshape(SIZE, 2, SIZE, 2, 3).mean((1, 3))[..., ::-1]
-    assert np.abs(thumbnail - means).max() <= 0.5
+    assert np.abs(thumbnails["a.png"] - means).max() <= 0.5
 
 
 def test_a_jpeg_with_something_behind_its_end_is_whole(tmp_path):
@@ -112,7 +95,7 @@ def test_a_bomb_is_refused_by_its_header_and_tells_its_size(tmp_path):
     rows, _ = decode_all(tmp_path, {"bomb.png": damaged()["bomb.png"]})
 
     assert "100000 x 100000" in rows["bomb.png"].error
-    assert str(images.MAX_PIXELS) in rows["bomb.png"].error
+    assert str(MAX_PIXELS) in rows["bomb.png"].error
 
 
 def test_what_is_no_regular_file_is_never_waited_for(tmp_path):
@@ -122,7 +105,7 @@ def test_what_is_no_regular_file_is_never_waited_for(tmp_path):
     paths = [tmp_path / name for name in ("fifo.jpg", "folder.jpg", "loop.jpg", "gone.jpg")] + [Path("/dev/zero")]
     thumbnails = np.zeros((len(paths), SIZE, SIZE, 3), np.uint8)
 
-    rows = decode_files(paths, AREA, thumbnails)
+    rows = decode_files(paths, FULL, thumbnails)
 
     # A decoder that had to be ended after a minute of waiting would be an error, too.
     assert [row.error for row in rows] == [
@@ -154,7 +137,7 @@ def test_names_of_every_kind(tmp_path):
 def crashing_decoder(monkeypatch):
     """Decoder processes die of files whose names say so."""
     close_decoders()
-    monkeypatch.setattr(decoder, "__file__", str(Path(__file__).parents[2] / "support" / "crashing_decoder.py"))
+    monkeypatch.setattr(pool, "DECODER_COMMAND", [sys.executable, "-P", "-m", "tests.support.crashing_decoder"])
     yield
     close_decoders()
 
@@ -172,10 +155,27 @@ def test_a_dying_decoder_costs_only_the_file_it_died_of(tmp_path):
     assert "exit status 3" in errors["end"]
 
 
+@pytest.mark.usefixtures("crashing_decoder")
+def test_files_may_be_made_when_they_are_asked_for_and_removed_two_files_later(tmp_path):
+    names = ["a", "once", "b", "crash", "c", "d"]
+    paths = [tmp_path / f"{name}.png" for name in names]
+
+    def made():
+        for number, path in enumerate(paths):
+            path.write_bytes(tiny_png(number))
+            if number > 1:
+                paths[number - 2].unlink()
+            yield path
+
+    rows = decode_files(made(), FULL, np.zeros((len(paths), SIZE, SIZE, 3), np.uint8))
+
+    assert [name for name, row in zip(names, rows, strict=True) if row.error] == ["crash"]
+
+
 def test_decoders_that_died_while_idle_are_replaced(tmp_path):
     content = {f"{i}.png": tiny_png(i) for i in range(3)}
     decode_all(tmp_path, content)
-    for child in images._idle[os.getpid()]:
+    for child in pool._idle[os.getpid()]:
         child.process.send_signal(signal.SIGKILL)
         child.process.wait()
 
@@ -186,8 +186,7 @@ def test_decoders_that_died_while_idle_are_replaced(tmp_path):
 
 def test_a_decoder_that_does_not_start_is_not_blamed_on_the_file(tmp_path, monkeypatch):
     close_decoders()
-    (tmp_path / "broken.py").write_text("import no_such_library")
-    monkeypatch.setattr(decoder, "__file__", str(tmp_path / "broken.py"))
+    monkeypatch.setattr(pool, "DECODER_COMMAND", [sys.executable, "-P", "-c", "import no_such_library"])
 
     with pytest.raises(DecoderError, match="no_such_library"):
         decode_all(tmp_path, {"a.png": tiny_png(0)})
@@ -201,7 +200,7 @@ def test_threads_decode_at_once(tmp_path):
     def work(number):
         thumbnails = np.zeros((len(content), SIZE, SIZE, 3), np.uint8)
         paths = [tmp_path / name for name in content]
-        decode_files(paths, AREA, thumbnails)
+        decode_files(paths, FULL, thumbnails)
         results[number] = thumbnails
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -214,13 +213,21 @@ def test_threads_decode_at_once(tmp_path):
     assert all(np.array_equal(found, list(expected.values())) for found in results.values())
 
 
+def test_the_parent_does_not_load_the_decoders():
+    names = "imagetwins.decoding.pool imagetwins.decoding.formats imagetwins.decoding.model"
+    program = f"import sys, {names.replace(' ', ', ')}; sys.exit('cv2' in sys.modules or 'PIL' in sys.modules)"
+
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 DECODE_FOREVER = """
 import sys, numpy as np
 from pathlib import Path
-from imagetwins.decoding import pool as images
+from imagetwins.decoding import pool
+from imagetwins.decoding.model import DecodeSettings
 out = np.zeros((1, 64, 64, 3), np.uint8)
-row = images.decode_files([Path(sys.argv[1])], images.DecodeSettings(64), out)
-print(images._idle.popitem()[1][0].process.pid, row[0].error, flush=True)
+row = pool.decode_files([Path(sys.argv[1])], DecodeSettings(64), out)
+print(pool._idle.popitem()[1][0].process.pid, row[0].error, flush=True)
 sys.stdin.read()
 """
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from imagetwins.decoding.pool import DecodeSettings
+from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import StoreError
 from imagetwins.scanning.thumbnails import decoded_thumbnails
 

@@ -23,8 +23,7 @@ from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.config.parameters import check_folder, check_local_folder
 from imagetwins.config.roots import check_roots, parse_roots
-from imagetwins.decoding.pool import decode_files
-from imagetwins.decoding.program import DecodeSettings
+from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
 from imagetwins.moving import journal as journals
 from imagetwins.moving.execute import apply_moves, recover_journal
@@ -36,6 +35,7 @@ from imagetwins.runtime.settings import resolve_store
 from imagetwins.scanning import candidates as listing
 from imagetwins.scanning.candidates import list_candidates
 from imagetwins.storage import DUPLICATES, FileStamp, leases, storage_of
+from imagetwins.scanning.reading import decode_locations
 from imagetwins.storage import location as places
 from imagetwins.storage.leases import hold_lease
 from imagetwins.storage.location import parse_location, to_json_name
@@ -233,7 +233,7 @@ def test_objects_are_decoded_as_files_are(any_bucket, tmp_path):
 
     def decoded(home):
         thumbnails = np.zeros((len(contents), 32, 32, 3), np.uint8)
-        return decode_files(
+        return decode_locations(
             [home / f"{n}.png" for n in range(len(contents))], DecodeSettings(32), thumbnails
         ), thumbnails
 

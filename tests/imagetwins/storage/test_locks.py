@@ -60,7 +60,10 @@ def test_the_second_is_told_who_holds_it(folder, inside):
 def test_neighbours_do_not_exclude_each_other(folder):
     (folder.parent / "neighbour").mkdir()
 
-    with storage_of(folder.parent / "neighbour").lock(folder.parent / "neighbour", "2"), storage_of(folder.parent / "notes").lock(folder.parent / "notes", "3"):
+    with (
+        storage_of(folder.parent / "neighbour").lock(folder.parent / "neighbour", "2"),
+        storage_of(folder.parent / "notes").lock(folder.parent / "notes", "3"),
+    ):
         assert [*folder.iterdir()] == [folder / "sub"]
 
 
@@ -68,7 +71,11 @@ def test_a_dead_holder_holds_nothing(folder, holder):
     holder.kill()
     holder.wait()
 
-    with storage_of(folder).lock(folder, "2"), pytest.raises(FolderBusyError, match="2 holds"), storage_of(folder).lock(folder, "3"):
+    with (
+        storage_of(folder).lock(folder, "2"),
+        pytest.raises(FolderBusyError, match="2 holds"),
+        storage_of(folder).lock(folder, "3"),
+    ):
         pass
 
 
@@ -93,7 +100,11 @@ def test_the_dead_are_not_blamed(folder, holder, tmp_path):
 def test_a_link_to_the_folder_is_the_folder(folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
 
-    with storage_of(folder).lock(folder, "1"), pytest.raises(FolderBusyError), storage_of(tmp_path / "link").lock(tmp_path / "link", "2"):
+    with (
+        storage_of(folder).lock(folder, "1"),
+        pytest.raises(FolderBusyError),
+        storage_of(tmp_path / "link").lock(tmp_path / "link", "2"),
+    ):
         pass
 
 
@@ -112,7 +123,11 @@ def test_it_is_free_again_after_use_and_after_an_error(folder):
 def test_without_a_note_it_excludes_all_the_same(folder, tmp_path):
     (tmp_path / f"notes/imagetwins-{os.getuid()}").write_text("in the way")
 
-    with storage_of(folder).lock(folder, "1"), pytest.raises(FolderBusyError, match="another process"), storage_of(folder).lock(folder, "2"):
+    with (
+        storage_of(folder).lock(folder, "1"),
+        pytest.raises(FolderBusyError, match="another process"),
+        storage_of(folder).lock(folder, "2"),
+    ):
         pass
 
 
