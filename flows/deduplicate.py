@@ -4,7 +4,6 @@ from typing import Any
 
 from prefect import flow, unmapped
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from imagetwins.config.folders import shorten_folder
 from imagetwins.config.parameters import (
@@ -22,7 +21,7 @@ from imagetwins.config.parameters import (
 )
 from imagetwins.decoding.model import Decoding, Resampling
 from imagetwins.runtime.approval import request_approval
-from imagetwins.runtime.cluster import open_cluster
+from imagetwins.runtime.cluster import local_threads, open_cluster
 from imagetwins.runtime.run_context import await_all, open_run
 from imagetwins.settings import cache_limit_bytes, count_cores
 from imagetwins.store.record import RunKind, Stage
@@ -48,7 +47,7 @@ def name_run() -> str:
 @flow(
     name="deduplicate-images",
     flow_run_name=name_run,
-    task_runner=ThreadPoolTaskRunner[Any](max_workers=count_cores()),
+    task_runner=local_threads(),
     persist_result=False,
 )
 def deduplicate(

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect.settings import PREFECT_API_URL
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from imagetwins.errors import ClusterError
 from imagetwins.reasons import Reason
 from imagetwins.runtime.flow_context import current_context
 from imagetwins.runtime.worker import find_worker_problem, name_worker
+from imagetwins.settings import count_cores
 from imagetwins.store.runs import Run
 
 ANSWER_SECONDS = 5
@@ -48,6 +50,11 @@ def _explain(worker: str, answer: Any) -> str:
             f"{name} has another version of imagetwins, or none ({answer}). Install the same versions in both places."
         )
     return f"{name} cannot work: {answer!r}"
+
+
+def local_threads() -> TaskRunner[Any]:
+    """Return what runs mapped tasks in threads of this process, one for each core."""
+    return ThreadPoolTaskRunner(max_workers=count_cores())
 
 
 @contextmanager

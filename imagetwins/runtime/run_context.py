@@ -2,14 +2,14 @@
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Pause
-from prefect.futures import PrefectFuture, PrefectFutureList, as_completed
+from prefect.futures import PrefectFutureList, as_completed
 from prefect.logging import get_run_logger
 
 from imagetwins import __version__
@@ -55,17 +55,17 @@ class RunContext:
             self.record.finished_stages.append(stage)
         self.write()
 
-    def count(self, *counts: Mapping[str, int]) -> None:
+    def count(self, *counts: dict[str, int]) -> None:
         """Add `counts` to the run's."""
         for some in counts:
             self.record.counts.update(some)
 
-    def replace_counts(self, counts: Mapping[str, int]) -> None:
+    def replace_counts(self, counts: dict[str, int]) -> None:
         """Set the run's counts of what was counted before to `counts`."""
         for name, count in counts.items():
             self.record.counts[name] = count
 
-    def count_pairs(self, counts: Iterable[Mapping[str, int]]) -> None:
+    def count_pairs(self, counts: Iterable[dict[str, int]]) -> None:
         """Add the pairs that each stage of the join took."""
         for some in counts:
             self.record.funnel.update(some)
@@ -183,7 +183,7 @@ def _begin_record(
     )
 
 
-def await_all(stage: Stage, futures: Sequence[PrefectFuture[T]] | PrefectFutureList[T]) -> list[T]:
+def await_all(stage: Stage, futures: PrefectFutureList[T]) -> list[T]:
     """Return the results of `futures`, reporting the progress of `stage`; the first failure is raised."""
     report = observer.get().batches_done
     report(stage, 0, len(futures))

@@ -6,9 +6,12 @@ import pandas as pd
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
+from imagetwins.store.record import RunRecord, RunStatus
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import as_frame, write_table
+
+CREATED = "2026-11-20T02:00:00+00:00"
 
 
 def image_table(paths, digests=None, errors=None, sizes=None):
@@ -53,9 +56,7 @@ def comparison_table(scores):
     )
 
 
-def write_run(
-    store: Path, run_id, images, scores, *, created="2026-11-20T02:00:00+00:00", moved=True, **parameters
-) -> Run:
+def write_run(store: Path, run_id, images, scores, *, created=CREATED, moved=True, **parameters) -> Run:
     """Write a finished run; its duplicates are marked as moved, no file is touched."""
     run = Run(store, run_id)
     asked = Parameters(**({"folder": "/pictures"} | parameters))
@@ -80,23 +81,29 @@ def mark_moved(decisions: pd.DataFrame, folder) -> pd.DataFrame:
     )
 
 
+def make_record(run_id="20260101T000000Z-00000000", *, folder="/pictures", **entries) -> RunRecord:
+    """A record of a run that has just begun, but for what `entries` say."""
+    return RunRecord(**{"run_id": run_id, "created": CREATED, "parameters": {"folder": folder}} | entries)
+
+
 def _record(run, parameters, created, *, images, scores, decisions):
     count, stored = len(images), len(scores)
     pairs = count * (count - 1) // 2
     matches = sum(score >= parameters.threshold for score, _ in scores.values())
-    return {
-        "run_id": run.run_id,
-        "flow_run_id": "2c1f8c9e-0000-0000-0000-000000000000",
-        "flow_run_name": "deduplicate pictures",
-        "version": "0.1.0",
-        "versions": {"numpy": "2.4.6", "scikit-image": "0.26.0"},
-        "kind": "deduplicate",
-        "created": created,
-        "finished": created,
-        "status": "completed",
-        "parameters": parameters.model_dump(),
-        "floor": parameters.floor,
-        "counts": {
+    seconds = {"list": 0.1, "load": 1.2, "plan": 0.3, "score": 2.0, "decide": 0.1, "move": 0.1, "report": 0.5}
+    return make_record(
+        run.run_id,
+        flow_run_id="2c1f8c9e-0000-0000-0000-000000000000",
+        flow_run_name="deduplicate pictures",
+        version="0.1.0",
+        versions={"numpy": "2.4.6", "scikit-image": "0.26.0"},
+        created=created,
+        finished=created,
+        status=RunStatus.COMPLETED,
+        parameters=parameters,
+        finished_stages=list(seconds),
+        seconds=seconds,
+        counts={
             "images": count,
             "errors": int(images["error"].notna().sum()),
             "pairs": pairs,
@@ -105,6 +112,5 @@ def _record(run, parameters, created, *, images, scores, decisions):
             "moved": int((decisions["action"] == "moved").sum()),
             "review": int((decisions["action"] == "review").sum()),
         },
-        "funnel": {"pairs": pairs, "proven": pairs - stored, "scored": stored, "stored": stored, "verified": stored},
-        "seconds": {"list": 0.1, "load": 1.2, "plan": 0.3, "score": 2.0, "decide": 0.1, "move": 0.1, "report": 0.5},
-    }
+        funnel={"pairs": pairs, "proven": pairs - stored, "scored": stored, "stored": stored, "verified": stored},
+    )

@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 
-from imagetwins.storage import transfer
+from imagetwins.storage import local_moves
 from tests.support.figures import FIGURES
 
 CHANGING = ("write", "fsync", "ftruncate", "link", "unlink", "rename", "replace", "mkdir", "rmdir", "utime", "fchmod")
@@ -20,7 +20,7 @@ def intercepted(intercept):
         return lambda *arguments, **options: intercept(name, lambda *a: call(*a, **options), arguments)
 
     originals = {name: getattr(os, name) for name in CHANGING}
-    opened, renameat2 = os.open, transfer._renameat2
+    opened, renameat2 = os.open, local_moves._renameat2
     try:
         for name, call in originals.items():
             setattr(os, name, wrap(name, call))
@@ -30,12 +30,12 @@ def intercepted(intercept):
             else opened(path, flags, *rest, **options)
         )
         if renameat2:
-            transfer._renameat2 = wrap("renameat2", renameat2)
+            local_moves._renameat2 = wrap("renameat2", renameat2)
         yield
     finally:
         for name, call in originals.items():
             setattr(os, name, call)
-        os.open, transfer._renameat2 = opened, renameat2
+        os.open, local_moves._renameat2 = opened, renameat2
 
 
 def killed_at(moment, work):
@@ -82,7 +82,7 @@ def failing_at(moment, code, *, times=1):
             failed.append(name)
             FIGURES["faults injected"] += 1
             if name == "renameat2":
-                transfer.ctypes.set_errno(code)
+                local_moves.ctypes.set_errno(code)
                 return -1
             if name == "write":
                 call(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])

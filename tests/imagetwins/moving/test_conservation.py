@@ -31,7 +31,8 @@ from imagetwins.moving.journal import read_journal
 from imagetwins.moving.plan import PlannedMove
 from imagetwins.moving.restore import restore_moves
 from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES, transfer
+from imagetwins.storage import DUPLICATES, local_moves
+from imagetwins.storage.reserved import PART_PREFIX
 from tests.support.figures import FIGURES
 from tests.support.syscalls import killed_at
 
@@ -92,7 +93,7 @@ class Conservation(RuleBasedStateMachine):
 
     def _files(self):
         """Return all files but unfinished copies."""
-        return sorted(file for file in self._everything() if not file.name.startswith(transfer.PART_PREFIX))
+        return sorted(file for file in self._everything() if not file.name.startswith(PART_PREFIX))
 
     @rule(name=st.sampled_from(NAMES), picture=PICTURES)
     def add(self, name, picture):
@@ -138,11 +139,11 @@ class Conservation(RuleBasedStateMachine):
         """Plan what a run would: of equal contents the first listed is kept."""
         first, moves = {}, []
         for image, file in enumerate(list_candidates(self.folder, recursive=True, exclude=[], reference=[], skip=[])):
-            kept = first.setdefault(digest_of(file.path), file.path)
-            if file.error is None and kept != file.path:
-                target = self.place / file.path.relative_to(self.folder)
-                known = (file.size_bytes, file.mtime_ns, digest_of(file.path))
-                moves.append(PlannedMove(image, file.path, target, *known, kept))
+            kept = first.setdefault(digest_of(file.location), file.location)
+            if file.error is None and kept != file.location:
+                target = self.place / file.location.relative_to(self.folder)
+                known = (file.size_bytes, file.mtime_ns, digest_of(file.location))
+                moves.append(PlannedMove(image, file.location, target, *known, kept))
         return moves
 
     def _do(self, work, moment):
@@ -188,7 +189,7 @@ class Conservation(RuleBasedStateMachine):
         journal = data.draw(st.sampled_from([one for one in self.journals if read_journal(one)] or self.journals))
         outcomes = self._do(lambda: restore_moves(journal), moment)
         for outcome in outcomes or []:
-            assert outcome.restored == outcome.path.exists() or "name" in outcome.reason or outcome.reason
+            assert outcome.restored == outcome.path.exists() or "name" in str(outcome.reason) or outcome.reason
 
     @rule(moment=MAYBE_KILLED, again=MAYBE_KILLED)
     def run_and_undo(self, moment, again):
@@ -228,10 +229,10 @@ class ByLink(Conservation):
 
     def __init__(self):
         super().__init__()
-        self.renameat2, transfer._renameat2 = transfer._renameat2, None
+        self.renameat2, local_moves._renameat2 = local_moves._renameat2, None
 
     def teardown(self):
-        transfer._renameat2 = self.renameat2
+        local_moves._renameat2 = self.renameat2
         super().teardown()
 
 

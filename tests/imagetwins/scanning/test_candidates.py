@@ -27,7 +27,7 @@ def listed(folder, *, recursive=True, exclude=(), reference=(), skip=()):
 
 
 def names(folder, **options):
-    return [str(file.path.relative_to(folder)) for file in listed(folder, **options)]
+    return [str(file.location.relative_to(folder)) for file in listed(folder, **options)]
 
 
 def test_rows_are_sorted_and_tell_size_and_time(tmp_path):
@@ -38,7 +38,7 @@ def test_rows_are_sorted_and_tell_size_and_time(tmp_path):
 
     assert names(tmp_path) == ["B.png", "a b.png", "a.png", "a/c.png", "b.png"]
     assert (files[2].size_bytes, files[2].mtime_ns) == (len(PNG), 1_700_000_000_123_456_789)
-    assert all(file.error is None and not file.is_reference and file.path.is_absolute() for file in files)
+    assert all(file.error is None and not file.is_reference and file.location.is_absolute() for file in files)
 
 
 def test_an_empty_folder(tmp_path):
@@ -98,7 +98,7 @@ def test_reference_folders_outside_and_inside(tmp_path):
 
     files = listed(folder, reference=[folder / "kept", reference, reference / "sub"])
 
-    assert [(str(file.path.relative_to(tmp_path)), file.is_reference) for file in files] == [
+    assert [(str(file.location.relative_to(tmp_path)), file.is_reference) for file in files] == [
         ("folder/kept/b.png", True),
         ("folder/z.png", False),
         ("album/a.png", True),
@@ -111,7 +111,7 @@ def test_a_folder_inside_a_reference_folder_is_all_reference(tmp_path):
 
     files = listed(tmp_path / "folder", reference=[tmp_path])
 
-    assert [(file.path.name, file.is_reference) for file in files] == [("b.png", True), ("a.png", True)]
+    assert [(file.location.name, file.is_reference) for file in files] == [("b.png", True), ("a.png", True)]
 
 
 def test_links_are_not_followed(tmp_path):
@@ -132,7 +132,7 @@ def test_of_hard_links_the_first_counts(tmp_path):
     (tmp_path / "c.png").hardlink_to(tmp_path / "b.png")
     (tmp_path / "a.png").hardlink_to(tmp_path / "b.png")
 
-    errors = {file.path.name: file.error for file in listed(tmp_path)}
+    errors = {file.location.name: file.error for file in listed(tmp_path)}
 
     assert errors["a.png"] is None
     assert errors["d.png"] is None
@@ -153,7 +153,7 @@ def test_what_is_no_file_is_never_opened(tmp_path, monkeypatch):
     real_open = os.open
     monkeypatch.setattr(os, "open", lambda path, *rest, **more: opened.append(path) or real_open(path, *rest, **more))
 
-    errors = {file.path.name: file.error for file in listed(tmp_path)}
+    errors = {file.location.name: file.error for file in listed(tmp_path)}
 
     assert errors.pop("a.png") is None
     assert set(errors) == {"fifo.png", "socket.jpg"} | ({"device.gif"} if os.geteuid() == 0 else set())
@@ -173,7 +173,7 @@ def test_a_folder_that_cannot_be_read_is_a_row(tmp_path, monkeypatch):
     # Root may read everything: the refusal has to be made.
     monkeypatch.setattr(os, "scandir", refuse)
 
-    rows = [(file.path.name, file.error) for file in listed(tmp_path)]
+    rows = [(file.location.name, file.error) for file in listed(tmp_path)]
 
     assert rows == [("a.png", None), ("locked", "cannot be read: Permission denied"), ("z.png", None)]
 
@@ -191,7 +191,7 @@ def test_names_of_every_kind(tmp_path):
     raw += ["図 naïve.png".encode(), b"a.png", b"A.png", b" .png", b"a'\"$(x).png"]
     fill(tmp_path, *map(os.fsdecode, raw))
 
-    assert [os.fsencode(file.path.name) for file in listed(tmp_path)] == sorted(raw)
+    assert [os.fsencode(file.location.name) for file in listed(tmp_path)] == sorted(raw)
 
 
 def test_ten_thousand_files(tmp_path):

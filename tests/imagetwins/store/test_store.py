@@ -11,9 +11,11 @@ import pytest
 from imagetwins.errors import StoreError
 from imagetwins.storage import storage_of
 from imagetwins.storage.location import from_columns, to_columns
+from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run, find_run, list_runs
 from imagetwins.store.schemas import LISTING
 from imagetwins.store.tables import as_frame, read_table, write_table
+from tests.support.past_runs import make_record
 from tests.support.syscalls import intercepted
 
 LISTED = {
@@ -24,15 +26,14 @@ LISTED = {
     "mtime_ns": [3, 2**62],
     "is_reference": [False, True],
     "error": [None, "no image"],
-    "ctime_ns": [4, 5],
-    "inode": [6, 2**62],
-    "is_settled": [True, False],
+    "validator": ["4:6", "5:7"],
+    "is_racy": [False, True],
 }
 
 
 def make_run(store, run_id, **record):
     run = Run(store, run_id)
-    run.write_record({"run_id": run_id} | record)
+    run.write_record(make_record(run_id, **record))
     return run
 
 
@@ -56,7 +57,7 @@ def test_a_kill_while_writing_leaves_nothing_that_is_read_as_a_table(tmp_path):
     write_table(as_frame(LISTED, LISTING), LISTING, table / "part-0.parquet")
     program = (
         "import sys, time, pathlib\n"
-        "from imagetwins.store.runs import atomic_target\n"
+        "from imagetwins.storage import storage_of\n"
         "with storage_of(pathlib.Path(sys.argv[1])).writing(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_bytes(b'PAR1 half')\n"
         "    print('half', flush=True)\n"
@@ -105,7 +106,7 @@ def test_missing_and_foreign_tables_are_clear_errors(tmp_path):
 
 @pytest.mark.parametrize("name", [b"/f/plain.png", "/f/ü 图.png".encode(), b"/f/caf\xe9.png", rb"/f/caf\xe9.png"])
 def test_every_file_name_survives_its_columns(name):
-    path = os.fsdecode(name)
+    path = Path(os.fsdecode(name))
     text, raw = to_columns(path)
     assert os.fsencode(from_columns(text, raw)) == name
     assert text.encode("utf-8")
@@ -131,5 +132,6 @@ def test_the_latest_of_an_empty_store_is_an_error(tmp_path):
 
 def test_updating_a_record_keeps_the_rest(tmp_path):
     run = make_run(tmp_path, "r", status="running", counts={"images": 3})
-    run.update_record(status="completed")
-    assert run.read_record() == {"run_id": "r", "status": "completed", "counts": {"images": 3}}
+    with run.editing_record() as record:
+        record.status = RunStatus.COMPLETED
+    assert run.read_record() == make_record("r", status="completed", counts={"images": 3})
