@@ -10,85 +10,88 @@ from typing import Any
 from imagetwins.config.parameters import check_parameters
 from imagetwins.matching.reuse import describe_scores
 from imagetwins.moving.recover import recover_runs
-from imagetwins.scanning.cache import hold_run, release_run
-from imagetwins.storage.location import parse_location
+from imagetwins.scanning.activity import hold_run
+from imagetwins.scanning.eviction import release_run
+from imagetwins.storage import Location
+from imagetwins.store.record import RunRecord, RunStatus, Stage, now
 from imagetwins.store.runs import Run
 from tasks.decide import decide_duplicates
-from tasks.estimating import estimate
 from tasks.list import list_files
-from tasks.load import load_images, plan_batches, recall
-from tasks.plan import find_past_run, plan_comparisons, reuse_pairs
-from tasks.score import score_pairs
+from tasks.load import load_images, plan_batches
+from tasks.lookup import estimate, find_reusable_run, lookup_files
+from tasks.plan import plan_comparisons
+from tasks.score import reuse_pairs, score_pairs
 
 CACHE_BYTES = 100 * 10**9
-Content = dict[str, Any]
 Tell = Callable[[str], None]
 
 
 def run_stages(
-    run: Run, folder: Path, *, workers: int = 2, limit: int = CACHE_BYTES, tell: Tell = lambda _: None, **more: Any
-) -> Content:
-    """Find the duplicates of `folder`, move nothing, and return what is in `run.json`: counts, funnel, seconds ...
+    run: Run,
+    folder: Location | Path,
+    *,
+    workers: int = 2,
+    limit: int = CACHE_BYTES,
+    tell: Tell = lambda _: None,
+    **more: Any,
+) -> RunRecord:
+    """Find the duplicates of `folder`, move nothing, and return what is in `run.json`.
 
     `tell` is told each stage and each batch before it begins; if it raises, the run ends as if it were killed there.
     """
     parameters = check_parameters({"folder": str(folder), "store": str(run.store), "dry_run": True} | more)
-    record: Content = {"run_id": run.run_id, "kind": "deduplicate", "status": "running", "floor": parameters.floor}
-    record |= {"parameters": parameters.model_dump(), "seconds": {}, "counts": {}, "funnel": {}}
-    record["scores_depend_on"] = describe_scores(parameters)
+    record = RunRecord(run_id=run.run_id, created=now(), parameters=parameters)
+    record.scores_depend_on = describe_scores(parameters)
     stage = _timer(record, run, tell)
     with hold_run(run), ThreadPoolExecutor(workers) as threads:
-        recover_runs(run.store, parse_location(parameters.folder), run.run_id, limit)
+        recover_runs(run.store, parameters.folder, run.run_id, limit)
         run.write_record(record)
-        with stage("list"):
+        with stage(Stage.LIST):
             list_files.fn(run, parameters)
-        with stage("recall"):
-            _add(record["counts"], recall.fn(run, parameters, limit, workers))
-            past = find_past_run.fn(run, parameters)
-            record |= {"estimate": str(estimate.fn(run, parameters, past, limit, workers)), "pairs_from_why": past.why}
-        with stage("load"):
-            batches = plan_batches(run, workers)
+        with stage(Stage.LOOKUP):
+            record.counts.update(lookup_files.fn(run, parameters, limit, workers))
+            reusable = find_reusable_run.fn(run, parameters)
+            record.pairs_from_why = str(reusable.why)
+            estimate.fn(run, parameters, reusable, limit, workers)
+        with stage(Stage.LOAD):
 
             def load(batch: tuple[int, int]) -> dict[str, int]:
                 tell("a batch of load")
                 return load_images.fn(run, parameters, *batch)
 
-            for counts in threads.map(load, batches):
-                _add(record["counts"], counts)
-        with stage("plan"):
-            plan = plan_comparisons.fn(run, parameters, past)
-            _add(record["counts"], {"pairs": plan.pairs})
-        with stage("score"):
-            _add(record["funnel"], reuse_pairs.fn(run, parameters, past, plan))
+            for counts in threads.map(load, plan_batches(run, workers)):
+                record.counts.update(counts)
+        with stage(Stage.PLAN):
+            plan = plan_comparisons.fn(run, parameters, reusable)
+            record.counts["pairs"] = plan.pairs
+        with stage(Stage.SCORE):
+            record.funnel.update(reuse_pairs.fn(run, parameters, reusable, plan.fingerprint))
 
             def score(batch: tuple[int, Any]) -> dict[str, int]:
                 tell("a batch of score")
                 return score_pairs.fn(run, plan.fingerprint, *batch)
 
             for counts in threads.map(score, enumerate(plan.batches)):
-                _add(record["funnel"], counts)
-        with stage("decide"):
+                record.funnel.update(counts)
+        with stage(Stage.DECIDE):
             decided = decide_duplicates.fn(run, parameters, workers)
-            record["funnel"]["verified"] = decided.pop("verified")
-            _add(record["counts"], decided)
-        with stage("release"):
-            release_run(run, limit)
-    run.write_record(record | {"status": "completed"})
+            record.funnel["verified"] = decided.pop("verified")
+            record.counts.update(decided)
+        tell("release")
+        release_run(run, limit)
+    record.status = RunStatus.COMPLETED
+    run.write_record(record)
     return record
 
 
-def _timer(record: Content, run: Run, tell: Tell) -> Callable[[str], Any]:
+def _timer(record: RunRecord, run: Run, tell: Tell) -> Callable[[Stage], Any]:
     @contextmanager
-    def stage(name: str) -> Iterator[None]:
-        tell(name)
+    def timed(stage: Stage) -> Iterator[None]:
+        tell(stage)
         start = time.perf_counter()
         yield
-        record["seconds"][name] = time.perf_counter() - start
+        record.seconds[stage] = time.perf_counter() - start
+        record.finished_stages.append(stage)
         run.write_record(record)
 
-    return stage
-
-
-def _add(total: dict[str, int], counts: dict[str, int]) -> None:
-    for name, count in counts.items():
-        total[name] = total.get(name, 0) + count
+    return timed

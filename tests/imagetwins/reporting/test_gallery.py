@@ -9,8 +9,9 @@ import pytest
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
-from imagetwins.reporting.gallery import MAX_ROWS, ZERO_WIDTH_SPACE, breakable, draw_gallery, draw_summary, escape
-from tests.support.past_runs import comparison_table, image_table
+from imagetwins.reporting.gallery import MAX_ROWS, breakable, draw_gallery, draw_summary, escape
+from imagetwins.text import ZERO_WIDTH_SPACE
+from tests.support.past_runs import comparison_table, image_table, make_record
 
 PARAMETERS = Parameters(folder="/pictures")
 
@@ -84,14 +85,13 @@ def test_a_long_name_may_break_and_is_the_same_without_the_marks():
 
 
 def record(**changes):
-    return {
-        "run_id": "20261123T010203Z-0a1b2c3d",
-        "status": "running",
+    entries = {
         "parameters": PARAMETERS.model_dump() | {"threshold": 0.95},
         "counts": {"images": 10, "duplicates": 3, "moved": 3},
         "funnel": {"pairs": 45, "cells": 40, "scored": 5, "stored": 4},
         "seconds": {"load": 2.0, "score": 0.5},
-    } | changes
+    }
+    return make_record("20261123T010203Z-0a1b2c3d", **entries | changes)
 
 
 def test_a_summary_says_how_to_undo():

@@ -17,8 +17,9 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
 from imagetwins.reporting import run_page as report
 from imagetwins.reporting.run_page import build_report, draw_difference, plan_sections
+from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
-from tests.support.past_runs import comparison_table, image_table, write_run
+from tests.support.past_runs import comparison_table, image_table, make_record, write_run
 
 NASTY = "<img src=x onerror=alert(1)>.png"
 NAMES = ["a.png", "b </script><script>alert(1)</script>.png", "c é\n'\".png", NASTY, "e.png", "broken.png", "page.png"]
@@ -134,7 +135,8 @@ class TestContent:
         page, _ = read(run)
         assert "restore" not in page.words
 
-        run.update_record(counts=run.read_record().counts | {"moved": 2})
+        with run.editing_record() as record:
+            record.counts["moved"] = 2
         page, _ = read(run)
         assert f"imagetwins restore {run.run_id}" in page.words
 
@@ -156,7 +158,8 @@ class TestContent:
         _, content = read(run)
         assert [image[1] for image in content["images"]] == [None, None]
 
-        run.update_record(status="restored")
+        with run.editing_record() as record:
+            record.status = RunStatus.RESTORED
         assert "This run was undone." in read(run)[0].words
 
     def test_a_moved_file_whose_name_is_not_utf8_is_found(self, tmp_path, folder):
@@ -266,7 +269,7 @@ class TestSections:
 
 def test_a_run_that_was_pruned_has_no_report(tmp_path):
     run = Run(tmp_path, "1")
-    run.write_record({"floor": 0.85})
+    run.write_record(make_record("1"))
 
     with pytest.raises(Exception, match="pruned"):
         build_report(run)

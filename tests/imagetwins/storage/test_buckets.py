@@ -21,30 +21,32 @@ from flows.apply import apply
 from flows.deduplicate import deduplicate
 from flows.restore import restore
 from flows.rethreshold import rethreshold
-from imagetwins.config.parameters import check_folder, check_local_folder
+from imagetwins.config.folders import check_folder, check_local_folder, resolve_store
 from imagetwins.config.roots import check_roots, parse_roots
 from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
-from imagetwins.moving import journal as journals
 from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import open_journal, read_journal
 from imagetwins.moving.plan import PlannedMove
 from imagetwins.moving.restore import restore_moves
-from imagetwins.reporting import audit
-from imagetwins.runtime.settings import resolve_store
+from imagetwins.reporting.files import explain_file, explain_pair, find_history
+from imagetwins.reporting.runs import audit_run, compare_runs
+from imagetwins.reporting.thresholds import audit_threshold
 from imagetwins.scanning import candidates as listing
 from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES, FileStamp, leases, storage_of
 from imagetwins.scanning.reading import decode_locations
+from imagetwins.storage import DUPLICATES, FileStamp, leases, logs, storage_of
 from imagetwins.storage import location as places
 from imagetwins.storage.leases import hold_lease
 from imagetwins.storage.location import parse_location, to_json_name
 from imagetwins.storage.objects import filesystem, key_of
 from imagetwins.storage.reserved import LEASE
+from imagetwins.store.pruning import prune_runs
 from imagetwins.store.runs import Run, find_run, list_runs
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
 from tests.support.figures import FIGURES
+from tests.support.past_runs import make_record
 from tests.support.pictures import encode, photo, tiny_png
 
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"  # noqa: S105 - of a server that knows no others
@@ -187,7 +189,7 @@ def test_the_same_names_are_listed_as_on_a_disk(any_bucket, tmp_path):
 
     def listed(home, **options):
         found = list_candidates(home, exclude=[".*/"], reference=[home / "reference"], skip=[home / "store"], **options)
-        return [(storage_of(home).relative_name(one.path, home), one.size_bytes, one.is_reference) for one in found]
+        return [(storage_of(home).relative_name(one.location, home), one.size_bytes, one.is_reference) for one in found]
 
     for recursive in (True, False):
         there, here = listed(folder, recursive=recursive), listed(tmp_path, recursive=recursive)
@@ -201,7 +203,7 @@ def test_names_that_no_path_can_have_are_left_alone(bucket):
 
     found = list_candidates(bucket / "f", recursive=True, exclude=[], reference=[], skip=[])
 
-    assert [one.path for one in found] == [bucket / "f/e.png"]
+    assert [one.location for one in found] == [bucket / "f/e.png"]
 
 
 def test_a_changed_object_is_told_by_its_tag_though_size_and_second_are_the_same(bucket):
@@ -212,7 +214,7 @@ def test_a_changed_object_is_told_by_its_tag_though_size_and_second_are_the_same
     before, again = listed(), listed()
     put(place, b"two")
 
-    assert before.inode == again.inode != listed().inode
+    assert before.validator == again.validator != listed().validator
 
 
 def test_an_object_that_is_too_large_is_a_row_and_is_not_fetched(bucket, monkeypatch):
@@ -297,9 +299,9 @@ def test_moves_and_restores(any_bucket, tmp_path, is_local):
     again = place.apply()
     restored = restore_moves(place.journal)
 
-    assert [(outcome.moved, outcome.reason) for outcome in outcomes] == [(True, "")] * 2
+    assert [(outcome.moved, outcome.reason) for outcome in outcomes] == [(True, None)] * 2
     assert again == outcomes
-    assert [(outcome.restored, outcome.reason) for outcome in restored] == [(True, "")] * 2
+    assert [(outcome.restored, outcome.reason) for outcome in restored] == [(True, None)] * 2
     assert snapshot(place.folder) == place.before
     assert restore_moves(place.journal) == []
     assert [outcome.moved for outcome in place.apply()] == [False] * 2
@@ -343,7 +345,7 @@ def test_killed_after_every_request_of_a_move(new_place):
         kills += 1
         assert set(place.before.values()) <= set(snapshot(place.folder).values())
         if kills % 2:
-            assert [outcome.reason for outcome in place.apply()] == [""]
+            assert [outcome.reason for outcome in place.apply()] == [None]
             place.check_all_moved_once()
         else:
             restore_moves(place.journal)
@@ -394,7 +396,7 @@ def test_every_request_may_fail(new_place, is_heard):
                 found[storage_of(place.folder).relative_name(outcome.new_path, place.folder)]
                 == place.before[storage_of(place.folder).relative_name(move.source, place.folder)]
             )
-        assert [outcome.reason for outcome in place.apply()] == [""]
+        assert [outcome.reason for outcome in place.apply()] == [None]
         place.check_all_moved_once()
     assert moment > 10
 
@@ -415,7 +417,7 @@ def test_a_move_that_should_not_be_made_is_not(place):
 
     assert [outcome.moved for outcome in outcomes] == [False] * 3
     for outcome, words in zip(outcomes, ["changed", "no longer there", "kept for it"], strict=True):
-        assert words in outcome.reason
+        assert words in str(outcome.reason)
     assert snapshot(place.folder) == before
 
 
@@ -484,7 +486,7 @@ def test_restore_overwrites_nothing(place):
     put(place.folder / "a.png", b"new")
     put(place.folder / DUPLICATES / "sub/b.png", b"replaced")
 
-    reasons = {outcome.path.name: outcome.reason for outcome in restore_moves(place.journal)}
+    reasons = {outcome.path.name: str(outcome.reason) for outcome in restore_moves(place.journal)}
 
     assert "name" in reasons["a.png"]
     assert "replaced" in reasons["b.png"]
@@ -498,12 +500,13 @@ def test_what_a_person_copied_back_counts_as_restored(place):
 
     outcomes = restore_moves(place.journal)
 
-    assert [(outcome.restored, outcome.reason) for outcome in outcomes] == [(True, "it was back already"), (True, "")]
+    assert [outcome.restored for outcome in outcomes] == [True, True]
+    assert [str(outcome.reason) for outcome in outcomes if outcome.reason] == ["it was back already"]
     assert snapshot(place.folder) == place.before
 
 
 def test_a_journal_in_a_bucket_has_pieces_and_one_writer(bucket, monkeypatch):
-    monkeypatch.setattr(journals, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(logs, "PIECE_BYTES", 1000)
     journal = bucket / "store/journal.jsonl"
     places_ = [bucket / f"{number}.png" for number in range(20)]
     with open_journal(journal) as first:
@@ -626,7 +629,7 @@ def runs(tmp_path_factory):
     for name, store in stores.items():
         first, second = (Run(store, run_id) for run_id in IDS)
         done = run_stages(first, there, audit_floor=-1.0), run_stages(second, there, threshold=0.99, audit_floor=0.8)
-        counts[name] = [one["counts"] for one in done]
+        counts[name] = [one.counts for one in done]
     return stores, counts, there, tables(expected, here)
 
 
@@ -655,12 +658,12 @@ def test_a_store_in_a_bucket_answers_what_one_on_a_disk_does(runs):
         name = str(there / "b/copy [1].jpg")
         answers.append(
             [
-                audit.find_history(store, name),
-                audit.explain_file(first, "copy [1].jpg").table,
-                audit.explain_pair(first, name, str(there / "a.png")).table,
-                audit.audit_threshold(first, 0.9999).table,
-                audit.compare_runs(first, second).table,
-                audit.audit_run(first).table,
+                find_history(store, name),
+                explain_file(first, "copy [1].jpg").table,
+                explain_pair(first, name, str(there / "a.png")).table,
+                audit_threshold(first, 0.9999).table,
+                compare_runs(first, second).table,
+                audit_run(first).table,
             ]
         )
         assert tuple(run.run_id for run in list_runs(store)) == IDS
@@ -671,11 +674,11 @@ def test_a_store_in_a_bucket_answers_what_one_on_a_disk_does(runs):
 
 def test_pruning_a_store_in_a_bucket_leaves_what_restore_needs(bucket):
     run = Run(bucket / "store", IDS[0])
-    run.write_record({"run_id": run.run_id, "status": "completed", "created": "2026-01-02T00:00:00+00:00"})
+    run.write_record(make_record(run.run_id, status="completed", created="2026-01-02T00:00:00+00:00"))
     put(run.comparisons / "part-0.parquet", b"scores")
     put(run.journal / "000000.jsonl", b"moves")
 
-    freed = audit.prune_runs(run.store, pd.Timestamp("2026-02-01", tz="UTC"))
+    freed = prune_runs(run.store, pd.Timestamp("2026-02-01", tz="UTC"))
 
     assert freed.freed_bytes == len(b"scores")
     assert set(snapshot(run.store)) == {f"runs/{IDS[0]}/journal.jsonl/000000.jsonl", f"runs/{IDS[0]}/run.json"}

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from imagetwins.config.parameters import Parameters
+from imagetwins.config.folders import resolve_store
+from imagetwins.config.parameters import Parameters, check_locations
 from imagetwins.errors import ParameterError
-from imagetwins.runtime.settings import PROJECT, cache_limit, check_places, default_store, resolve_store
+from imagetwins.settings import PROJECT, cache_limit_bytes, store_name
 
 
 def test_the_store_is_the_one_named_else_the_environments_else_the_projects(monkeypatch, tmp_path):
     monkeypatch.delenv("IMAGETWINS_STORE", raising=False)
-    assert default_store() == PROJECT / "data" / "store"
+    assert Path(store_name()) == PROJECT / "data" / "store"
+    assert resolve_store(None) == PROJECT / "data" / "store"
     monkeypatch.setenv("IMAGETWINS_STORE", str(tmp_path / "elsewhere"))
     assert resolve_store(None) == tmp_path / "elsewhere"
     assert resolve_store(tmp_path / "named") == tmp_path / "named"
@@ -38,10 +40,10 @@ def test_every_place_of_a_run_is_checked(monkeypatch, tmp_path, name):
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     monkeypatch.setenv("IMAGETWINS_ROOTS", str(inside))
     places = {"folder": str(inside), "reference": [str(inside)], "store": str(inside / "store")}
-    check_places(Parameters(**places))
+    check_locations(Parameters(**places))
     places[name] = [str(outside)] if name == "reference" else str(outside)
     with pytest.raises(ParameterError, match="outside the folders that runs may touch"):
-        check_places(Parameters(**places))
+        check_locations(Parameters(**places))
 
 
 def test_a_store_with_a_file_in_its_way_is_refused(tmp_path):
@@ -53,10 +55,10 @@ def test_a_store_with_a_file_in_its_way_is_refused(tmp_path):
 
 def test_the_caches_limit_is_a_number_of_gigabytes(monkeypatch):
     monkeypatch.setenv("IMAGETWINS_CACHE_GB", "0.5")
-    assert cache_limit() == 500_000_000
+    assert cache_limit_bytes() == 500_000_000
     monkeypatch.setenv("IMAGETWINS_CACHE_GB", "much")
     with pytest.raises(ParameterError, match="IMAGETWINS_CACHE_GB='much' is no number"):
-        cache_limit()
+        cache_limit_bytes()
 
 
 def test_who_asks_for_help_or_about_past_runs_does_not_wait_for_what_only_runs_need():

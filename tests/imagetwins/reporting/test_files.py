@@ -1,0 +1,127 @@
+"""Answers about single files and pairs, on runs small enough to answer by hand."""
+
+import hashlib
+
+import pytest
+
+from imagetwins.errors import StoreError
+from imagetwins.reporting.files import explain_file, explain_pair, find_history, find_image
+from tests.support.audited import PATHS, row
+from tests.support.past_runs import image_table, write_run
+
+
+class TestFile:
+    @pytest.mark.parametrize(
+        ("path", "image"),
+        [
+            ("/pictures/b.jpg", 1),
+            ("/pictures/Duplicates/b.jpg", 1),
+            ("b.jpg", 1),
+            ("./b.jpg", 1),
+            ("Duplicates/b.jpg", 1),
+            ("sub/a.jpg", 6),
+            ("/pictures/a.jpg", 0),
+        ],
+    )
+    def test_is_found_by_old_new_or_shortened_path(self, run, path, image):
+        assert find_image(run, path) == image
+
+    def test_an_ambiguous_name_is_refused_with_examples(self, run):
+        with pytest.raises(StoreError, match=r"'a.jpg' names 2 images.*/pictures/a.jpg, /pictures/sub/a.jpg"):
+            find_image(run, "a.jpg")
+
+    def test_an_unknown_name_is_refused(self, run):
+        with pytest.raises(StoreError, match=r"no image .*OR 1=1"):
+            find_image(run, "x'' OR 1=1")
+
+    def test_why_it_moved(self, run):
+        why = explain_file(run, "b.jpg")
+
+        assert why.decision["kept_path"] == "/pictures/a.jpg"
+        assert why.verdict.startswith("moved: ")
+        assert "SSIM 0.9500" in why.verdict
+        assert "0.9300 where they have detail" in why.verdict
+        assert list(why.table["path"]) == ["/pictures/a.jpg", "/pictures/c.jpg"]
+        assert list(why.table["ssim"]) == [0.95, 0.92]
+
+    def test_what_other_thresholds_would_decide(self, run):
+        table = explain_file(run, "c.jpg").thresholds
+
+        assert list(table["threshold"]) == [0.85, 0.9, 0.95, 0.98, 1.0]
+        assert row(table, threshold=0.85)["kept_path"] == "/pictures/a.jpg"
+        assert row(table, threshold=0.85)["action"] == "would move"
+        assert list(table["action"][1:]) == ["kept"] * 4
+
+    @pytest.mark.parametrize(
+        ("path", "words"),
+        [
+            ("/pictures/a.jpg", "kept: it ranks before its 1 copy."),
+            ("c.jpg", "which is itself a duplicate of another picture"),
+            ("e.jpg", "review: where the pictures have detail their SSIM is 0.300, below 0.7"),
+            ("f.jpg", "kept: its best match, /pictures/d.jpg, scores 0.8800, below the threshold 0.9."),
+            ("sub/a.jpg", "proven to be below the floor 0.85"),
+            ("bad.jpg", "unreadable: not a picture"),
+        ],
+    )
+    def test_why_it_did_not_move(self, run, path, words):
+        assert words in explain_file(run, path).verdict
+
+
+class TestPair:
+    @pytest.mark.parametrize(
+        ("first", "second", "words", "ssim"),
+        [
+            ("b.jpg", "/pictures/a.jpg", "match: SSIM 0.9500 decided about b.jpg: moved", 0.95),
+            ("b.jpg", "c.jpg", "match: SSIM 0.9200, but a better match, or the ranking", 0.92),
+            ("e.jpg", "d.jpg", "decided about e.jpg: review", 0.97),
+            ("d.jpg", "f.jpg", "SSIM 0.8800 is below the threshold 0.9", 0.88),
+            ("d.jpg", "sub/a.jpg", "proven to score below the floor 0.85", None),
+            ("d.jpg", "bad.jpg", "could not be read", None),
+        ],
+    )
+    def test_says_what_followed(self, run, first, second, words, ssim):
+        pair = explain_pair(run, first, second)
+
+        assert words in pair.verdict
+        assert pair.ssim == ssim
+        assert len(pair.table) == 2
+
+    def test_of_one_file_is_refused(self, run):
+        with pytest.raises(StoreError, match="same image"):
+            explain_pair(run, "b.jpg", "Duplicates/b.jpg")
+
+
+class TestHistory:
+    @pytest.mark.usefixtures("run")
+    def test_follows_the_content_across_a_rename_and_a_move(self, store):
+        later = ["/pictures/a.jpg", "/pictures/holiday.jpg"]
+        write_run(
+            store,
+            "20261121T020000Z-2",
+            image_table(later, [f"digest of {p}" for p in PATHS[:2]]),
+            {(0, 1): (0.95, 0.9)},
+        )
+
+        for name in ("/pictures/b.jpg", "/pictures/Duplicates/b.jpg", "/pictures/holiday.jpg"):
+            history = find_history(store, name)
+
+            assert list(history["path"]) == ["/pictures/b.jpg", "/pictures/holiday.jpg"]
+            assert list(history["action"]) == ["moved", "moved"]
+            assert list(history["run_id"]) == ["20261120T020000Z-1", "20261121T020000Z-2"]
+
+    def test_knows_a_file_that_was_renamed_after_all_runs(self, store, tmp_path):
+        renamed = tmp_path / "renamed.jpg"
+        renamed.write_bytes(b"content")
+        digest = hashlib.sha256(b"content").hexdigest()
+        write_run(store, "1", image_table(["/pictures/old.jpg"], [digest]), {})
+
+        assert list(find_history(store, str(renamed))["path"]) == ["/pictures/old.jpg"]
+
+    @pytest.mark.usefixtures("run")
+    def test_of_an_unknown_file_is_refused(self, store):
+        with pytest.raises(StoreError, match="has seen '/pictures/nowhere'"):
+            find_history(store, "/pictures/nowhere")
+
+    def test_of_an_empty_store_is_refused(self, store):
+        with pytest.raises(StoreError, match="no run has finished"):
+            find_history(store, "a.jpg")
