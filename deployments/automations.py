@@ -1,4 +1,4 @@
-"""What happens by itself: a run that went silent is marked as crashed, and a person is told what needs one."""
+"""Automations of Prefect: a run without heartbeats is marked as crashed, and a person is notified of what needs one."""
 
 import datetime as dt
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the machine decides and not the run: the one place that reads the environment.
+"""Settings of the machine, as opposed to parameters of a run: the one module that reads the environment.
 
 Variables are read when they are asked for, never when a module is imported. A leaf, below all rooms, because storage needs
 one of them (where locks and caches of buckets lie); the functions here return what was set, checked as far as that needs no file.
@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parent.parent
 """The checkout, where this is one."""
 
 LOCAL_SERVER = "http://127.0.0.1:4200"
-"""Where Prefect's server listens unless it is told otherwise."""
+"""Where Prefect's server listens by default."""
 
 DEFAULT_CACHE_GB = "40"
 

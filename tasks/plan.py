@@ -21,7 +21,7 @@ from imagetwins.store.tables import copy_part, read_notes, read_table
 
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """How many pairs there are, the batches of tiles that hold those to compute, and what tells this plan from others."""
+    """How many pairs there are, the batches of tiles that hold those to compute, and a fingerprint that no other plan has."""
 
     pairs: int
     batches: list[list[ssim.Tile]]

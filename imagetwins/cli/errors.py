@@ -1,4 +1,4 @@
-"""How commands end: one enum of exit codes, and the one place that maps errors to them."""
+"""How commands end: one enum of exit codes, and the one mapping of errors to them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

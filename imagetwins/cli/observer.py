@@ -20,7 +20,7 @@ from imagetwins.store.tables import read_table
 from imagetwins.text import pluralize
 
 MAX_SECONDS = 3600.0
-"""The time left is told from the speed in the last hour: batches of a large folder take a minute each."""
+"""The time left is estimated from the speed in the last hour: batches of a large folder take a minute each."""
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: 
 
 
 async def _work(worker: Any) -> None:
-    """Run `worker` until SIGINT or SIGTERM; runs that it started are told to stop, and leave whole files."""
+    """Run `worker` until SIGINT or SIGTERM; runs that it started are asked to stop, and leave whole files."""
     working = asyncio.ensure_future(worker.start(printer=lambda _: None))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, working.cancel)

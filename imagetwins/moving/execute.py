@@ -48,7 +48,7 @@ class JournalState:
         self.targets[transfer.source] = transfer.target
 
     def check_recovered(self, image: int) -> None:
-        """Refuse an image whose file may be in two places.
+        """Refuse an image of whose file it is not known where it is.
 
         Raises:
             RefusedError: an interrupted transfer of it could not be recovered.

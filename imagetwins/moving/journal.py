@@ -89,7 +89,7 @@ class Journal:
         """Record that the copy is whole; on the disk on return."""
         return self._record(replace(move, copied=stamp), "copied", flush=True, identity=asdict(stamp))
 
-    # The end of a transfer can be told from the files again, so it may reach the disk with the next announcement.
+    # The end of a transfer can be found out from the files again, so it may reach the disk with the next announcement.
     def done(self, transfer: Transfer) -> Transfer:
         """Record that the file is at its target."""
         return self._record(replace(transfer, state="done"), "done", flush=False)
@@ -122,7 +122,7 @@ def open_journal(location: Location) -> Iterator[Journal]:
         if not records:
             log.append(_HEADER, flush=True)
         yield Journal(log, transfers)
-        # Only ends of transfers can be unflushed here, and those can be told from the files again.
+        # Only ends of transfers can be unflushed here, and those can be found out from the files again.
         with suppress(OSError, StoreError):
             log.flush()
 

@@ -25,7 +25,7 @@ PICTURE_PX = 120
 JPEG_QUALITY = 80
 
 MAX_WORD = 24
-"""Characters without a place to break a line; the UI's column is about 560 pixels wide."""
+"""Characters without a mark where a line may break; the UI's column is about 560 pixels wide."""
 
 
 STAGES = {
@@ -69,7 +69,7 @@ def draw_summary(record: RunRecord) -> str:
 
 
 def _iter_settled(record: RunRecord) -> Iterator[tuple[str, int]]:
-    """Yield what settled pairs, and how many."""
+    """Yield what the stages of the join are called in reports, and how many pairs each took."""
     for name, count in record.funnel.items():
         if name not in PARTS:
             yield STAGES.get(name, escape(name)), count
@@ -102,7 +102,7 @@ def _bars(seconds: Mapping[Stage, float]) -> str:
 
 
 def breakable(text: str) -> str:
-    """Return `escape(text)` with places where a line may break: the UI gives a table no room for long names."""
+    """Return `escape(text)` with marks where a line may break: the UI gives a table no room for long names."""
     return ZERO_WIDTH_SPACE.join(escape(part) for part in re.findall(rf"\S{{1,{MAX_WORD}}}\s*|\s+", text))
 
 

@@ -1,4 +1,4 @@
-"""Who follows a run while it goes on: told how far it is, and asked what a person must decide.
+"""Observers of a run: called as it progresses, and asked what a person must decide.
 
 Free of Prefect, so that the command line can install its own before Prefect is imported.
 """

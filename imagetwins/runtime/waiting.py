@@ -18,7 +18,7 @@ ASK_SECONDS = 2
 def find_endings(store: Location) -> dict[str, Ending]:
     """Return, by run id, what ended runs that their records say are waiting: cancelled, or not answered in time.
 
-    Prefect's server is asked; where none answers, the time that has passed tells.
+    Prefect's server is asked; where none answers, a run whose time is up has expired.
     """
     return {run.run_id: ending for run, ending in _iter_endings(store)}
 

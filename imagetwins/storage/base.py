@@ -1,6 +1,6 @@
-"""What the rest of imagetwins asks of a place that holds files: one interface, with a kind for disks and a kind for buckets.
+"""The interface to files, which disks and buckets implement.
 
-Nobody else asks which kind a location is of: what differs between the two is a method here.
+No other code asks whether a location is on a disk or in a bucket: what differs between the two is a method here.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from imagetwins.storage.location import Location
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What tells one version of a file from another of the same name, without reading it.
+    """What identifies one version of a file among others of the same name, without reading it.
 
     Attributes:
         inode: its inode number; 0 of an object. The device is left out: its number may change with a reboot.
@@ -151,7 +151,7 @@ class AppendLog(ABC):
 
 
 class Mover(ABC):
-    """How files of one storage are moved: never replacing another, in steps that a kill between any two can be told from."""
+    """Moves files within one storage: never replacing another, in steps such that a kill between any two can be recovered from."""
 
     verifies_content: bool
     """Whether a move is verified by the content's digest: where times and inodes do not survive it."""
@@ -223,7 +223,7 @@ class Mover(ABC):
 
 
 class Storage(ABC):
-    """Files of one kind of place. Methods take locations of this kind only."""
+    """Files on disks, or objects in buckets. Methods take locations of the same kind only."""
 
     mover: Mover
 
@@ -286,7 +286,8 @@ class Storage(ABC):
         Args:
             root: an existing folder.
             recursive: also what is in sub-folders.
-            is_excluded: told names relative to `root`, of folders with a slash at the end; what is excluded is not entered.
+            is_excluded: called with names relative to `root`, those of folders with a slash at the end; an excluded folder is not
+                entered.
             never: folders that are not entered, wherever they are.
             seen: what earlier walks of the same listing visited, which is not visited again; grows.
 
@@ -342,7 +343,7 @@ class Storage(ABC):
     def find_change(self, listed: Listed) -> Reason | None:
         """Return the reason why a file is no longer what was listed, its content included; None if it is.
 
-        Size and time are compared first, where a time tells anything; the content is read only if these are the same.
+        Size and time are compared first (of objects the size alone: a move changes their time); the content is read only if these are the same.
 
         Raises:
             OSError: it cannot be asked for.
@@ -380,7 +381,7 @@ class Storage(ABC):
 
     @abstractmethod
     def lock(self, folder: Location, holder: str) -> AbstractContextManager[None]:
-        """Hold `folder` for one run while the context lasts; `holder` is what others are told.
+        """Hold `folder` for one run while the context lasts; `holder` is named to others.
 
         Raises:
             FolderBusyError: another run holds the folder, one above it or one inside it; names who.

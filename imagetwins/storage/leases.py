@@ -119,7 +119,7 @@ def _renew(location: Location, holder: str, machine: str, ended: threading.Event
 
 
 def read_machine(directory: Path) -> str:
-    """Return what tells this machine from others: a name that is made up once, and kept in `directory`."""
+    """Return the identifier of this machine: a random name that is chosen once, and kept in `directory`."""
     kept = directory / "machine"
     with suppress(FileExistsError), kept.open("x", encoding="utf-8") as file:
         file.write(uuid.uuid4().hex)

@@ -71,7 +71,7 @@ class LocalStorage(Storage):
         never: Sequence[Location],
         seen: set[Any],
     ) -> Iterator[Found]:
-        # Directories are told by device and inode, so that one is entered once even if a root lies inside another one,
+        # Directories are identified by device and inode, so that one is entered once even if a root lies inside another one,
         # or a mount makes it appear twice.
         seen.update(key for path in never if is_path(path) and (key := _inode_key(path)))
         pending = [as_path(root)]

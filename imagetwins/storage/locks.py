@@ -27,8 +27,8 @@ def lock_directory(directory: Path, shown: str, holder: str) -> Iterator[None]:
 
     Args:
         directory: without symbolic links.
-        shown: what others are told that it is.
-        holder: who others are told holds it: run, process, since when.
+        shown: its name in messages to others.
+        holder: the run that holds it, for messages to others.
 
     Raises:
         FolderBusyError: another run holds the directory, one above it or one inside it; names who.
@@ -85,9 +85,9 @@ def _find_holder(directory: Path, folder: Path) -> str:
     """Return who holds the lock that kept us from `directory`, as far as notes of living processes tell."""
     for note in sorted(_notes().glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            told = json.loads(note.read_text())
-            theirs = Path(told["folder"])
-            os.kill(told["pid"], 0)
+            content = json.loads(note.read_text())
+            theirs = Path(content["folder"])
+            os.kill(content["pid"], 0)
             if theirs == directory or (directory == folder and theirs.is_relative_to(folder)):
-                return f"{told['holder']} holds {told['shown']!r}"
+                return f"{content['holder']} holds {content['shown']!r}"
     return f"another process holds {str(directory)!r} or a folder in it"

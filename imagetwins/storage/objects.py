@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagetwins.storage.location import Location, has_plain_parts, is_path
+from imagetwins.storage.location import Location, has_plain_parts
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -40,7 +41,7 @@ class ObjectInfo:
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> "ObjectInfo":
-        """Return what fsspec's `info` tells, whose names differ by file system."""
+        """Return what is in fsspec's `info`, whose names differ by file system."""
         when = next((info[name] for name in ("LastModified", "mtime", "updated", "created") if info.get(name)), 0)
         seconds = _seconds(when)
         tag = next((info[name] for name in ("ETag", "etag") if info.get(name)), f"put at {seconds}")
@@ -59,9 +60,9 @@ def as_object(location: Location) -> "UPath":
     Raises:
         TypeError: it is a path of this machine.
     """
-    if is_path(location):
+    if isinstance(location, Path):
         raise TypeError(f"{str(location)!r} is a path of this machine, not a URL")
-    return location  # type: ignore[return-value]
+    return location
 
 
 def filesystem(location: Location) -> Any:
@@ -189,8 +190,8 @@ def _copy_in_s3(files: Any, source: Location, target: Location, etag: str) -> No
     original, copy = (
         {"Bucket": bucket, "Key": key} for bucket, key, _ in map(files.split_path, (key_of(source), key_of(target)))
     )
-    told = files.call_s3("head_object", **original)
-    upload = files.call_s3("create_multipart_upload", **copy, **{name: told[name] for name in _KEPT if name in told})
+    head = files.call_s3("head_object", **original)
+    upload = files.call_s3("create_multipart_upload", **copy, **{name: head[name] for name in _KEPT if name in head})
     copy["UploadId"] = upload["UploadId"]
     try:
         part = files.call_s3("upload_part_copy", **copy, PartNumber=1, CopySource=original, CopySourceIfMatch=etag)

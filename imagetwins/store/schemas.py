@@ -75,7 +75,7 @@ IMAGES = pa.schema(
         LISTING.field("error"),
     ]
 )
-"""LISTING with what reading the file told: SHA-256 of its content, dimensions as displayed, format; or the error."""
+"""LISTING with what decoding the file found out: SHA-256 of its content, dimensions as displayed, format; or the error."""
 
 COMPARISONS = pa.schema(
     [
