@@ -18,16 +18,11 @@ import pandas as pd
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
-from imagetwins.reporting.audit import (
-    audit_run,
-    audit_runs,
-    audit_threshold,
-    compare_runs,
-    explain_file,
-    explain_pair,
-    find_history,
-    plan_pruning,
-)
+from imagetwins.reporting.files import explain_file, explain_pair, find_history
+from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
+from imagetwins.reporting.thresholds import audit_threshold
+from imagetwins.store.pruning import plan_pruning
+from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import as_frame, write_table
@@ -65,16 +60,14 @@ def build_store(store: Path, runs: int, images: int, pairs: int) -> None:
         write_table(scores, COMPARISONS, run.comparisons / "part-000.parquet")
         write_table(decisions, DECISIONS, run.decisions / "decisions.parquet")
         run.write_record(
-            {
-                "run_id": run.run_id,
-                "kind": "deduplicate",
-                "created": created.isoformat(),
-                "status": "completed",
-                "parameters": parameters.model_dump(),
-                "floor": parameters.floor,
-                "counts": {"images": len(table), "duplicates": int(decisions["Duplicate"].sum())},
-                "seconds": {"score": 12.0},
-            }
+            RunRecord(
+                run_id=run.run_id,
+                created=created,
+                status=RunStatus.COMPLETED,
+                parameters=parameters,
+                counts={"images": len(table), "duplicates": int(decisions["Duplicate"].sum())},
+                seconds={Stage.SCORE: 12.0},
+            )
         )
 
 

@@ -84,7 +84,7 @@ def s3_server(home: Path) -> Iterator[None]:
 
 def measure(folder: Path, store: Path, moves: int) -> dict[str, float]:
     """Return the seconds of each stage, and of moving some pictures away and back."""
-    seconds = run_stages(Run(store, "run"), folder)["seconds"]
+    seconds = run_stages(Run(store, "run"), folder).seconds
     planned = plan(folder, moves)
     start = time.perf_counter()
     outcomes = apply_moves(planned, store / "journal.jsonl")

@@ -22,7 +22,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.corpora import read_pictures, write_corpus
 from flows.deduplicate import deduplicate
-from imagetwins.runtime.settings import count_workers
+from imagetwins.settings import count_cores
 from imagetwins.store.runs import Run
 
 DASK = Path(sys.executable).with_name("dask")
@@ -41,7 +41,7 @@ def main() -> None:
         stack.enter_context(prefect_test_harness(server_startup_timeout=120))
         write_corpus("photos", read_pictures("photos", given.corpus), given.pictures, home / "pictures")
         clusters = [stack.enter_context(cluster(count, home)) for count in (1, 2)]
-        places = {f"local, {count_workers()} threads": None, "1 worker": clusters[0], "2 workers": clusters[1]}
+        places = {f"local, {count_cores()} threads": None, "1 worker": clusters[0], "2 workers": clusters[1]}
         # In turn, so that a busy machine is busy for all of them. The first round compiles and imports.
         rounds = [{name: run_once(home, place) for name, place in places.items()} for _ in range(given.rounds + 1)]
     show(given.pictures, rounds[1:])

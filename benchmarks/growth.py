@@ -134,8 +134,9 @@ def run_measured(run: Run, folder: Path) -> dict[str, Any]:
     close_decoders()
     with watched_memory() as memory:
         record, seconds = timed(lambda: run_stages(run, folder, workers=CORES))
-    told = {name: record[name] for name in ("estimate", "pairs_from_why", "seconds", "counts", "funnel")}
-    return {"wall": seconds, **told, **memory.peaks}
+    plain = record.to_plain()
+    found = {name: plain[name] for name in ("pairs_from_why", "seconds", "counts", "funnel")}
+    return {"wall": seconds, **found, **memory.peaks}
 
 
 class watched_memory:  # noqa: N801 - a context

@@ -26,8 +26,8 @@ from imagetwins import ssim
 from imagetwins.demo import build_samples
 from imagetwins.reporting.gallery import draw_gallery, draw_summary
 from imagetwins.reporting.run_page import build_report
-from imagetwins.runtime.settings import count_workers
-from imagetwins.scanning.cache import cached_thumbnails
+from imagetwins.scanning.thumbnails import cached_thumbnails
+from imagetwins.settings import count_cores
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
@@ -36,7 +36,7 @@ from tasks.load import batch_length
 LIMIT_SECONDS = 3.0
 SIZES = (200, 2_000, 20_000)
 OTHERS = 9
-"""Task runs of the stages that are one: list, recall, find the past run, estimate, plan, carry, decide, move, report."""
+"""Task runs of the stages that are one: list, lookup, find the reusable run, estimate, plan, reuse, decide, move, report."""
 
 
 def main() -> None:
@@ -87,13 +87,13 @@ def run_directly(folder: Path, run: Run, flow_store: Path) -> None:
     def report(stage: str) -> None:
         if stage != "release":
             return
-        run.write_record(template | {"run_id": run.run_id})
+        run.write_record(template.model_copy(update={"run_id": run.run_id}))
         build_report(run)
         draw_summary(run.read_record())
         images, decisions = read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS)
         draw_gallery(decisions, images, cached_thumbnails(run), str(folder))
 
-    run_stages(run, folder, workers=count_workers(), tell=report)
+    run_stages(run, folder, workers=count_cores(), tell=report)
 
 
 def count_batches(size: int) -> tuple[int, int]:
@@ -106,7 +106,7 @@ def count_batches(size: int) -> tuple[int, int]:
             noise = rng.integers(0, 256, (count, 16, 16, 3), np.uint8)
             ssim.prepare_images(Path(temporary), np.arange(start, start + count), noise)
         plan = ssim.plan_join(Path(temporary), Path(temporary) / "plan", np.arange(size), threshold=0.9, floor=0.85)
-    return -(-size // batch_length(size, count_workers())), len(plan.batches)
+    return -(-size // batch_length(size, count_cores())), len(plan.batches)
 
 
 def count_task_runs(store: Path) -> int:

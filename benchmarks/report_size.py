@@ -23,6 +23,7 @@ import pandas as pd
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
 from imagetwins.reporting.run_page import build_report
+from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import as_frame, write_table
@@ -67,24 +68,22 @@ def build_run(place: Path, images: int, copies: int) -> tuple[Run, int]:
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     pairs, duplicates = images * (images - 1) // 2, int(decisions["Duplicate"].sum())
     run.write_record(
-        {
-            "run_id": run.run_id,
-            "version": "benchmark",
-            "versions": {},
-            "created": "2026-01-01T00:00:00+00:00",
-            "status": "completed",
-            "parameters": parameters.model_dump(),
-            "floor": parameters.floor,
-            "counts": {"images": images, "pairs": pairs, "matches": duplicates, "duplicates": duplicates},
-            "funnel": {"pairs": pairs, "scored": pairs},
-            "seconds": {"score": 1.0},
-        }
+        RunRecord(
+            run_id=run.run_id,
+            version="benchmark",
+            created="2026-01-01T00:00:00+00:00",
+            status=RunStatus.COMPLETED,
+            parameters=parameters,
+            counts={"images": images, "pairs": pairs, "matches": duplicates, "duplicates": duplicates},
+            funnel={"pairs": pairs, "scored": pairs},
+            seconds={Stage.SCORE: 1.0},
+        )
     )
     return run, duplicates
 
 
 def write_pictures(place: Path, images: int, copies: int) -> Iterator[tuple[object, ...]]:
-    """Write the pictures, and yield their rows of `tables.IMAGES`."""
+    """Write the pictures, and yield their rows of `schemas.IMAGES`."""
     rng = np.random.default_rng(1)
     whole = [cv2.imread(str(importlib.resources.files("skimage.data") / name)) for name in PHOTOS]
     piece = whole[0]
