@@ -20,21 +20,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imagetwins.config.parameters import Keep, Parameters
+from imagetwins.config.parameters import Parameters
+from imagetwins.matching.ranking import rank_images
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import as_frame
 
 BLANK_TOLERANCE = 8
 """Two pictures without structure in any window are duplicates if no two pixels differ by more levels than this."""
-
-_RANKING: dict[Keep, tuple[str, bool]] = {
-    "resolution": ("pixels", False),
-    "size": ("size_bytes", False),
-    "oldest": ("mtime_ns", True),
-    "newest": ("mtime_ns", False),
-}
-"""The column that ranks, and whether its least value ranks first."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +37,6 @@ class _Match:
     kept: int
     row: int
     doubt: Reason | None
-
-
-def rank_images(images: pd.DataFrame, keep: Keep) -> NDArray[np.intp]:
-    """Return the rank of each row of `images`, 0 for the one that is kept before all others."""
-    order = images.assign(
-        pixels=images["width_px"].astype("Float64") * images["height_px"].astype("Float64"),
-        later=~images["is_reference"],
-    )
-    columns, ascending = ["later"], [True]
-    if keep in _RANKING:
-        column, least_first = _RANKING[keep]
-        columns, ascending = [*columns, column], [*ascending, least_first]
-    ranked = order.sort_values(columns, ascending=ascending, kind="stable", na_position="last").index
-    ranks = np.empty(len(images), np.intp)
-    ranks[ranked.to_numpy()] = np.arange(len(images))
-    return ranks
 
 
 def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> NDArray[np.object_]:

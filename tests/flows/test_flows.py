@@ -190,7 +190,7 @@ def test_the_queries_of_the_readme_run_on_a_store(folder, store, monkeypatch):
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     queries = re.search(r"```sql\n(.*?)```", readme, re.DOTALL).group(1).split(";")[:-1]
     rows = [len(duckdb.sql(query).fetchall()) for query in queries]
-    assert len(rows) == 5
+    assert len(rows) == 6
     assert all(count > 0 for number, count in enumerate(rows) if number != 1)
 
 

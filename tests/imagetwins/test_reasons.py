@@ -1,0 +1,40 @@
+"""Every code has its sentence, and nobody else writes one."""
+
+import string
+
+import pytest
+
+from imagetwins.reasons import _SENTENCES, Reason, ReasonCode, RefusedError
+
+DETAILS = {
+    "kept": "a.png", "count": 2, "first": "1x2", "second": "2x1", "detail": 0.3, "limit": 0.7, "difference": 9, "moves": 3,
+    "movable": 4, "error": "Permission denied", "comment": "mine", "now": 0.5, "then": 0.25, "run_id": "r1", "changes": "size",
+    "worker": "the Dask worker at x", "store": "/s", "directory": "/d", "there": "1", "here": "2", "example": "/a", "server": "u",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+def test_each_code_has_a_sentence_with_its_details(code):
+    said = str(Reason(code, DETAILS))
+    assert said
+    assert "{" not in said
+    sentence = _SENTENCES[code]
+    for _, name, _, _ in string.Formatter().parse(sentence) if isinstance(sentence, str) else ():
+        assert name is None or str(DETAILS[name])[:5] in said
+
+
+def test_a_reason_is_data():
+    reason = Reason.of(ReasonCode.LOW_DETAIL_SSIM, detail=0.5, limit=0.7)
+    assert reason == Reason(ReasonCode.LOW_DETAIL_SSIM, {"detail": 0.5, "limit": 0.7})
+    assert str(reason) == "where the pictures have detail their SSIM is 0.500, below 0.7"
+    assert RefusedError(reason).reason is reason
+
+
+@pytest.mark.parametrize(("comment", "said"), [("", "not approved"), ("not today", "not approved: not today")])
+def test_a_comment_is_added_where_there_is_one(comment, said):
+    assert str(Reason.of(ReasonCode.NOT_APPROVED, comment=comment)) == said
+
+
+def test_an_error_of_the_system_is_told_with_its_file():
+    assert str(Reason.of_os_error(PermissionError(13, "Permission denied", "/a"))) == "Permission denied: /a"
+    assert str(Reason.of_os_error(OSError("no more"))) == "no more"
