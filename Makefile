@@ -8,19 +8,25 @@ PEERS := $(VENV)/peers
 # What is never imported need not be compiled; the rest compiles itself when it first is.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test test-ui soak lint bench pictures serve lock clean
+# Where the environment tells Python to write no bytecode, each process would compile all that it imports anew, Prefect too.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo check test test-ui soak lint bench pictures serve lock clean
 
 demo: $(READY)  ## Build sample pictures, find their duplicates, move them.
 	$(BIN)/imagetwins demo
 
-test: lint  ## Lint, types, import rules, then the tests, in two processes.
+check: lint  ## Lint, types, import rules and the fast tests: under a minute.
+	$(BIN)/pytest --numprocesses 2 -m "not slow" -q
+
+test: lint  ## Lint, types, import rules, then all tests, in two processes.
 	$(BIN)/pytest --numprocesses 2 --no-loadscope-reorder
 
 test-ui: $(READY)  ## The way through Prefect's UI, in headless Chromium.
 	$(BIN)/pytest -rs tests/ui
 
 soak: $(READY)  ## Try for minutes, and not seconds, to lose a file or to crash a decoder.
-	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --timeout 0 tests/test_conservation.py tests/test_images.py
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --timeout 0 tests/imagetwins/moving/test_conservation.py tests/imagetwins/decoding/test_pool.py
 
 lint: $(READY)
 	$(BIN)/ruff check
