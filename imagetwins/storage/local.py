@@ -97,7 +97,7 @@ class LocalStorage(Storage):
                     yield found
 
     def glob(self, folder: Location, pattern: str) -> list[Location]:
-        return [*sorted(as_path(folder).glob(pattern))]
+        return [path for path in sorted(as_path(folder).glob(pattern)) if path.is_file()]
 
     def size_bytes(self, location: Location) -> int:
         path = as_path(location)

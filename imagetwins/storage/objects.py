@@ -81,7 +81,9 @@ def reaching(location: Location) -> Iterator[None]:
 
     Raises:
         OSError: the bucket, the network or the credentials are at fault.
+        TypeError: `location` is a path of this machine.
     """
+    as_object(location)
     try:
         yield
     except OSError:
