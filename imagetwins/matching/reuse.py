@@ -36,7 +36,7 @@ class Past:
 
 def describe_scores(parameters: Parameters) -> dict[str, Any]:
     """Return all that the score of two files depends on, besides their content."""
-    return describe_thumbnails(parameters) | {"engine": ssim.VERSION, "scikit-image": version("scikit-image")}
+    return describe_thumbnails(parameters) | {"engine": ssim.ENGINE_VERSION, "scikit-image": version("scikit-image")}
 
 
 def find_past(run: Run, parameters: Parameters) -> Past:
@@ -104,7 +104,7 @@ def iter_carried(
         if part == parts[-1] or sum(map(len, waiting)) >= ROWS_AT_ONCE:
             table = pd.concat(waiting, ignore_index=True).sort_values(["image1", "image2"], ignore_index=True)
             waiting = []
-            carried = ssim.carry_pairs(
+            carried = ssim.reuse_pairs(
                 directory, rows, to_result(table), threshold=parameters.threshold, floor=parameters.floor
             )
             yield carried, table.loc[table["verified"], ["image1", "image2", "ssim"]]

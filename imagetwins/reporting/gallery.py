@@ -28,19 +28,6 @@ MAX_WORD = 24
 
 ZERO_WIDTH_SPACE = "\u200b"
 
-STAGES = {
-    "known": "known from an earlier run",
-    "identical": "identical thumbnails",
-    "projection": "proven below the floor by projection",
-    "cells": "proven below the floor by cells",
-    "blocks": "proven below the floor block by block",
-    "scored": "scored exactly",
-}
-"""What reports call the stages of the join; others by their own names."""
-
-PARTS = {"pairs", "stored", "verified"}
-"""Counts of the join that are not stages: sums and parts of them."""
-
 Thumbnail = Callable[[int], NDArray[np.uint8]]
 """Returns the (size, size, 3) BGR thumbnail of an image."""
 
@@ -73,9 +60,12 @@ def draw_summary(record: dict[str, Any]) -> str:
 
 def _iter_settled(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """Yield what settled pairs, and how many."""
+    from imagetwins import ssim  # noqa: PLC0415 - compiled code, which the command line imports only where it is needed
+
+    labels = ssim.stage_labels()
     for name, count in record["funnel"].items():
-        if name not in PARTS:
-            yield STAGES.get(name, escape(name)), count
+        if name not in ssim.TOTALS:
+            yield labels.get(name, escape(name)), count
 
 
 def _next_step(record: dict[str, Any]) -> list[str]:

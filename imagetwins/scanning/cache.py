@@ -77,7 +77,7 @@ def describe_thumbnails(parameters: Parameters) -> dict[str, Any]:
     return asdict(parameters.decode_settings) | {
         "decoder": hashlib.blake2b(Path(decoder.__file__).read_bytes(), digest_size=8).hexdigest(),
         "opencv": cv2.__version__,
-        "format": ssim.FORMAT,
+        "format": ssim.WORKSPACE_VERSION,
     }
 
 
@@ -366,7 +366,7 @@ def _shrink(cache: Cache, limit: int) -> None:
     index = cache.index[cache.index["row"].isin(kept)]
     moved = index["row"].replace(dict(zip(source.tolist(), target.tolist(), strict=True)))
     Cache(cache.directory, cache.size, index.assign(row=moved)).write()
-    ssim.cut_workspace(cache.directory, n_rows)
+    ssim.truncate_workspace(cache.directory, n_rows)
 
 
 # -- a run's pictures ------------------------------------------------------------------------------------------------
