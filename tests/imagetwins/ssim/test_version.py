@@ -22,7 +22,7 @@ def test_the_code_is_that_of_its_version():
     recorded = json.loads(RECORD.read_text(encoding="utf-8"))
     version = str(ssim.ENGINE_VERSION)
     if recorded.get(version) != fingerprint(Path(ssim.__file__).parent):
-        pytest.fail(REMEDY.format(record=RECORD.name, version=version))
+        pytest.fail(REMEDY.format(record=f"tests/imagetwins/ssim/{RECORD.name}", version=version))
 
 
 def test_the_record_has_every_version_so_far():
