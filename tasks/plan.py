@@ -45,7 +45,7 @@ def plan_comparisons(run: Run, parameters: Parameters, reusable: ReusableRun) ->
         known=known,
     )
     batches = plan.batches or [[]]
-    decides = [describe_scores(parameters), parameters.threshold, parameters.floor, plan.bounds, batches]
+    decides = [describe_scores(parameters), parameters.threshold, parameters.floor, plan.stages, batches]
     decides.append(reusable.run.run_id if reusable.run else None)
     fingerprint = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
     for column in ("digest", "error"):

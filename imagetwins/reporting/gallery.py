@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import pandas as pd
 
+from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.scanning.thumbnails import ThumbnailLoader
 from imagetwins.store.record import RunRecord, RunStatus, Stage
@@ -26,20 +27,6 @@ JPEG_QUALITY = 80
 
 MAX_WORD = 24
 """Characters without a mark where a line may break; the UI's column is about 560 pixels wide."""
-
-
-STAGES = {
-    "known": "known from an earlier run",
-    "identical": "identical thumbnails",
-    "projection": "proven below the floor by projection",
-    "cells": "proven below the floor by cells",
-    "blocks": "proven below the floor block by block",
-    "scored": "scored exactly",
-}
-"""What reports call the stages of the join; others by their own names."""
-
-PARTS = {"pairs", "stored", "verified"}
-"""Counts of the join that are not stages: sums and parts of them."""
 
 
 def escape(text: str) -> str:
@@ -70,9 +57,10 @@ def draw_summary(record: RunRecord) -> str:
 
 def _iter_settled(record: RunRecord) -> Iterator[tuple[str, int]]:
     """Yield what the stages of the join are called in reports, and how many pairs each took."""
+    labels = ssim.stage_labels()
     for name, count in record.funnel.items():
-        if name not in PARTS:
-            yield STAGES.get(name, escape(name)), count
+        if name not in ssim.TOTALS:
+            yield labels.get(name, escape(name)), count
 
 
 def _next_step(record: RunRecord) -> list[str]:

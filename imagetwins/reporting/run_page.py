@@ -19,9 +19,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.model import DecodeSettings
-from imagetwins.reporting.gallery import PARTS, STAGES
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_histogram
 from imagetwins.scanning.thumbnails import find_file, read_square
@@ -294,9 +294,10 @@ def _left_alone(decisions: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _plan_funnel(record: RunRecord, counts: Mapping[str, int], stored: int) -> list[dict[str, Any]]:
     """Return the steps from all pairs to duplicates, each with its number of pairs and its bar's width in percent."""
-    stages = {name: pairs for name, pairs in record.funnel.items() if name not in PARTS and pairs}
+    labels = ssim.stage_labels()
+    stages = {name: pairs for name, pairs in record.funnel.items() if name not in ssim.TOTALS and pairs}
     steps = [("all pairs", counts["pairs"], "")]
-    steps += [(STAGES.get(name, name.replace("_", " ")), pairs, "") for name, pairs in stages.items()]
+    steps += [(labels.get(name, name.replace("_", " ")), pairs, "") for name, pairs in stages.items()]
     steps += [
         (f"stored: {record.floor:g} or more", stored, "kept"),
         (f"matches: {record.parameters.threshold:g} or more", counts["matches"], "copy"),

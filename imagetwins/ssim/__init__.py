@@ -1,12 +1,24 @@
-"""The exact all-pairs SSIM join: every pair at or above a floor with its score, every other pair proven below it.
+"""The exact all-pairs SSIM join: every pair at or above a floor with its score, every other pair proven to be below it.
 
-Four calls, in this order; only `prepare_images` and `join_batch` are expensive, and both may run in many threads
-and processes at once:
+SSIM is the index of Wang, Bovik, Sheikh and Simoncelli 2004 (doi:10.1109/TIP.2003.819861) as scikit-image computes it.
+It is used in four calls, in this order; only `prepare_images` and `join_batch` are expensive, and both may run in many
+threads and processes at once:
 
-    create_workspace(directory, n_rows, size)         memory-mapped arrays, a row an image; later joins may use it again
+    create_workspace(directory, n_rows, size)         memory-mapped arrays, a row for each image; for later joins too
     prepare_images(directory, rows, thumbnails)
     plan = plan_join(directory, plan_directory, rows, threshold=0.9, floor=0.85)
     results = [join_batch(plan_directory, batch) for batch in plan.batches]
+
+The modules, from the bottom up:
+
+    windows, kernels, vector      memory layout and window sums; the exact SSIM of a block; sums of outer products
+    measurements, features        what is measured of a window; the vectors whose inner products bound the SSIM
+    image                         one thumbnail with what is measured of it
+    tiles, bounds                 the pairs of a tile; the bounds that prune them
+    workspace                     the arrays on the disk
+    groups, plan                  identical thumbnails; the batches of tiles
+    refine, reference             scores: block by block, and scikit-image's own
+    stages, join                  the counts of pairs; what becomes of each pair
 """
 
 import hashlib
@@ -14,42 +26,56 @@ from pathlib import Path
 
 from numba import config
 
-_HERE = Path(__file__).parent
-_SOURCES = b"".join(source.read_bytes() for source in sorted(_HERE.glob("*.py")))
-# Numba takes a kernel's compiled code as current while its own file is unchanged, though another file that it was
-# compiled from is not. So each version of the whole package has a cache of its own.
-VERSION = hashlib.blake2b(_SOURCES, digest_size=8).hexdigest()
-config.CACHE_DIR = config.CACHE_DIR or str(_HERE / "__pycache__" / VERSION)  # type: ignore[attr-defined]
+ENGINE_VERSION = 1
+"""Raise this when any score, bound or stored array may change: scores of another version are not used again.
 
-from imagetwins.ssim.join import VERIFY_MARGIN, JoinPlan, JoinResult, Tile, carry_pairs, join_batch, plan_join  # noqa: E402
+If the stored arrays change, raise WORKSPACE_VERSION too. A test compares the code with the fingerprint recorded for
+this version."""
+
+_FOLDER = Path(__file__).parent
+
+
+def _hash_sources() -> str:
+    sources = b"".join(file.read_bytes() for file in sorted(_FOLDER.rglob("*.py")))
+    return hashlib.blake2b(sources, digest_size=8).hexdigest()
+
+
+# Numba caches a compiled kernel until the file that defines it changes. It does not notice that a kernel or a constant
+# that was compiled into it, from another file, has changed. So compiled code is kept in a directory for each state of
+# the sources of this package.
+config.CACHE_DIR = config.CACHE_DIR or str(_FOLDER / "__pycache__" / _hash_sources())  # type: ignore[attr-defined]
+
+from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
+from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
 from imagetwins.ssim.reference import reference_ssim  # noqa: E402
+from imagetwins.ssim.stages import TOTALS, stage_labels  # noqa: E402
+from imagetwins.ssim.tiles import Tile  # noqa: E402
 from imagetwins.ssim.workspace import (  # noqa: E402
     DIGEST_BYTES,
-    FORMAT,
+    WORKSPACE_VERSION,
     copy_rows,
     count_rows,
     create_workspace,
-    cut_workspace,
     flush_workspace,
     load_thumbnail,
     open_workspace,
     prepare_images,
     row_bytes,
+    truncate_workspace,
 )
 
 __all__ = [
     "DIGEST_BYTES",
-    "FORMAT",
+    "ENGINE_VERSION",
+    "TOTALS",
     "VERIFY_MARGIN",
-    "VERSION",
+    "WORKSPACE_VERSION",
     "JoinPlan",
     "JoinResult",
     "Tile",
-    "carry_pairs",
     "copy_rows",
     "count_rows",
     "create_workspace",
-    "cut_workspace",
     "flush_workspace",
     "join_batch",
     "load_thumbnail",
@@ -57,5 +83,8 @@ __all__ = [
     "plan_join",
     "prepare_images",
     "reference_ssim",
+    "reuse_pairs",
     "row_bytes",
+    "stage_labels",
+    "truncate_workspace",
 ]

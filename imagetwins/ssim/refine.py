@@ -1,51 +1,65 @@
-"""From a bound to a score, block by block: the pairs that the matrix product could not decide.
+"""From a bound to a score, block by block: for the pairs that no bound could prune.
 
-For a pair, the features (features.py) bound the SSIM of each block of windows. Their sum U >= SSIM is refined: one block
-at a time, its bound is replaced by its exact value (kernels.py), until U is below the floor, or all blocks are exact and
-U is the score. The block that is likely to lower U most comes first: where both images have structure their bound is
-blind, so blocks are ordered by the inner product of the structure of their cells. The order decides only the cost.
+The features (features.py) bound what each block of windows contributes to the SSIM of a pair, and the sum U of these
+bounds is at least the SSIM. It is refined: the bound of one block after the other is replaced by the exact value
+(kernels.py), until U is below the floor, or until all blocks are exact and U is the score. The block whose exact value
+is likely to lower U most comes first. The bound is loose where both images are structured, so blocks are ordered by the
+inner product of the structure of their cells. The order affects only the cost.
 
-`Prepared` holds the window sums and spreads of the images of one tile, filled when a pair first needs them. Two grey
-images are compared in one channel; their score is the same, because their three channels are.
+`WindowCache` holds the window sums and spreads of the images of one tile, computed when a pair first needs them. Two
+grey images are compared in one channel; their score is the same, because their three channels are equal.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imagetwins.ssim.features import bound_slack, dot, plan_cells
+from imagetwins.ssim.features import dot, feature_slack, plan_cells
 from imagetwins.ssim.kernels import sum_block
-from imagetwins.ssim.windows import LANES, fill_windows, plan_layout
+from imagetwins.ssim.tiles import SQUARE, Pairs
+from imagetwins.ssim.windows import HALO, LANES, fill_windows, plan_layout
 from imagetwins.ssim.workspace import Workspace
 
-SQUARE = 8
-"""Images along each side of a square of pairs that are scored together: their blocks fit into a core's cache."""
-
 STRIPS_AT_ONCE = 4
-"""Strips that are scored in a row where every pair is scored anyway: only the first has no row before it."""
+"""Strips that are scored in a row where every pair is scored: each but the first continues the column sums above it."""
 
-PRUNED_BY_BLOCKS, SCORED = 0, 1
+PAIRS_TO_KEEP = 4
+"""How many pairs an image must be in, on average, for its window sums to be kept. Measured: 2 is too few, 10 enough."""
 
-Buffers = tuple[NDArray[np.int16], NDArray[np.float32]]
-"""Memory for the sums and the spreads of a `Prepared`, which one batch uses again and again."""
+UNDECIDED, PRUNED_BY_BLOCKS, IS_SCORED = 0, 1, 2
+"""The outcomes of a pair; none is left undecided."""
 
 
-class Prepared(NamedTuple):
-    """Window sums and spreads of the images of one tile, in one layout, filled block by block on demand.
+class Buffers(NamedTuple):
+    """Memory for the windows of some images, which a thread uses for one tile after the other.
 
-    Block b is strip `b // groups` of group `b % groups`.
+    Attributes:
+        sums: (images, groups, windows, window_width) int16.
+        spreads: the same shape, float32.
+    """
+
+    sums: NDArray[np.int16]
+    spreads: NDArray[np.float32]
+
+
+class WindowCache(NamedTuple):
+    """Window sums and spreads of the images of one tile, in one layout, computed block by block on demand.
+
+    Block b is strip `b // groups` in group `b % groups`.
 
     Attributes:
         pixels: (n_images, groups, size, pixel_width) uint8, the workspace's.
-        row: (n,) int64, the images' rows in `pixels`.
-        is_window: (groups, window_width) bool.
+        row: (n,) int64, the rows of the images in `pixels`.
+        is_window: (groups, window_width) bool, the layout's.
         padding: (groups,) int64, the positions in a row that hold no window.
         strips: (strips + 1,) int64, the first row of windows of each strip, and the end.
         sums: (n or more, groups, windows, window_width) int16.
-        spreads: (n or more, groups, windows, window_width) float32.
-        is_filled: (n, blocks) bool; (0, blocks) where nothing is kept, and each block of a pair is computed anew.
+        spreads: the same shape, float32.
+        is_filled: (n, blocks) bool, which blocks are computed; (0, blocks) where nothing is kept, and `sums` and
+            `spreads` hold two images only, whose blocks are computed for each pair anew.
         weight: 1 / (number of windows and channels).
     """
 
@@ -60,15 +74,15 @@ class Prepared(NamedTuple):
     weight: float
 
 
-class Bounds(NamedTuple):
-    """What bounds the blocks of some images, and the floor.
+class BlockBounds(NamedTuple):
+    """What bounds the blocks of all images of a workspace, and the floor.
 
     Attributes:
-        features: (n_images, dimensions) float32, the workspace's.
+        features: (n_images, length) float32, the workspace's.
         structure: (n_images, cells * cells) float32, the workspace's.
-        edges: (blocks + 1,) int64, first cell of each block, and the end.
-        floor: pairs proven below this are dropped.
-        slack: what the sum of a pair's block bounds may lie below the true bound.
+        edges: (blocks + 1,) int64, the first cell of each block, and the end.
+        floor: pairs proven to be below it are dropped.
+        slack: how far the sum of a pair's computed block bounds and values may be below the true bound.
     """
 
     features: NDArray[np.float32]
@@ -78,140 +92,206 @@ class Bounds(NamedTuple):
     slack: float
 
 
-def open_buffers(size: int, images: int) -> Buffers:
-    """Return room for the windows of `images` images, in either layout; memory is taken when it is first written."""
+class Scores(NamedTuple):
+    """What became of some pairs.
+
+    Attributes:
+        outcome: (n,) uint8, PRUNED_BY_BLOCKS or IS_SCORED.
+        score: (n,) float64, the SSIM; unspecified where pruned.
+        detail: (n,) float64, the detail SSIM, NaN where no window is structured; unspecified where pruned.
+    """
+
+    outcome: NDArray[np.uint8]
+    score: NDArray[np.float64]
+    detail: NDArray[np.float64]
+
+
+def allocate_buffers(size: int, images: int) -> Buffers:
+    """Return memory for the windows of `images` images, in either layout; the system provides it when it is written."""
     layout = plan_layout(size, 3)
     shape = (images, layout.n_groups, layout.windows, layout.is_window.shape[1])
-    return np.empty(shape, np.int16), np.empty(shape, np.float32)
+    return Buffers(np.empty(shape, np.int16), np.empty(shape, np.float32))
 
 
-def open_prepared(
+def make_window_cache(
     workspace: Workspace, rows: NDArray[np.int64], channels: int, buffers: Buffers, *, is_kept: bool
-) -> Prepared:
-    """Return an empty `Prepared` of the images `rows`, which overwrites `buffers`."""
+) -> WindowCache:
+    """Return an empty cache for the images of the workspace rows `rows`, (n,) int64; it overwrites `buffers`."""
     layout, strips = plan_layout(workspace.size, channels), plan_cells(workspace.size).strips
     shape = (len(rows) if is_kept else 2, layout.n_groups, layout.windows, layout.is_window.shape[1])
     blocks = (len(strips) - 1) * layout.n_groups
-    return Prepared(
+    return WindowCache(
         pixels=workspace.pixels if channels == 3 else workspace.grey_pixels,
         row=rows,
         is_window=layout.is_window,
         padding=(~layout.is_window).sum(1),
         strips=strips,
-        sums=buffers[0].reshape(-1)[: np.prod(shape)].reshape(shape),
-        spreads=buffers[1].reshape(-1)[: np.prod(shape)].reshape(shape),
+        sums=buffers.sums.reshape(-1)[: np.prod(shape)].reshape(shape),
+        spreads=buffers.spreads.reshape(-1)[: np.prod(shape)].reshape(shape),
         is_filled=np.zeros((len(rows) if is_kept else 0, blocks), np.bool_),
         weight=1 / (channels * layout.windows**2),
     )
 
 
-def exact_slack(width: int) -> float:
-    """Return what the score of a block may be off: each window's by some 12 roundings in float32, and as many more as one of
-    LANES of its row of `width` positions has windows, when they are added up.
+def score_slack(width: int) -> float:
+    """Return how far the computed mean SSIM of a block, or a score, may be off, for rows of `width` positions.
+
+    Each window has some 12 roundings in float32, and in each of LANES partial sums a row adds `width / LANES` windows.
     """
     return float((width // LANES + 12) * 2.0**-23)
 
 
-def open_bounds(workspace: Workspace, floor: float) -> Bounds:
-    """Return the bounds of all images of a workspace."""
-    slack = bound_slack(workspace.size) + exact_slack(plan_layout(workspace.size, 3).is_window.shape[1])
-    return Bounds(workspace.features, workspace.structure, plan_cells(workspace.size).blocks, floor, slack)
+def make_block_bounds(workspace: Workspace, floor: float) -> BlockBounds:
+    """Return the bounds of the blocks of all images of a workspace, which must keep those of `CellBound`."""
+    slack = feature_slack(workspace.size) + score_slack(plan_layout(workspace.size, 3).is_window.shape[1])
+    blocks = plan_cells(workspace.size).blocks
+    return BlockBounds(workspace.arrays["features"], workspace.arrays["structure"], blocks, floor, slack)
+
+
+def score_or_prune(
+    workspace: Workspace, rows: Pairs, part: NDArray[np.int64], buffers: Buffers, floor: float | None
+) -> Scores:
+    """Score pairs of images, or prove them to be below the floor.
+
+    Args:
+        workspace: that of the images.
+        rows: the workspace rows of the pairs, two (n,) int64. Neighbouring pairs should share images.
+        part: (n,) int64: pairs with the same number have, together, at most as many images as `buffers` holds.
+        buffers: overwritten.
+        floor: refine the bounds of the blocks, and drop pairs proven to be below this; None: score every pair, which is
+            faster where bounds prune nothing.
+
+    Returns:
+        What became of each pair.
+    """
+    n = len(part)
+    scores = Scores(np.full(n, UNDECIDED, np.uint8), np.empty(n), np.empty(n))
+    bounds = None if floor is None else make_block_bounds(workspace, floor)
+    for indices, channels in _iter_parts(workspace, rows, part):
+        images, position = np.unique([side[indices] for side in rows], return_inverse=True)
+        a, b = position.reshape(2, -1)
+        # Where an image is in few pairs, each of its blocks is needed at most once, and keeping them costs more than it
+        # saves.
+        is_kept = 2 * len(indices) >= PAIRS_TO_KEEP * len(images)
+        cache = make_window_cache(workspace, images, channels, buffers, is_kept=is_kept)
+        found = Scores(scores.outcome[indices], scores.score[indices], scores.detail[indices])
+        if bounds is None:
+            score_pairs(a, b, cache, *found)
+        else:
+            refine_pairs(a, b, cache, bounds, *found)
+        scores.outcome[indices], scores.score[indices], scores.detail[indices] = found
+    return scores
+
+
+def _iter_parts(workspace: Workspace, rows: Pairs, part: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield the indices of the pairs of each part, two grey images apart from others, and the channels to compare."""
+    is_grey = workspace.grey[rows[0]] & workspace.grey[rows[1]]
+    key = part * 2 + is_grey
+    for value in np.unique(key):
+        yield np.flatnonzero(key == value), 1 if value % 2 else 3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fill_block(prepared: Prepared, image: int, block: int, spare: int) -> int:
-    """Compute the sums and spreads of one block of `image` unless they are kept; return their place, else `spare`."""
-    place = spare
-    if len(prepared.is_filled) > 0:
-        if prepared.is_filled[image, block]:
+def fill_block(cache: WindowCache, image: int, block: int, spare: int) -> int:
+    """Compute the sums and spreads of one block of `image`, unless they are kept already.
+
+    Returns:
+        Where they are in `cache.sums` and `cache.spreads`: at `image` where they are kept, else at `spare`.
+    """
+    slot = spare
+    if len(cache.is_filled) > 0:
+        if cache.is_filled[image, block]:
             return image
-        prepared.is_filled[image, block] = True
-        place = image
-    strip, group = divmod(block, len(prepared.is_window))
-    start, stop = prepared.strips[strip], prepared.strips[strip + 1]
-    pixels = prepared.pixels[prepared.row[image], group, start : stop + 6]
-    sums, spreads = prepared.sums[place, group, start:stop], prepared.spreads[place, group, start:stop]
-    fill_windows(pixels, prepared.is_window[group], sums, spreads)
-    return place
+        cache.is_filled[image, block] = True
+        slot = image
+    strip, group = divmod(block, len(cache.is_window))
+    start, stop = cache.strips[strip], cache.strips[strip + 1]
+    pixels = cache.pixels[cache.row[image], group, start : stop + HALO]
+    sums, spreads = cache.sums[slot, group, start:stop], cache.spreads[slot, group, start:stop]
+    fill_windows(pixels, cache.is_window[group], sums, spreads)
+    return slot
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def score_block(
-    prepared: Prepared, i: int, j: int, block: int, follows: bool, down: NDArray[np.int32]
+    cache: WindowCache, i: int, j: int, block: int, continues: bool, columns: NDArray[np.int32]
 ) -> tuple[float, float, float]:
-    """Return the sums of `sum_block` for one block of images i and j, of the windows only.
+    """Return the sums of `sum_block` for one block of the images i and j, of its windows only.
 
-    `follows` if the call before was for the block above it.
+    `continues` says whether the call before was for the same images and the block above this one.
     """
-    a, b = fill_block(prepared, i, block, 0), fill_block(prepared, j, block, 1)
-    strip, group = divmod(block, len(prepared.is_window))
-    images, rows = (prepared.row[i], prepared.row[j]), (prepared.strips[strip], prepared.strips[strip + 1])
+    a, b = fill_block(cache, i, block, 0), fill_block(cache, j, block, 1)
+    strip, group = divmod(block, len(cache.is_window))
+    images, rows = (cache.row[i], cache.row[j]), (cache.strips[strip], cache.strips[strip + 1])
     ssim, detail, count = sum_block(
-        prepared.pixels, prepared.sums, prepared.spreads, group, images, (a, b), rows, follows, down
+        cache.pixels, cache.sums, cache.spreads, group, images, (a, b), rows, continues, columns
     )
-    return ssim, detail, count - (rows[1] - rows[0]) * prepared.padding[group]
+    return ssim, detail, count - (rows[1] - rows[0]) * cache.padding[group]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def bound_blocks(bounds: Bounds, a: int, b: int, upper: NDArray[np.float64], gain: NDArray[np.float64]) -> None:
-    """Fill `upper` with the bound of each block of rows a and b, and `gain` with how much its exact value may lower it."""
+def bound_blocks(bounds: BlockBounds, a: int, b: int, upper: NDArray[np.float64], gain: NDArray[np.float64]) -> None:
+    """Bound each block of the workspace rows a and b.
+
+    Args:
+        bounds: of the workspace.
+        a, b: the rows.
+        upper: (blocks,) float64, the bounds; overwritten.
+        gain: (blocks,) float64, by how much the exact value may lower them, up to a common factor; overwritten.
+    """
     features_x, features_y = bounds.features[a], bounds.features[b]
     structure_x, structure_y = bounds.structure[a], bounds.structure[b]
-    depth = len(features_x) // len(structure_x)
+    length = len(features_x) // len(structure_x)
     for k in range(len(upper)):
         start, stop = bounds.edges[k], bounds.edges[k + 1]
-        upper[k] = dot(features_x[start * depth : stop * depth], features_y[start * depth : stop * depth])
+        upper[k] = dot(features_x[start * length : stop * length], features_y[start * length : stop * length])
         gain[k] = dot(structure_x[start:stop], structure_y[start:stop])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def reach_floor(
-    first: NDArray[np.int64], second: NDArray[np.int64], vectors: NDArray[np.float32], floor: float
-) -> NDArray[np.bool_]:
-    """Return which pairs of rows of `vectors` have an inner product of at least `floor`."""
-    reached = np.empty(len(first), np.bool_)
-    for p in range(len(first)):
-        reached[p] = dot(vectors[first[p]], vectors[second[p]]) >= floor
-    return reached
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def refine_pairs(
     first: NDArray[np.int64],
     second: NDArray[np.int64],
-    prepared: Prepared,
-    bounds: Bounds,
+    cache: WindowCache,
+    bounds: BlockBounds,
     outcome: NDArray[np.uint8],
     score: NDArray[np.float64],
     detail: NDArray[np.float64],
 ) -> None:
-    """Fill `outcome` (PRUNED_BY_BLOCKS or SCORED) of pairs of positions in `prepared`.
+    """Refine the bounds of pairs until they are below the floor, or exact.
 
-    Where a pair is scored, fill `score` and `detail` (NaN where there is no structure) too.
+    Args:
+        first, second: (n,) int64, the pairs, as images of `cache`.
+        cache: of their images.
+        bounds: of the workspace.
+        outcome, score, detail: (n,), see `Scores`; overwritten.
     """
-    blocks = prepared.is_filled.shape[1]
+    blocks = cache.is_filled.shape[1]
     upper, gain, sums = np.empty(blocks), np.empty(blocks), np.empty((blocks, 3))
-    down = np.empty((2, prepared.pixels.shape[3]), np.int32)
+    columns = np.empty((2, cache.pixels.shape[3]), np.int32)
     for p in range(len(first)):
         i, j = first[p], second[p]
-        outcome[p] = SCORED
-        bound_blocks(bounds, prepared.row[i], prepared.row[j], upper, gain)
+        outcome[p] = IS_SCORED
+        bound_blocks(bounds, cache.row[i], cache.row[j], upper, gain)
         remaining = upper.sum() + bounds.slack
         for _ in range(blocks):
             k = int(np.argmax(gain))
             gain[k] = -1.0
-            sums[k, 0], sums[k, 1], sums[k, 2] = score_block(prepared, i, j, k, False, down)
-            remaining += sums[k, 0] * prepared.weight - upper[k]
+            sums[k, 0], sums[k, 1], sums[k, 2] = score_block(cache, i, j, k, False, columns)
+            remaining += sums[k, 0] * cache.weight - upper[k]
             if remaining < bounds.floor:
                 outcome[p] = PRUNED_BY_BLOCKS
                 break
-        if outcome[p] == SCORED:
-            score[p], detail[p] = mean_score(sums, prepared.weight)
+        if outcome[p] == IS_SCORED:
+            score[p], detail[p] = mean_score(sums, cache.weight)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def mean_score(sums: NDArray[np.float64], weight: float) -> tuple[float, float]:
-    """Return the score and the detail score, NaN where there is no structure, from the sums of all blocks, (blocks, 3)."""
+    """Return the score and the detail score, NaN where no window is structured, from the sums of all blocks.
+
+    `sums` is (blocks, 3) float64, see `sum_block`; `weight` that of the `WindowCache`.
+    """
     count = sums[:, 2].sum()
     return sums[:, 0].sum() * weight, sums[:, 1].sum() / count if count > 0 else np.nan
 
@@ -220,17 +300,23 @@ def mean_score(sums: NDArray[np.float64], weight: float) -> tuple[float, float]:
 def score_pairs(
     first: NDArray[np.int64],
     second: NDArray[np.int64],
-    prepared: Prepared,
+    cache: WindowCache,
+    outcome: NDArray[np.uint8],
     score: NDArray[np.float64],
     detail: NDArray[np.float64],
 ) -> None:
-    """Fill `score` and `detail` (NaN where there is no structure) of all pairs of positions in `prepared`.
+    """Score all pairs. The scores are the same as those of `refine_pairs`, to the bit.
 
-    The sums are the same as in `refine_pairs`, to the bit. Neighbouring pairs should share images: SQUARE * SQUARE pairs go
-    through the same blocks together, which keeps these in the cache.
+    SQUARE * SQUARE pairs go through the same blocks together, which stay in the core's cache if neighbouring pairs
+    share images.
+
+    Args:
+        first, second: (n,) int64, the pairs, as images of `cache`.
+        cache: of their images.
+        outcome, score, detail: (n,), see `Scores`; overwritten.
     """
-    blocks, groups = prepared.is_filled.shape[1], len(prepared.is_window)
-    down = np.empty((2, prepared.pixels.shape[3]), np.int32)
+    blocks, groups = cache.is_filled.shape[1], len(cache.is_window)
+    columns = np.empty((2, cache.pixels.shape[3]), np.int32)
     sums = np.empty((SQUARE * SQUARE, blocks, 3))
     together = STRIPS_AT_ONCE * groups
     for begin in range(0, len(first), SQUARE * SQUARE):
@@ -239,15 +325,16 @@ def score_pairs(
             for group in range(groups):
                 for p in range(begin, end):
                     for k in range(top + group, min(top + together, blocks), groups):
-                        some = score_block(prepared, first[p], second[p], k, k >= top + groups, down)
-                        sums[p - begin, k, 0], sums[p - begin, k, 1], sums[p - begin, k, 2] = some
+                        found = score_block(cache, first[p], second[p], k, k >= top + groups, columns)
+                        sums[p - begin, k, 0], sums[p - begin, k, 1], sums[p - begin, k, 2] = found
         for p in range(begin, end):
-            score[p], detail[p] = mean_score(sums[p - begin], prepared.weight)
+            score[p], detail[p] = mean_score(sums[p - begin], cache.weight)
+            outcome[p] = IS_SCORED
 
 
 @njit(nogil=True, cache=True)
 def largest_difference(x: NDArray[np.uint8], y: NDArray[np.uint8]) -> int:
-    """Return the largest absolute difference of two pixels of (groups, size, pixel_width) thumbnails."""
+    """Return the largest absolute difference of the pixels of two (groups, size, pixel_width) uint8 thumbnails."""
     largest = np.int32(0)
     for k in range(x.shape[0]):
         for i in range(x.shape[1]):

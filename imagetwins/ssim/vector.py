@@ -1,4 +1,12 @@
-"""The one loop that the compiler does not vectorise by itself, spelled out as vectors of 16."""
+"""Sums of outer products over the windows of a cell, the one loop that the compiler does not vectorise by itself.
+
+The left factor of a window has MEAN_RANK numbers, the right one has STRUCTURE_RANK, which fill one vector register:
+
+    (a_1 k1, a_2 k1, rho k1, k0)
+
+where k1 and k0 have DEVIATION_RANK numbers each, and (a_1, a_2, rho) is the direction of the window. What they mean is
+said in features.py.
+"""
 
 from typing import Any
 
@@ -8,43 +16,65 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-WIDTH, PARTS = 16, 4
-VECTOR, HALF = (ir.VectorType(ir.FloatType(), width) for width in (WIDTH, WIDTH // 2))
+MEAN_RANK = 8
+"""Coordinates kept of a window's mean."""
+
+DEVIATION_RANK = 4
+"""Coordinates kept of a window's deviation, for each of the kernels k1 and k0."""
+
+DIRECTIONS = 3
+"""Coordinates of a window's direction: two slopes, and the length of the rest."""
+
+STRUCTURE_RANK = (DIRECTIONS + 1) * DEVIATION_RANK
+"""Coordinates kept of a window's deviation and direction together."""
+
+PARTS = DIRECTIONS + 1
+VECTOR, HALF = (ir.VectorType(ir.FloatType(), width) for width in (STRUCTURE_RANK, 2 * DEVIATION_RANK))
 INDEX = ir.IntType(64)
 
 
 def sum_outer(
     total: NDArray[np.float32],
-    at: int,
+    begin: int,
     left: NDArray[np.float32],
-    i: NDArray[np.int16],
+    left_index: NDArray[np.int16],
     right: NDArray[np.float32],
-    j: NDArray[np.int16],
-    turns: NDArray[np.float32],
+    right_index: NDArray[np.int16],
+    directions: NDArray[np.float32],
     rows: tuple[int, int],
     columns: tuple[int, int],
 ) -> None:
-    """Set `total[at : at + 128]` to the sum of the outer products of `left[i[r, c]]`, 8 float32, and of 16.
+    """Sum the outer products of a rectangle of windows into `total[begin : begin + MEAN_RANK * STRUCTURE_RANK]`.
 
-    These are the first four of the 8 float32 `right[j[r, c]]` times each of the three `turns[:, r, c]`, and the last four. The
-    sum goes over `rows` and `columns`, each a beginning and an end, of `i`, `j` and `turns`.
+    This body defines the result and is what runs without numba's JIT.
+
+    Args:
+        total: (n,) float32; that part of it is overwritten.
+        begin: where the result begins.
+        left: (l, MEAN_RANK) float32, the left vectors.
+        left_index: (windows, window_width) int16, which of them each window has.
+        right: (r, 2 * DEVIATION_RANK) float32, k1 and k0.
+        right_index: (windows, window_width) int16, which of them each window has.
+        directions: (3, windows, window_width) float32, a_1, a_2 and rho.
+        rows, columns: the first row and column of the rectangle, and its ends.
     """
-    places = slice(*rows), slice(*columns)
-    first, last = np.split(right[j[places]], 2, axis=-1)
-    turned = np.concatenate([*(first * turn[..., None] for turn in turns[:, *places]), last], -1)
-    total[at : at + 8 * WIDTH] = np.einsum("rcp,rcq->pq", left[i[places]], turned).ravel()
+    rectangle = slice(*rows), slice(*columns)
+    k1, k0 = np.split(right[right_index[rectangle]], 2, axis=-1)
+    structure = np.concatenate([*(k1 * part[..., None] for part in directions[:, *rectangle]), k0], -1)
+    products = np.einsum("rcp,rcq->pq", left[left_index[rectangle]], structure)
+    total[begin : begin + products.size] = products.ravel()
 
 
 @intrinsic
 def _sum_outer(
     typingctx: Any,  # noqa: ARG001
     total: Any,
-    at: Any,  # noqa: ARG001
+    begin: Any,  # noqa: ARG001
     left: Any,
-    i: Any,
+    left_index: Any,
     right: Any,
-    j: Any,
-    turns: Any,
+    right_index: Any,
+    directions: Any,
     rows: Any,
     columns: Any,
 ) -> Any:
@@ -58,15 +88,17 @@ def _sum_outer(
         indices = array(3), array(5)
         height, width = (builder.extract_value(indices[0].shape, k) for k in range(2))
         plane = builder.mul(height, width)
-        tables = array(2).data, array(4).data
-        # Eight registers hold the sum; promoted from the stack by the optimiser, since nothing else sees them.
-        zero = ir.Constant(VECTOR, [0.0] * WIDTH)
-        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(8)]  # type: ignore[no-untyped-call]
-        for place in sums:
-            builder.store(zero, place)
-        lanes = ir.VectorType(ir.IntType(32), WIDTH)
-        first, fourths = ir.Constant(lanes, [0] * WIDTH), ir.Constant(lanes, [k * PARTS // WIDTH for k in range(WIDTH)])
-        repeated = ir.Constant(lanes, [*range(4), *range(4), *range(8)])
+        tables = (array(2).data, MEAN_RANK), (array(4).data, 2 * DEVIATION_RANK)
+        # The optimiser keeps these sums in registers, since nothing else refers to them.
+        zero = ir.Constant(VECTOR, [0.0] * STRUCTURE_RANK)
+        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(MEAN_RANK)]  # type: ignore[no-untyped-call]
+        for row in sums:
+            builder.store(zero, row)
+        lanes = ir.VectorType(ir.IntType(32), STRUCTURE_RANK)
+        first = ir.Constant(lanes, [0] * STRUCTURE_RANK)
+        # (k1, k0) becomes (k1, k1, k1, k0), and (a_1, a_2, rho, 1) has each of its elements DEVIATION_RANK times.
+        repeated = ir.Constant(lanes, [*range(DEVIATION_RANK)] * (DIRECTIONS - 1) + [*range(2 * DEVIATION_RANK)])
+        spread = ir.Constant(lanes, [k // DEVIATION_RANK for k in range(STRUCTURE_RANK)])
         ends = [[builder.extract_value(arguments[span], k) for k in range(2)] for span in (7, 8)]
         each: Any = cgutils.for_range_slice
         step = ir.Constant(INDEX, 1)
@@ -74,49 +106,58 @@ def _sum_outer(
             window = builder.add(builder.mul(r, width), c)
             found = [builder.sext(builder.load(builder.gep(one.data, [window])), INDEX) for one in indices]
             scalars, vectors = (
-                builder.gep(table, [builder.mul(index, ir.Constant(INDEX, 8))])
-                for table, index in zip(tables, found, strict=True)
+                builder.gep(table, [builder.mul(index, ir.Constant(INDEX, length))])
+                for (table, length), index in zip(tables, found, strict=True)
             )
-            turn, at = ir.Constant(ir.VectorType(ir.FloatType(), PARTS), [1.0] * PARTS), window
-            for part in range(PARTS - 1):
-                single = builder.load(builder.gep(array(6).data, [at]))
-                turn = builder.insert_element(turn, single, ir.Constant(ir.IntType(32), part))
-                at = builder.add(at, plane)
+            direction, offset = ir.Constant(ir.VectorType(ir.FloatType(), PARTS), [1.0] * PARTS), window
+            for part in range(DIRECTIONS):
+                single = builder.load(builder.gep(array(6).data, [offset]))
+                direction = builder.insert_element(direction, single, ir.Constant(ir.IntType(32), part))
+                offset = builder.add(offset, plane)
             half = load(vectors, HALF)
             vector = builder.shuffle_vector(half, half, repeated)
-            vector = builder.fmul(vector, builder.shuffle_vector(turn, turn, fourths))
-            for p, place in enumerate(sums):
+            vector = builder.fmul(vector, builder.shuffle_vector(direction, direction, spread))
+            for p, row in enumerate(sums):
                 scalar = builder.load(builder.gep(scalars, [ir.Constant(INDEX, p)]))
                 single = builder.insert_element(
                     ir.Constant(VECTOR, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
                 )
                 splat = builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), first)
                 product = builder.fmul(splat, vector, flags=["contract"])
-                builder.store(builder.fadd(builder.load(place), product, flags=["contract"]), place)
+                builder.store(builder.fadd(builder.load(row), product, flags=["contract"]), row)
         target = builder.gep(array(0).data, [arguments[1]])
-        for p, place in enumerate(sums):
-            part = builder.gep(target, [ir.Constant(INDEX, WIDTH * p)])
-            builder.store(builder.load(place), builder.bitcast(part, VECTOR.as_pointer()), align=4)
+        for p, row in enumerate(sums):
+            part = builder.gep(target, [ir.Constant(INDEX, STRUCTURE_RANK * p)])
+            builder.store(builder.load(row), builder.bitcast(part, VECTOR.as_pointer()), align=4)
         return context.get_dummy_value()
 
-    return types.none(total, types.intp, left, i, right, j, turns, rows, columns), generate
+    signature = types.none(total, types.intp, left, left_index, right, right_index, directions, rows, columns)
+    return signature, generate
 
 
 @overload(sum_outer)
 def _overload_sum_outer(
     total: Any,  # noqa: ARG001
-    at: Any,  # noqa: ARG001
+    begin: Any,  # noqa: ARG001
     left: Any,  # noqa: ARG001
-    i: Any,  # noqa: ARG001
+    left_index: Any,  # noqa: ARG001
     right: Any,  # noqa: ARG001
-    j: Any,  # noqa: ARG001
-    turns: Any,  # noqa: ARG001
+    right_index: Any,  # noqa: ARG001
+    directions: Any,  # noqa: ARG001
     rows: Any,  # noqa: ARG001
     columns: Any,  # noqa: ARG001
 ) -> Any:
     def implementation(
-        total: Any, at: Any, left: Any, i: Any, right: Any, j: Any, turns: Any, rows: Any, columns: Any
+        total: Any,
+        begin: Any,
+        left: Any,
+        left_index: Any,
+        right: Any,
+        right_index: Any,
+        directions: Any,
+        rows: Any,
+        columns: Any,
     ) -> Any:
-        _sum_outer(total, at, left, i, right, j, turns, rows, columns)  # type: ignore[call-arg]
+        _sum_outer(total, begin, left, left_index, right, right_index, directions, rows, columns)  # type: ignore[call-arg]
 
     return implementation

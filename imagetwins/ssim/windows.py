@@ -1,19 +1,23 @@
-"""Where a thumbnail's pixels and windows lie, so that any block of windows is contiguous and fills a vector unit.
+"""The memory layout of a thumbnail's pixels and windows, and the running sums over its windows.
 
-SSIM needs sums over 7 x 7 windows. Down the columns such a sum slides: add the new row, subtract the old. Along a row it
-is the sum of 7 neighbouring columns: 7 loads, each a column further, of whole vectors.
+SSIM (Wang, Bovik, Sheikh, Simoncelli 2004, doi:10.1109/TIP.2003.819861) needs sums over all 7 x 7 windows of a
+thumbnail. They are computed in two steps. Sums over 7 rows are kept for each column, and slide down: the new row is
+added, the old one subtracted. The sum over a window is then the sum of 7 neighbouring column sums: 7 loads of whole
+vectors, each one column further to the right.
 
-The windows are divided into *groups* of some 192 columns, and each group is stored as an image of its own, with the 6
-columns more that its last windows reach (the *halo*). So a block of windows, some rows of one group, can be scored
-alone, and lies together. The three channels of a group lie side by side in one row; the positions between two channels,
-where a window would hold pixels of both, and those beyond the row count nothing, because their spread is infinite
-(below). An image of three equal channels has a second, single-channel layout.
+**Layout.** The windows are divided into *groups* of some 192 columns. Each group is stored as an image of its own,
+together with the 6 further columns that its last windows reach (the *halo*). A block of windows, some rows of one
+group, can therefore be scored alone, and is contiguous in memory. The three channels of a group lie side by side in one
+row. A position whose window would reach into two channels, or beyond the row, holds no window; such positions are
+computed like all others, but contribute 0, because their spread (below) is infinite. A grey image, whose three channels
+are equal, is also stored with a single channel.
 
-What is kept of a window is its pixel sum Sx (at most 49*255, int16) and its *spread* q = vx + C2/2 (float32), with
+**Stored sums.** Of each window two numbers are kept: its pixel sum Sx (at most 49*255, int16) and its *spread*
+q = vx + C2/2 (float32), with scikit-image's sample variance
 
     vx = (49 Sxx - Sx^2) / (49*48)
 
-the sample variance of scikit-image; `49 Sxx` < 2^28, so all before the division is exact in int32.
+`49 Sxx` < 2^28, so everything before the division is exact in int32.
 """
 
 import itertools
@@ -25,36 +29,57 @@ from numba import njit
 from numpy.typing import NDArray
 
 WINDOW = 7
-"""Side of SSIM's square window, in pixels (`win_size`)."""
+"""Side of SSIM's square window, in pixels (`win_size` of scikit-image)."""
 
 HALO = WINDOW - 1
+"""Columns or rows of pixels that a window reaches beyond the one at which it begins."""
+
+RADIUS = WINDOW // 2
+"""Distance from a window's middle row or column to its last one: the weights of a slope are -RADIUS ... RADIUS."""
+
+WINDOW_PIXELS = WINDOW**2
+"""Pixels of a window (49); the sum of a window's pixels over this is its mean."""
+
+VARIANCE_SCALE = WINDOW_PIXELS * (WINDOW_PIXELS - 1)
+"""49*48: `49 Sxx - Sx^2` over this is the sample variance, and `49 Sxy - Sx Sy` over this the sample covariance."""
+
 LANES = 16
-"""Rows are padded to a multiple of this many positions, which the compiled loops take at once."""
+"""Rows are padded to a multiple of this many positions: the compiled loops process so many at once."""
 
 CELLS = 32
-"""Cells along one side of a thumbnail (fewer where it has not two windows for each), see features.py."""
+"""Cells along one side of a thumbnail, see features.py; fewer where there are less than two windows for each."""
 
 GROUP = 192
-"""Windows along the side of a group, about: long beside its halo, and the rows of two images still fit into a core's cache.
+"""Columns of windows in a group, about.
 
-Measured at 200 pixels: with 48 a pair takes a third longer, and the blocks, though better chosen, save nothing."""
+Many compared with the halo, while the rows of two images still fit into a core's cache. Measured at 200 pixels: with
+48, scoring a pair takes a third longer, and the finer choice of blocks saves nothing."""
 
 C1 = np.float32((0.01 * 255) ** 2)
+"""(K1 L)^2 of the SSIM paper, with scikit-image's K1 = 0.01 and L = 255."""
+
 C2 = np.float32((0.03 * 255) ** 2)
-"""(K1 L)^2 and (K2 L)^2 of the SSIM paper, with scikit-image's K1 = 0.01, K2 = 0.03 and L = 255."""
+"""(K2 L)^2 of the SSIM paper, with scikit-image's K2 = 0.03 and L = 255."""
+
+HALF_C2 = np.float32(C2 / 2)
+
+TO_VARIANCE = np.float32(1 / VARIANCE_SCALE)
+"""Factor from `49 Sxx - Sx^2` to the sample variance."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of one row of pixels, see the module's text.
+    """Where the pixels and the windows of a thumbnail's rows are stored; see the module's text.
 
     Attributes:
-        size, channels: side of the thumbnail in pixels; 3 or 1.
+        size: side of the thumbnail, in pixels.
+        channels: 3, or 1 for a grey thumbnail.
         cells: cells along one side.
-        edges: (cells + 1,) int64, the windows where cells begin, along either side, and the end.
-        groups: (groups + 1,) int64, the cell columns where groups begin, and the end.
-        column: (groups, pixel_width) int32, `channel * size + column` of the pixel at each position, -1 where there is none.
-        is_window: (groups, window_width) bool, whether a window of one channel starts at each position.
+        edges: (cells + 1,) int64, the row or column of windows at which each cell begins, and the end.
+        groups: (groups + 1,) int64, the cell column at which each group begins, and the end.
+        column: (groups, pixel_width) int32, `channel * size + column` of the pixel stored at each position, -1 if there
+            is none.
+        is_window: (groups, window_width) bool, whether a window of one channel begins at each position.
     """
 
     size: int
@@ -71,8 +96,17 @@ class Layout:
         return self.size - HALO
 
     @property
+    def n_groups(self) -> int:
+        """Groups of columns."""
+        return len(self.column)
+
+    @property
     def segments(self) -> NDArray[np.int64]:
-        """(groups * channels, 5) int64: a group, a position in it, the channel that begins there, its columns and their end."""
+        """The runs of columns that are stored together.
+
+        (groups * channels, 5) int64: the group, the position in it at which the run begins, its channel, its first
+        column, and the end of its columns.
+        """
         spans = enumerate(itertools.pairwise(self.edges[self.groups].tolist()))
         found = [
             (group, channel * (stop - start + HALO), channel, start, stop + HALO)
@@ -81,12 +115,8 @@ class Layout:
         ]
         return np.array(found)
 
-    @property
-    def n_groups(self) -> int:
-        return len(self.column)
-
     def position(self, channel: int, cell: int) -> int:
-        """Return the position, in its group, of the first window of a cell column."""
+        """Return the position, in its group, of the first window of a column of cells."""
         group = int(np.searchsorted(self.groups, cell, side="right")) - 1
         start, stop = self.edges[self.groups[group : group + 2]]
         return int(channel * (stop - start + HALO) + self.edges[cell] - start)
@@ -104,9 +134,9 @@ def plan_layout(size: int, channels: int) -> Layout:
     longest = max(channels * (stop - start + HALO) for start, stop in spans) - HALO
     window_width = -(-longest // LANES) * LANES
     column = np.full((n_groups, window_width + LANES), -1, np.int32)
-    for places, (start, stop) in zip(column, spans, strict=True):
+    for positions, (start, stop) in zip(column, spans, strict=True):
         held = np.add.outer(np.arange(channels) * size, np.arange(start, stop + HALO)).ravel()
-        places[: len(held)] = held
+        positions[: len(held)] = held
     first = column[:, :window_width]
     last = np.roll(column, -HALO, axis=1)[:, :window_width]
     is_window = (first >= 0) & (last - first == HALO) & (last // size == first // size)
@@ -115,9 +145,15 @@ def plan_layout(size: int, channels: int) -> Layout:
 
 @njit(nogil=True, cache=True)
 def fill_pixels(thumbnail: NDArray[np.uint8], segments: NDArray[np.int64], pixels: NDArray[np.uint8]) -> bool:
-    """Lay a (size, size, 3) thumbnail out in `pixels`, (groups, size, pixel_width) uint8; return whether it is grey.
+    """Store a thumbnail in a layout.
 
-    `segments` are those of the layout; one of a single channel takes the first.
+    Args:
+        thumbnail: (size, size, 3) uint8.
+        segments: `segments` of the layout; if that has one channel, the first of the thumbnail is stored.
+        pixels: (groups, size, pixel_width) uint8, overwritten.
+
+    Returns:
+        Whether the thumbnail is grey, that is, its three channels are equal.
     """
     size = len(thumbnail)
     rows = np.empty((3, size), np.uint8)
@@ -129,49 +165,102 @@ def fill_pixels(thumbnail: NDArray[np.uint8], segments: NDArray[np.int64], pixel
             unequal |= (b ^ g) | (g ^ r)
             rows[0, j], rows[1, j], rows[2, j] = b, g, r
         for k in range(len(segments)):
-            group, place, channel, start, stop = segments[k]
-            pixels[group, i, place : place + stop - start] = rows[channel, start:stop]
+            group, position, channel, start, stop = segments[k]
+            pixels[group, i, position : position + stop - start] = rows[channel, start:stop]
     return bool(unequal == 0)
 
 
 def restore_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the (size, size, 3) thumbnail that `fill_pixels` laid out."""
+    """Return the (size, size, 3) uint8 thumbnail that `fill_pixels` stored in `pixels`, (groups, size, pixel_width)."""
     size = pixels.shape[1]
     row = np.zeros((size, 3 * size), np.uint8)
-    for places, part in zip(plan_layout(size, 3).column, pixels, strict=True):
-        row[:, places[places >= 0]] = part[:, places >= 0]
+    for column, part in zip(plan_layout(size, 3).column, pixels, strict=True):
+        row[:, column[column >= 0]] = part[:, column >= 0]
     return np.ascontiguousarray(row.reshape(size, 3, size).transpose(0, 2, 1))
+
+
+# -- running sums ----------------------------------------------------------------------------------------------------
+
+
+@njit(nogil=True, cache=True)
+def begin_columns(pixels: NDArray[np.uint8], columns: NDArray[np.int32], squares: NDArray[np.int32]) -> None:
+    """Set the column sums to those over the first 7 rows of `pixels`.
+
+    Args:
+        pixels: (7 or more, pixel_width) uint8.
+        columns: (pixel_width,) int32, the sums of the pixels; overwritten.
+        squares: (pixel_width,) int32, the sums of their squares; overwritten.
+    """
+    columns[:], squares[:] = 0, 0
+    for i in range(WINDOW):
+        for f in range(len(columns)):
+            pixel = np.int32(pixels[i, f])
+            columns[f] += pixel
+            squares[f] += np.int32(pixel * pixel)
+
+
+@njit(nogil=True, cache=True)
+def slide_columns(pixels: NDArray[np.uint8], row: int, columns: NDArray[np.int32], squares: NDArray[np.int32]) -> None:
+    """Move the sums of `begin_columns` from the 7 rows at `row` of `pixels` to those at `row + 1`."""
+    for f in range(len(columns)):
+        old, new = np.int32(pixels[row, f]), np.int32(pixels[row + WINDOW, f])
+        columns[f] += np.int32(new - old)
+        squares[f] += np.int32(new * new - old * old)
+
+
+@njit(nogil=True, cache=True)
+def begin_slopes(pixels: NDArray[np.uint8], slopes: NDArray[np.int32]) -> None:
+    """Set `slopes`, (pixel_width,) int32, to the sums over the first 7 rows of `pixels`, weighted by -3 ... 3."""
+    slopes[:] = 0
+    for i in range(WINDOW):
+        for f in range(len(slopes)):
+            slopes[f] += np.int32(np.int32(i - RADIUS) * np.int32(pixels[i, f]))
+
+
+@njit(nogil=True, cache=True)
+def slide_slopes(pixels: NDArray[np.uint8], row: int, columns: NDArray[np.int32], slopes: NDArray[np.int32]) -> None:
+    """Move the sums of `begin_slopes` from the 7 rows at `row` of `pixels` to those at `row + 1`.
+
+    The weight of every row becomes one less, except that of the old row, -3, and of the new one, 3. `columns` are the
+    sums of `begin_columns` at `row`, before they are moved.
+    """
+    for f in range(len(slopes)):
+        old, new = np.int32(pixels[row, f]), np.int32(pixels[row + WINDOW, f])
+        slopes[f] += np.int32(np.int32(RADIUS + 1) * old + np.int32(RADIUS) * new - columns[f])
+
+
+@njit(nogil=True, cache=True)
+def sum_window(columns: NDArray[np.int32], squares: NDArray[np.int32], f: int) -> tuple[np.int32, np.int32]:
+    """Return Sx and `49 Sxx - Sx^2` of the window whose first column is at `f`.
+
+    The second is VARIANCE_SCALE times the sample variance. `columns` and `squares` are the sums of `begin_columns` over
+    the 7 rows of the window.
+    """
+    s, q = np.int32(0), np.int32(0)
+    for k in range(WINDOW):
+        s = np.int32(s + columns[f + k])
+        q = np.int32(q + squares[f + k])
+    return s, np.int32(np.int32(np.int32(WINDOW_PIXELS) * q) - np.int32(s * s))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def fill_windows(
     pixels: NDArray[np.uint8], is_window: NDArray[np.bool_], sums: NDArray[np.int16], spreads: NDArray[np.float32]
 ) -> None:
-    """Fill the window sums and spreads of some rows of one group of a thumbnail.
+    """Compute the sums and spreads of some rows of windows of one group of a thumbnail.
 
-    Shapes: `pixels` (n + 6, pixel_width), `is_window` (window_width,), `sums` and `spreads` (n, window_width).
+    Args:
+        pixels: (n + 6, pixel_width) uint8.
+        is_window: (window_width,) bool, the layout's for this group.
+        sums: (n, window_width) int16; overwritten.
+        spreads: (n, window_width) float32, vx + C2/2, infinite where there is no window; overwritten.
     """
-    columns, width = pixels.shape[1], len(is_window)
-    down, squares = np.zeros(columns, np.int32), np.zeros(columns, np.int32)
-    for i in range(6):
-        for f in range(columns):
-            down[f] += np.int32(pixels[i, f])
-            squares[f] += np.int32(np.int32(pixels[i, f]) * np.int32(pixels[i, f]))
+    columns, squares = np.empty(pixels.shape[1], np.int32), np.empty(pixels.shape[1], np.int32)
+    begin_columns(pixels, columns, squares)
     for i in range(len(sums)):
-        for f in range(columns):
-            new = np.int32(pixels[i + 6, f])
-            down[f] += new
-            squares[f] += np.int32(new * new)
-        for f in range(width):
-            s, q = np.int32(0), np.int32(0)
-            for k in range(7):
-                s = np.int32(s + down[f + k])
-                q = np.int32(q + squares[f + k])
-            sums[i, f] = s
-            variance = np.int32(np.int32(np.int32(49) * q) - np.int32(s * s))
-            spread = np.float32(variance) * np.float32(1 / 2352) + C2 / np.float32(2)
+        for f in range(len(is_window)):
+            sums[i, f], scaled_variance = sum_window(columns, squares, f)
+            spread = np.float32(scaled_variance) * TO_VARIANCE + HALF_C2
             spreads[i, f] = spread if is_window[f] else np.inf
-        for f in range(columns):
-            old = np.int32(pixels[i, f])
-            down[f] -= old
-            squares[f] -= np.int32(old * old)
+        if i + 1 < len(sums):
+            slide_columns(pixels, i, columns, squares)

@@ -1,6 +1,7 @@
-"""The memory-mapped arrays of prepared images: a row an image, written once, read by every tile of every join.
+"""The memory-mapped arrays of prepared images: one row for each image, written once, read by every tile of every join.
 
-The files are sparse and mapped, so memory is bounded by what the tiles in work touch, not by the folder.
+The files are sparse and mapped, so memory is limited to what the current tiles use, whatever the size of the folder.
+Beside the arrays of the thumbnails themselves there are those that the bounds keep (`Bound.arrays`).
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import math
 import os
 import shutil
 import zipfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -20,59 +22,83 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from imagetwins.errors import StoreError
-from imagetwins.ssim.bounds import choose_coordinates, project_features, projected_length
-from imagetwins.ssim.features import (
-    DEPTH,
-    Basis,
-    make_basis,
-    measure_cells,
-    measure_windows,
-    open_windows,
-    plan_cells,
-)
+from imagetwins.ssim import bounds
+from imagetwins.ssim.bounds.base import Arrays, ArraySpec
+from imagetwins.ssim.features import Basis, make_basis
+from imagetwins.ssim.image import MeasuredImage, allocate_scratch
 from imagetwins.ssim.windows import fill_pixels, plan_layout, restore_thumbnail
 
 DIGEST_BYTES = 16
-KEPT_BYTES = 1 << 30
-"""Workspaces up to this size stay mapped between batches; the pages of larger ones would all count as our memory."""
+"""Bytes of the digest of a thumbnail, by which identical ones are found."""
 
-FORMAT = 12
-"""Version of the arrays' meaning; a workspace of another one is made anew."""
+KEPT_BYTES = 1 << 30
+"""Workspaces up to this size stay mapped between batches; all pages of larger ones would count as used memory."""
+
+WORKSPACE_VERSION = 12
+"""Version of the arrays' meaning: raise it when what is stored changes. A workspace of another version is made anew."""
+
+META, BASIS = "workspace.json", "basis.npz"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The mapped arrays of one directory, all with one row an image.
+    """The mapped arrays of one directory.
 
     Attributes:
         n_rows: how many images there is room for.
         size: side of the thumbnails, in pixels.
-        pixels: (n, groups, size, pixel_width) uint8, the thumbnails in the layout of windows.py.
-        grey_pixels: (n, groups, size, grey pixel_width) uint8, the same of images with three equal channels, in one.
-        grey: (n,) uint8, 1 where the three channels are equal.
-        structured: (n,) uint8, 1 where some window has structure (DETAIL_VARIANCE).
-        digests: (n, 16) uint8, of the thumbnail's bytes.
-        projection: (n, projected_length) float32, of the features, see bounds.py.
-        features: (n, dimensions) float32, block after block, see features.py.
-        structure: (n, cells * cells) float32, how much of each cell has structure, 0 to 1.
+        arrays: all arrays by name, with a row for each image; see `plan_arrays`.
     """
 
     n_rows: int
     size: int
-    pixels: NDArray[np.uint8]
-    grey_pixels: NDArray[np.uint8]
-    grey: NDArray[np.uint8]
-    structured: NDArray[np.uint8]
-    digests: NDArray[np.uint8]
-    projection: NDArray[np.float32]
-    features: NDArray[np.float32]
-    structure: NDArray[np.float32]
+    arrays: Arrays
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(n, groups, size, pixel_width) uint8, the thumbnails in the layout of three channels."""
+        return self.arrays["pixels"]
+
+    @property
+    def grey_pixels(self) -> NDArray[np.uint8]:
+        """(n, groups, size, pixel_width) uint8, the grey thumbnails in the layout of one channel."""
+        return self.arrays["grey_pixels"]
+
+    @property
+    def grey(self) -> NDArray[np.uint8]:
+        """(n,) uint8, 1 if the three channels are equal."""
+        return self.arrays["grey"]
+
+    @property
+    def structured(self) -> NDArray[np.uint8]:
+        """(n,) uint8, 1 if at least one window is structured (DETAIL_VARIANCE)."""
+        return self.arrays["structured"]
+
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """(n, DIGEST_BYTES) uint8, BLAKE2b of the thumbnail's bytes."""
+        return self.arrays["digests"]
+
+
+def plan_arrays(size: int) -> dict[str, ArraySpec]:
+    """Return what a workspace stores of one thumbnail of `size` pixels, by name of the array."""
+    colour, grey = (plan_layout(size, channels).column.shape for channels in (3, 1))
+    specs = {
+        "pixels": ArraySpec(np.uint8, (colour[0], size, colour[1])),
+        "grey_pixels": ArraySpec(np.uint8, (grey[0], size, grey[1])),
+        "grey": ArraySpec(np.uint8, ()),
+        "structured": ArraySpec(np.uint8, ()),
+        "digests": ArraySpec(np.uint8, (DIGEST_BYTES,)),
+    }
+    for bound in bounds.BOUNDS:
+        specs |= bound.arrays(size)
+    return specs
 
 
 def create_workspace(directory: Path, n_rows: int, size: int) -> None:
     """Make the arrays, with room for `n_rows` thumbnails of `size` pixels.
 
-    A whole workspace of this size and format is kept, and grown if it has fewer rows; another is made anew.
+    An intact workspace of this size and version is kept, and grown if it has fewer rows; any other is made anew.
     """
     found = count_rows(directory, size)
     if found is None:
@@ -80,70 +106,94 @@ def create_workspace(directory: Path, n_rows: int, size: int) -> None:
     elif found >= n_rows:
         return
     directory.mkdir(parents=True, exist_ok=True)
-    for name, (kind, shape) in _arrays(n_rows, size).items():
-        with (directory / f"{name}.bin").open("ab") as file:
-            file.truncate(np.dtype(kind).itemsize * math.prod(shape))
-    if not (directory / "basis.npz").exists():
-        np.savez(directory / "basis.npz", **make_basis()._asdict())
-    # Last, so that a growth that was cut short is begun again.
-    _describe(directory, n_rows, size)
+    for name, spec in plan_arrays(size).items():
+        with _file(directory, name).open("ab") as file:
+            file.truncate(_file_bytes(spec, n_rows))
+    if not (directory / BASIS).exists():
+        np.savez(directory / BASIS, **make_basis()._asdict())
+    # Last, so that an interrupted growth is begun again.
+    _write_meta(directory, n_rows, size)
 
 
-def _describe(directory: Path, n_rows: int, size: int) -> None:
-    temporary = directory / "workspace.json.tmp"
-    temporary.write_text(json.dumps({"n_rows": n_rows, "size": size, "format": FORMAT}), encoding="utf-8")
-    temporary.replace(directory / "workspace.json")
+def _file(directory: Path, name: str) -> Path:
+    return directory / f"{name}.bin"
+
+
+def _file_bytes(spec: ArraySpec, n_rows: int) -> int:
+    # An empty file cannot be mapped.
+    return _row_bytes(spec) * max(n_rows, 1)
+
+
+def _row_bytes(spec: ArraySpec) -> int:
+    return np.dtype(spec.dtype).itemsize * math.prod(spec.shape)
+
+
+def _write_meta(directory: Path, n_rows: int, size: int) -> None:
+    temporary = directory / f"{META}.tmp"
+    temporary.write_text(json.dumps({"n_rows": n_rows, "size": size, "format": WORKSPACE_VERSION}), encoding="utf-8")
+    temporary.replace(directory / META)
 
 
 def count_rows(directory: Path, size: int) -> int | None:
-    """Return how many rows the workspace of `directory` has; None if it is not whole, or of another size or format."""
+    """Return how many rows the workspace of `directory` has; None if it is damaged, or of another size or version."""
     try:
-        found = json.loads((directory / "workspace.json").read_text(encoding="utf-8"))
-        n_rows: int = found["n_rows"]
+        meta = json.loads((directory / META).read_text(encoding="utf-8"))
+        n_rows: int = meta["n_rows"]
         _check_files(directory, n_rows, size)
-        with np.load(directory / "basis.npz") as arrays:
-            Basis(**arrays)
+        _load_basis(directory)
     except (OSError, ValueError, KeyError, TypeError, EOFError, StoreError, zipfile.BadZipFile):
         return None
-    return n_rows if (found["size"], found["format"]) == (size, FORMAT) else None
+    return n_rows if (meta["size"], meta["format"]) == (size, WORKSPACE_VERSION) else None
+
+
+def _load_basis(directory: Path) -> Basis:
+    with np.load(directory / BASIS) as arrays:
+        return Basis(**arrays)
 
 
 def row_bytes(size: int) -> int:
-    """Return the bytes that one image takes."""
-    return sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in _arrays(1, size).values())
+    """Return the bytes that one image of `size` pixels takes."""
+    return sum(map(_row_bytes, plan_arrays(size).values()))
 
 
 def copy_rows(directory: Path, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
-    """Copy the images of rows `source` to rows `target`, which overlap in none."""
+    """Copy the images of the rows `source` to the rows `target`, (n,) each; the two have no row in common.
+
+    Raises:
+        StoreError: there is no intact workspace.
+    """
     workspace = open_workspace(directory, write=True)
-    for name in _arrays(1, workspace.size):
-        array = getattr(workspace, name)
+    for array in workspace.arrays.values():
         for one, other in zip(source, target, strict=True):
             array[other] = array[one]
     flush_workspace(directory)
 
 
-def cut_workspace(directory: Path, n_rows: int) -> None:
-    """Keep the first `n_rows` rows only. Nothing may use the others meanwhile."""
+def truncate_workspace(directory: Path, n_rows: int) -> None:
+    """Keep only the first `n_rows` rows. The others must not be in use.
+
+    Raises:
+        StoreError: there is no intact workspace.
+    """
     size = open_workspace(directory).size
-    _describe(directory, n_rows, size)
-    for name, (kind, shape) in _arrays(n_rows, size).items():
-        os.truncate(directory / f"{name}.bin", np.dtype(kind).itemsize * math.prod(shape))
+    _write_meta(directory, n_rows, size)
+    for name, spec in plan_arrays(size).items():
+        os.truncate(_file(directory, name), _file_bytes(spec, n_rows))
 
 
 def open_workspace(directory: Path, *, write: bool = False) -> Workspace:
-    """Map the arrays of `directory`.
+    """Map the arrays of `directory`; changes to them reach the files only with `write`.
 
     Raises:
-        StoreError: `create_workspace` was not completed there, or a file is not what it left.
+        StoreError: `create_workspace` was not completed there, or a file has been cut short since.
     """
-    meta = directory / "workspace.json"
+    meta = directory / META
     try:
         description = json.loads(meta.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StoreError(f"{directory} holds no workspace: call create_workspace first") from None
     n_rows, size = description["n_rows"], description["size"]
-    # A file that was cut short would be mapped, and end the process when what is missing is read.
+    # A file that was cut short could be mapped, but reading what is missing would end the process.
     _check_files(directory, n_rows, size)
     if write or n_rows * row_bytes(size) > KEPT_BYTES:
         return _map_arrays(directory, n_rows, size, write=write)
@@ -151,10 +201,11 @@ def open_workspace(directory: Path, *, write: bool = False) -> Workspace:
 
 
 def _check_files(directory: Path, n_rows: int, size: int) -> None:
-    for name, (kind, shape) in _arrays(n_rows, size).items():
-        file, expected = directory / f"{name}.bin", np.dtype(kind).itemsize * math.prod(shape)
+    for name, spec in plan_arrays(size).items():
+        file, expected = _file(directory, name), _file_bytes(spec, n_rows)
         try:
-            # Opened and not only looked at: then a network file system lets go of pages that another machine has changed.
+            # Opened, and not only examined: then a network file system drops cached pages that another machine has
+            # changed.
             with file.open("rb") as opened:
                 found = os.fstat(opened.fileno()).st_size
         except FileNotFoundError:
@@ -164,7 +215,7 @@ def _check_files(directory: Path, n_rows: int, size: int) -> None:
 
 
 def flush_workspace(directory: Path) -> None:
-    """Return when all that was prepared so far is on the disk."""
+    """Return when everything that was prepared so far is on the disk."""
     for file in directory.glob("*.bin"):
         descriptor = os.open(file, os.O_RDONLY)
         try:
@@ -174,80 +225,91 @@ def flush_workspace(directory: Path) -> None:
 
 
 def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Workspace:
-    # Copy on write: a reader can change nothing, and the kernels meet one type of array.
+    # Readers map copies on write: they cannot change the files, and the kernels are compiled for one type of array.
     mode: Any = "r+" if write else "c"
-    arrays: Any = {
-        name: np.asarray(np.memmap(directory / f"{name}.bin", dtype=kind, mode=mode, shape=shape))
-        for name, (kind, shape) in _arrays(n_rows, size).items()
+    arrays = {
+        name: np.asarray(
+            np.memmap(_file(directory, name), dtype=spec.dtype, mode=mode, shape=(max(n_rows, 1), *spec.shape))
+        )
+        for name, spec in plan_arrays(size).items()
     }
-    return Workspace(n_rows, size, **arrays)
+    return Workspace(n_rows, size, arrays)
 
 
 @lru_cache(maxsize=1)
 def _map_once(directory: Path, n_rows: int, size: int, _created_ns: int) -> Workspace:
-    """Return a mapping for all batches of this process: each page is then met as new once, and not in every batch."""
+    """Return one mapping for all batches of this process: with a new one, every page would cost a page fault again."""
     return _map_arrays(directory, n_rows, size, write=False)
 
 
 @cache
 def keep_blas_single_threaded() -> None:
-    """Keep BLAS to one thread in this process: its callers' threads are the parallelism.
+    """Limit BLAS to one thread in this process: the threads that call it are the parallelism.
 
-    For good: when it is allowed more threads again, between two of its uses, they wait busily for work, and take a core.
+    For good: if it was allowed more threads again between two uses, those would wait busily for work, and occupy a
+        core.
     """
     threadpool_limits(limits=1, user_api="blas")
 
 
 def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray[np.uint8]) -> None:
-    """Store (m, size, size, 3) thumbnails in `rows`, (m,).
+    """Store thumbnails, with everything that joins need of them.
 
-    Idempotent; safe in threads, processes and machines on rows that do not overlap. Rows of two batches share pages, so
-    they are written to the files and not to mappings of them: on a network file system, a machine that has changed a
-    mapped page writes all of it back, with its neighbours' rows as they were.
+    Idempotent; safe in threads, processes and machines at once on rows that do not overlap. Rows of two batches share
+    pages, so
+    they are written to the files and not to mappings of them: on a network file system, a machine that changes a mapped
+    page writes all of it back, with the neighbours' rows as they were before.
+
+    Args:
+        directory: a workspace.
+        rows: (m,) integers, the rows to store them in.
+        thumbnails: (m, size, size, 3) uint8.
+
+    Raises:
+        StoreError: there is no intact workspace.
     """
     keep_blas_single_threaded()
     size = open_workspace(directory).size
-    with np.load(directory / "basis.npz") as arrays:
-        basis = Basis(**arrays)
-    layout, cells, chosen = plan_layout(size, 3), plan_cells(size), choose_coordinates(basis, size)
-    windows = open_windows(layout)
-    own: Any = {name: np.zeros(shape, kind) for name, (kind, shape) in _arrays(1, size).items()}
-    image = Workspace(1, size, **own)
+    specs, basis, scratch = plan_arrays(size), _load_basis(directory), allocate_scratch(size)
+    prepare = _make_preparer(size, basis)
     with ExitStack() as stack:
-        files = {name: stack.enter_context((directory / f"{name}.bin").open("r+b")) for name in own}
+        files = {name: stack.enter_context(_file(directory, name).open("r+b")) for name in specs}
         for row, thumbnail in zip(rows, thumbnails, strict=True):
-            plain = np.ascontiguousarray(thumbnail)
-            image.grey[0] = fill_pixels(plain, layout.segments, image.pixels[0])
-            if image.grey[0]:
-                fill_pixels(plain, plan_layout(size, 1).segments, image.grey_pixels[0])
-            image.structured[0] = measure_windows(image.pixels[0], layout.is_window, windows)
-            image.features[0], image.structure[0] = measure_cells(windows, cells, basis)
-            image.projection[0] = project_features(image.features[0], size, chosen)
-            digest = hashlib.blake2b(plain.data, digest_size=DIGEST_BYTES).digest()
-            image.digests[0] = np.frombuffer(digest, dtype=np.uint8)
-            for name, file in files.items():
-                # The pixels in grey of an image in colour are a hole of the file.
-                if name != "grey_pixels" or image.grey[0]:
-                    file.seek(int(row) * own[name].nbytes)
-                    file.write(own[name].data)
+            for name, value in prepare(MeasuredImage(thumbnail, basis, scratch)).items():
+                content = np.ascontiguousarray(value, specs[name].dtype).reshape(specs[name].shape)
+                files[name].seek(int(row) * content.nbytes)
+                files[name].write(content.data)
+
+
+def _make_preparer(size: int, basis: Basis) -> Callable[[MeasuredImage], dict[str, Any]]:
+    """Return the function that computes what is stored of an image, by name of the array."""
+    one_channel = plan_layout(size, 1)
+    grey_pixels = np.empty(plan_arrays(size)["grey_pixels"].shape, np.uint8)
+    preparers = [bound.make_preparer(size, basis) for bound in bounds.BOUNDS]
+
+    def prepare(image: MeasuredImage) -> dict[str, Any]:
+        digest = hashlib.blake2b(image.thumbnail.data, digest_size=DIGEST_BYTES).digest()
+        prepared: dict[str, Any] = {
+            "pixels": image.pixels,
+            "grey": image.is_grey,
+            "structured": image.is_structured,
+            "digests": np.frombuffer(digest, np.uint8),
+        }
+        if image.is_grey:
+            fill_pixels(image.thumbnail, one_channel.segments, grey_pixels)
+            # Not stored of an image in colour: its row is a hole of the file.
+            prepared["grey_pixels"] = grey_pixels
+        for preparer in preparers:
+            prepared |= preparer(image)
+        return prepared
+
+    return prepare
 
 
 def load_thumbnail(directory: Path, row: int) -> NDArray[np.uint8]:
-    """Return the (size, size, 3) thumbnail of `row`."""
+    """Return the (size, size, 3) uint8 thumbnail of `row`.
+
+    Raises:
+        StoreError: there is no intact workspace.
+    """
     return restore_thumbnail(open_workspace(directory).pixels[row])
-
-
-def _arrays(n_rows: int, size: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
-    rows = max(n_rows, 1)  # An empty file cannot be mapped.
-    n_cells = len(plan_cells(size).share)
-    colour, grey = (plan_layout(size, channels).column.shape for channels in (3, 1))
-    return {
-        "pixels": (np.uint8, (rows, colour[0], size, colour[1])),
-        "grey_pixels": (np.uint8, (rows, grey[0], size, grey[1])),
-        "grey": (np.uint8, (rows,)),
-        "structured": (np.uint8, (rows,)),
-        "digests": (np.uint8, (rows, DIGEST_BYTES)),
-        "projection": (np.float32, (rows, projected_length(size))),
-        "features": (np.float32, (rows, n_cells * (DEPTH + 1))),
-        "structure": (np.float32, (rows, n_cells)),
-    }

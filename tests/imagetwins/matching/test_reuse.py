@@ -177,7 +177,7 @@ def quick(monkeypatch):
     """A clock that ticks faster than FAT's, and small batches."""
     monkeypatch.setattr(listing, "RACY_WINDOW_NS", RACY_WINDOW_NS)
     monkeypatch.setattr(loading, "MIN_BATCH", 3)
-    monkeypatch.setattr(ssim.join, "TILES_ALONG", 2)
+    monkeypatch.setattr(ssim.plan, "TILES_ALONG", 2)
 
 
 @pytest.mark.usefixtures("quick")

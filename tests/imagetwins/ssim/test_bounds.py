@@ -4,26 +4,20 @@ import scipy.fft
 from hypothesis import HealthCheck, given, settings
 
 from imagetwins import ssim
-from imagetwins.ssim.bounds import (
-    SHORTEST,
+from imagetwins.ssim import bounds
+from imagetwins.ssim.bounds.projection import (
+    N_COARSE,
     choose_coordinates,
-    choose_shortest,
-    expect_energy,
+    count_coordinates,
+    estimate_energy,
+    fill_coarse,
     project_features,
-    projected_length,
-    shorten,
+    select_top_coordinates,
 )
-from imagetwins.ssim.features import (
-    DEPTH,
-    RANK_DEVIATION,
-    STEP,
-    bound_slack,
-    make_basis,
-    measure_windows,
-    open_windows,
-    plan_cells,
-)
-from imagetwins.ssim.refine import bound_blocks, open_bounds
+from imagetwins.ssim.features import CELL_RANK, feature_slack, make_basis, plan_cells
+from imagetwins.ssim.measurements import STEP, allocate_windows, measure_windows
+from imagetwins.ssim.refine import bound_blocks, make_block_bounds
+from imagetwins.ssim.vector import DEVIATION_RANK
 from imagetwins.ssim.windows import C2, fill_pixels, plan_layout
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
@@ -47,25 +41,52 @@ def prepare(tmp_path_factory):
 quick = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
-def lengthened(projections, chosen):
-    short = np.empty((len(projections), len(chosen) + 1), np.float32)
-    shorten(projections, np.arange(len(projections)), chosen, short)
-    return short
+def coarse_vectors(projections, chosen):
+    coarse = np.empty((len(projections), len(chosen) + 1), np.float32)
+    fill_coarse(projections, np.arange(len(projections)), chosen, coarse)
+    return coarse
+
+
+@quick
+@given(pair=pictures.pairs(SIZE))
+def test_each_bound_with_its_slack_is_at_least_the_score(prepare, pair):
+    workspace, score = prepare(*pair), oracle.score(*pair)
+    for bound in bounds.BOUNDS:
+        (upper,) = bound.upper_bounds(workspace.arrays, np.array([0]), np.array([1]))
+        assert upper.astype(np.float64) + bound.slack(SIZE) >= score
 
 
 @quick
 @given(pair=pictures.pairs(SIZE))
 def test_features_their_projection_and_a_part_of_it_bound_the_score(prepare, pair):
-    workspace, score = prepare(*pair), oracle.score(*pair)
+    arrays, score = prepare(*pair).arrays, oracle.score(*pair)
     few = np.array([0, 7, 90])
     for vectors in (
-        workspace.features,
-        workspace.projection,
-        lengthened(workspace.projection, choose_shortest(workspace.projection)),
-        lengthened(workspace.projection, few),
+        arrays["features"],
+        arrays["projection"],
+        coarse_vectors(arrays["projection"], select_top_coordinates(arrays["projection"])),
+        coarse_vectors(arrays["projection"], few),
     ):
         first, second = vectors.astype(np.float64)
-        assert first @ second + bound_slack(SIZE) >= score
+        assert first @ second + feature_slack(SIZE) >= score
+
+
+@quick
+@given(pair=pictures.pairs(SIZE))
+def test_vectors_are_never_shorter_than_one(prepare, pair):
+    arrays = prepare(*pair).arrays
+    for name in ("features", "projection"):
+        lengths = np.linalg.norm(arrays[name].astype(np.float64), axis=1)
+        assert lengths.min() >= 1
+        assert lengths.max() <= 1.001
+
+
+def test_the_slack_allows_for_the_rounding_of_the_deviations_of_both_images():
+    deviation = np.random.default_rng(0).uniform(0, 1, 100_000)
+    rounded = np.rint(deviation / STEP) * STEP
+    kernel = (2 * deviation * rounded + float(C2)) / (deviation**2 + rounded**2 + float(C2))
+    moved = np.sqrt(2 - 2 * kernel).max()
+    assert 2 * moved + moved**2 <= feature_slack(16) <= feature_slack(300) < 2 * (2 * moved + moved**2)
 
 
 @pytest.mark.parametrize("size", [SIZE, 300])
@@ -80,12 +101,12 @@ def test_each_block_bound_holds_for_its_block(size, tmp_path):
     @given(pictures.pairs(size))
     def check(pair):
         ssim.prepare_images(tmp_path, np.arange(2), np.array(pair))
-        bound_blocks(open_bounds(open_workspace(tmp_path), 0.0), 0, 1, upper, gain)
+        bound_blocks(make_block_bounds(open_workspace(tmp_path), 0.0), 0, 1, upper, gain)
         exact = oracle.ssim_map(*pair).mean(-1) / layout.windows**2
         for k, bound in enumerate(upper):
             strip, group = divmod(k, layout.n_groups)
             block = exact[cells.strips[strip] : cells.strips[strip + 1], groups[group] : groups[group + 1]]
-            assert bound + bound_slack(size) >= block.sum()
+            assert bound + feature_slack(size) >= block.sum()
 
     check()
 
@@ -94,12 +115,12 @@ def test_each_block_bound_holds_for_its_block(size, tmp_path):
 def test_a_projection_has_the_chosen_coordinates_of_scipys_transform_and_the_length_of_the_rest(size, tmp_path):
     ssim.create_workspace(tmp_path, 1, size)
     ssim.prepare_images(tmp_path, np.arange(1), pictures.photographs(size)[:1])
-    features, cells = open_workspace(tmp_path).features[0], plan_cells(size)
-    grid = np.empty((cells.side**2, DEPTH + 1))
-    grid[cells.grid] = features.reshape(-1, DEPTH + 1)
+    features, cells = open_workspace(tmp_path).arrays["features"][0], plan_cells(size)
+    grid = np.empty((cells.side**2, CELL_RANK + 1))
+    grid[cells.grid_index] = features.reshape(-1, CELL_RANK + 1)
     whole = scipy.fft.dctn(grid.reshape(cells.side, cells.side, -1), axes=(0, 1), norm="ortho").ravel()
     chosen = choose_coordinates(make_basis(), size)
-    assert len(set(chosen.tolist())) == len(chosen) == projected_length(size) - 1 <= whole.size
+    assert len(set(chosen.tolist())) == len(chosen) == count_coordinates(size) <= whole.size
     for coordinates in (chosen, chosen[::5]):
         projected = project_features(features, size, coordinates)
         np.testing.assert_allclose(projected[:-1], whole[coordinates], atol=1e-6)
@@ -109,20 +130,20 @@ def test_a_projection_has_the_chosen_coordinates_of_scipys_transform_and_the_len
 
 def test_a_join_takes_the_coordinates_that_are_the_longest_in_its_own_images():
     lengths = np.random.default_rng(0).permutation(1500).astype(np.float32)
-    chosen = choose_shortest(np.array([[*lengths, 9], [*-lengths, 9]], np.float32))
-    assert chosen.tolist() == np.flatnonzero(lengths >= 1500 - SHORTEST).tolist()
+    chosen = select_top_coordinates(np.array([[*lengths, 9], [*-lengths, 9]], np.float32))
+    assert chosen.tolist() == np.flatnonzero(lengths >= 1500 - N_COARSE).tolist()
     sample = np.array([[0, 3, 0, -2, 9], [1, -3, 0, 2, 9]], np.float32)
-    short = lengthened(sample, np.array([1, 3]))
-    assert short[:, :2].tolist() == [[3, -2], [-3, 2]]
-    np.testing.assert_allclose(short[:, 2], [9, np.sqrt(82)], rtol=1e-6)
+    coarse = coarse_vectors(sample, np.array([1, 3]))
+    assert coarse[:, :2].tolist() == [[3, -2], [-3, 2]]
+    np.testing.assert_allclose(coarse[:, 2], [9, np.sqrt(82)], rtol=1e-6)
 
 
-def test_slopes_are_told_from_means_and_deviations():
-    axes = make_basis().axes.reshape(DEPTH, 3, -1, 4, RANK_DEVIATION)
+def test_axes_of_slopes_are_distinguished_from_those_of_means_and_deviations():
+    axes = make_basis().axes.reshape(CELL_RANK, 3, -1, 4, DEVIATION_RANK)
     of_slopes = 3 * (axes[..., :2, :] ** 2).sum((1, 2, 3, 4))
     assert ((of_slopes < 0.1) | (of_slopes > 0.9)).all()
-    energy = expect_energy(make_basis().axes, 8)
-    decay = energy[0, 0, :DEPTH] / energy[7, 7, :DEPTH]
+    energy = estimate_energy(make_basis().axes, 8)
+    decay = energy[0, 0, :CELL_RANK] / energy[7, 7, :CELL_RANK]
     np.testing.assert_allclose(decay, np.where(of_slopes > 0.5, 8, 8**3))
 
 
@@ -142,7 +163,7 @@ def test_windows_are_measured_as_numpy_does(size):
     thumbnail, layout = pictures.photographs(size)[0], plan_layout(size, 3)
     pixels = np.empty((layout.n_groups, size, layout.column.shape[1]), np.uint8)
     fill_pixels(thumbnail, layout.segments, pixels)
-    measured = open_windows(layout)
+    measured = allocate_windows(layout)
     assert measure_windows(pixels, layout.is_window, measured)
     windows = np.lib.stride_tricks.sliding_window_view(thumbnail.astype(float), (7, 7), axis=(0, 1))
     centred = windows - windows.mean((3, 4), keepdims=True)
@@ -156,7 +177,7 @@ def test_windows_are_measured_as_numpy_does(size):
         assert (abs(measured.deviation[group][:, is_window] * STEP - np.sqrt(variances)) <= 0.51 * STEP).all()
         expected = variances / (variances + float(C2) / 2)
         np.testing.assert_allclose(measured.share[group][:, is_window], expected, rtol=1e-5, atol=1e-6)
-        first, second, rest = measured.turns[group][:, :, is_window]
+        first, second, rest = measured.directions[group][:, :, is_window]
         for found, slope in zip((first, second), slopes, strict=True):
             np.testing.assert_allclose(found, slope[:, column, channel], atol=1e-6)
         np.testing.assert_allclose(first**2 + second**2 + rest**2, 1, atol=3e-6)
@@ -169,4 +190,4 @@ def test_structure_is_a_window_of_enough_variance(variance, is_structured):
     thumbnail[20, 20] += round(np.sqrt(49 * variance))
     pixels = np.empty((layout.n_groups, 32, layout.column.shape[1]), np.uint8)
     fill_pixels(thumbnail, layout.segments, pixels)
-    assert measure_windows(pixels, layout.is_window, open_windows(layout)) == is_structured
+    assert measure_windows(pixels, layout.is_window, allocate_windows(layout)) == is_structured

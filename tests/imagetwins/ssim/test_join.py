@@ -7,7 +7,7 @@ import pytest
 
 from imagetwins import ssim
 from imagetwins.errors import ParameterError, StoreError
-from imagetwins.ssim import join
+from imagetwins.ssim import plan as planning
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
 from tests.support import thumbnails as pictures
@@ -64,9 +64,9 @@ def test_every_pair_at_or_above_the_floor_is_stored_with_scikit_images_score(pre
 @pytest.mark.parametrize("floor", FLOORS)
 def test_the_stages_account_for_every_pair(prepared, collection, floor):
     plan, results = run(prepared, threshold=1.0, floor=floor)
-    stages = ("identical", "projection", "cells", "blocks", "scored")
+    assert [*ssim.stage_labels()] == ["known", "identical", "projection", "cells", "blocks", "scored"]
     assert total(results, "pairs") == plan.n_pairs == len(collection[1])
-    assert sum(total(results, stage) for stage in stages) == plan.n_pairs
+    assert sum(total(results, stage) for stage in ssim.stage_labels()) == plan.n_pairs
     assert total(results, "stored") == len(table(results))
 
 
@@ -79,9 +79,21 @@ def test_pairs_at_the_threshold_or_the_floor_have_scikit_images_own_number(prepa
     assert all(verified and score == collection[1][i, j] for i, j, score, _, _, verified in near)
 
 
+def test_a_pair_exactly_at_the_floor_is_stored(prepared, collection):
+    """In flat pictures the bounds are the scores themselves, all but their roundings."""
+    is_flat = collection[0].std(axis=(1, 2, 3)) == 0
+    tight = {score for (i, j), score in collection[1].items() if is_flat[i] and is_flat[j]}
+    others = [score for score in sorted(collection[1].values()) if 0.2 < score < 1][::20]
+    for floor in [*tight, *others]:
+        _, results = run(prepared, threshold=1.0, floor=floor)
+        found = {row[:2]: row[2] for row in table(results)}
+        assert found.keys() == {pair for pair, score in collection[1].items() if score >= floor}
+        assert floor in found.values()
+
+
 def test_the_table_does_not_depend_on_the_tiling(prepared, monkeypatch):
     _, whole = run(prepared, threshold=0.9, floor=0.5)
-    monkeypatch.setattr(join, "TILE", 16)
+    monkeypatch.setattr(planning, "TILE", 16)
     plan, parts = run(prepared, threshold=0.9, floor=0.5, max_batches=5)
     assert len(plan.batches) == 5
     assert table(parts) == table(whole)
@@ -98,7 +110,7 @@ def test_scores_do_not_depend_on_the_stages(prepared):
 
 
 def test_threads_and_processes_give_the_same_table(prepared, monkeypatch):
-    monkeypatch.setattr(join, "TILE", 16)
+    monkeypatch.setattr(planning, "TILE", 16)
     expected = table(run(prepared, threshold=0.9, floor=0.5)[1])
     with ThreadPoolExecutor(4) as threads:
         assert table(run(prepared, threshold=0.9, floor=0.5, mapper=threads.map)[1]) == expected
@@ -117,7 +129,7 @@ def test_preparing_in_parts_and_again_changes_nothing(tmp_path, prepared, collec
 
 
 def test_identical_thumbnails_score_exactly_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(join, "IDENTICAL_PAIRS", 10)
+    monkeypatch.setattr(planning, "IDENTICAL_PAIRS", 10)
     thumbnails = np.concatenate([np.repeat(pictures.photographs(32)[:1], 9, axis=0), pictures.collection(32)[:2]])
     prepare(tmp_path, thumbnails)
     plan, results = run(tmp_path, threshold=1.0, floor=1.0)
@@ -150,11 +162,11 @@ def test_too_few_images_make_no_pair(tmp_path, n):
 
 def test_images_lie_in_any_rows_and_those_without_one_take_no_part(tmp_path, prepared, collection):
     thumbnails = collection[0]
-    places = np.random.default_rng(0).permutation(2 * len(thumbnails))[: len(thumbnails)]
+    rows = np.random.default_rng(0).permutation(2 * len(thumbnails))[: len(thumbnails)]
     ssim.create_workspace(tmp_path, 2 * len(thumbnails), 48)
-    ssim.prepare_images(tmp_path, places, thumbnails)
+    ssim.prepare_images(tmp_path, rows, thumbnails)
     takes_part = np.arange(len(thumbnails)) % 3 > 0
-    plan, results = run(tmp_path, threshold=0.9, floor=0.5, rows=np.where(takes_part, places, -1))
+    plan, results = run(tmp_path, threshold=0.9, floor=0.5, rows=np.where(takes_part, rows, -1))
     whole = table(run(prepared, threshold=0.9, floor=0.5)[1])
     assert table(results) == [row for row in whole if takes_part[list(row[:2])].all()]
     assert plan.n_decoded == takes_part.sum()
@@ -185,14 +197,13 @@ def test_a_workspace_of_another_size_is_made_anew(tmp_path):
 @pytest.mark.parametrize("floor", FLOORS)
 @pytest.mark.parametrize("share", [0.3, 0.9, 1.0])
 def test_known_pairs_are_left_out_and_no_others(prepared, collection, monkeypatch, share, floor):
-    monkeypatch.setattr(join, "TILE", 16)
+    monkeypatch.setattr(planning, "TILE", 16)
     known = np.random.default_rng(1).random(len(collection[0])) < share
     plan, results = run(prepared, threshold=1.0, floor=floor, known=known)
     whole = table(run(prepared, threshold=1.0, floor=floor)[1])
     assert table(results) == [row for row in whole if not known[list(row[:2])].all()]
     assert total(results, "known") == known.sum() * (known.sum() - 1) // 2
-    stages = ("known", "identical", "projection", "cells", "blocks", "scored")
-    assert sum(total(results, stage) for stage in stages) == total(results, "pairs") == plan.n_pairs
+    assert sum(total(results, stage) for stage in ssim.stage_labels()) == total(results, "pairs") == plan.n_pairs
 
 
 def test_a_thumbnail_comes_back_as_it_went_in(prepared, collection):

@@ -10,13 +10,13 @@ from tests.support import thumbnails as pictures
 
 @pytest.mark.parametrize("size", [16, 17, 50, 75, 129, 200, 400])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_each_window_of_each_channel_has_exactly_one_place_and_its_columns_follow(size, channels):
+def test_each_window_of_each_channel_has_exactly_one_position_and_its_columns_follow(size, channels):
     layout = plan_layout(size, channels)
     width = layout.is_window.shape[1]
     expected = [c * size + j for c in range(channels) for j in range(size - 6)]
     assert sorted(layout.column[:, :width][layout.is_window].tolist()) == expected
-    for group, place in np.argwhere(layout.is_window):
-        held = layout.column[group, place : place + 7]
+    for group, position in np.argwhere(layout.is_window):
+        held = layout.column[group, position : position + 7]
         assert held.tolist() == list(range(held[0], held[0] + 7))
 
 
@@ -25,9 +25,9 @@ def test_the_first_window_of_each_cell_is_where_the_layout_says(size):
     layout = plan_layout(size, 3)
     for channel, cell in itertools.product(range(3), range(layout.cells)):
         group = np.searchsorted(layout.groups, cell, side="right") - 1
-        place = layout.position(channel, cell)
-        assert layout.column[group, place] == channel * size + layout.edges[cell]
-        assert layout.is_window[group, place]
+        position = layout.position(channel, cell)
+        assert layout.column[group, position] == channel * size + layout.edges[cell]
+        assert layout.is_window[group, position]
 
 
 @pytest.mark.parametrize("size", [16, 50, 64, 129])
@@ -56,5 +56,5 @@ def test_a_grey_thumbnail_is_known_and_laid_out_in_one_channel():
     assert fill_pixels(thumbnail, colour.segments, np.empty((colour.n_groups, 120, colour.column.shape[1]), np.uint8))
     pixels = np.empty((grey.n_groups, 120, grey.column.shape[1]), np.uint8)
     fill_pixels(thumbnail, grey.segments, pixels)
-    for places, part in zip(grey.column, pixels, strict=True):
-        assert (part[:, places >= 0] == thumbnail[:, places[places >= 0], 0]).all()
+    for column, part in zip(grey.column, pixels, strict=True):
+        assert (part[:, column >= 0] == thumbnail[:, column[column >= 0], 0]).all()

@@ -1,0 +1,136 @@
+"""What an upper bound of the SSIM is to the workspace and to the join: the one interface of all bounds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import DTypeLike, NDArray
+
+from imagetwins.ssim.features import Basis, dot
+from imagetwins.ssim.image import MeasuredImage
+from imagetwins.ssim.tiles import TilePairs
+
+MIN_SHARE = 0.02
+"""The share of the sampled pairs that a bound must be able to prune to be worth its cost."""
+
+DENSE = 0.1
+"""If this share of a tile's pairs is left, one matrix product is faster than the inner products of those. Measured."""
+
+Arrays = Mapping[str, NDArray[Any]]
+"""Arrays by name. Those of a workspace have one row for each image."""
+
+
+class ArraySpec(NamedTuple):
+    """The type and the shape of what is kept of one image."""
+
+    dtype: DTypeLike
+    shape: tuple[int, ...]
+
+
+class Bound(ABC):
+    """An upper bound of the SSIM of a pair, computed from what is kept of each of its two images.
+
+    A bound has no state of its own: it is given the workspace's arrays and what it wrote when the join was planned.
+
+    Attributes:
+        name: the name under which pruned pairs are counted.
+        label: what reports say of those pairs.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+
+    @abstractmethod
+    def arrays(self, size: int) -> Mapping[str, ArraySpec]:
+        """Return the arrays that are kept of one thumbnail of `size` pixels, by names that no other bound uses."""
+
+    @abstractmethod
+    def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:
+        """Return the function that computes `arrays` of an image; what it needs for all of them is computed here, once.
+
+        `basis` is the workspace's, `size` that of its thumbnails.
+        """
+
+    @abstractmethod
+    def upper_bounds(
+        self, arrays: Arrays, first: NDArray[np.int64], second: NDArray[np.int64]
+    ) -> NDArray[np.floating[Any]]:
+        """Return the bounds of some pairs as computed, without slack; see `VectorBound` for a simple case.
+
+        For the sample that decides whether the bound is used, and for tests: it need not be fast.
+
+        Args:
+            arrays: the workspace's.
+            first, second: (n,) int64, the workspace rows of the pairs.
+
+        Returns:
+            (n,) floats.
+        """
+
+    @abstractmethod
+    def slack(self, size: int) -> float:
+        """Return how far a computed bound may be below the true one: proven, at least the error of all roundings."""
+
+    def is_worthwhile(self, upper: NDArray[np.floating[Any]], floor: float) -> bool:
+        """Decide from the bounds of a sample of pairs, (n,), whether the bound is worth its cost at this floor."""
+        return bool((upper < floor).mean() > MIN_SHARE)
+
+    def plan(self, arrays: Arrays, rows: NDArray[np.int64], directory: Path) -> None:  # noqa: B027 - optional
+        """Write into `directory` what `prune` needs beside the workspace's `arrays`; by default nothing.
+
+        `rows`, (groups,) int64, are the workspace rows of the distinct thumbnails that are joined.
+        """
+
+    def open_plan(self, directory: Path) -> Any:  # noqa: ARG002 - optional
+        """Return what `plan` wrote, for `prune`."""
+        return None
+
+    @abstractmethod
+    def prune(self, arrays: Arrays, planned: Any, pairs: TilePairs, lowest: float) -> int:
+        """Drop the pairs that are proven to be below the floor.
+
+        Args:
+            arrays: the workspace's.
+            planned: what `open_plan` returned.
+            pairs: those of one tile that are left; changed, by its methods.
+            lowest: the floor less the slack: pairs whose computed bound is below this are dropped.
+
+        Returns:
+            The number of pairs of images that were dropped: the sum of what the methods of `pairs` return.
+        """
+
+
+class VectorBound(Bound):
+    """A bound that is the inner product of two vectors, one kept of each image.
+
+    Attributes:
+        vectors: the name of the array of these vectors, float32.
+    """
+
+    vectors: ClassVar[str]
+
+    def upper_bounds(self, arrays: Arrays, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the inner products, (n,) float32; see `Bound.upper_bounds`."""
+        vectors = arrays[self.vectors]
+        return np.array([vectors[a] @ vectors[b] for a, b in zip(first, second, strict=True)], np.float32)
+
+    def prune(self, arrays: Arrays, planned: Any, pairs: TilePairs, lowest: float) -> int:  # noqa: ARG002
+        """Drop the pairs whose inner product is below `lowest`; see `Bound.prune`."""
+        vectors = arrays[self.vectors]
+        if len(pairs) >= DENSE * pairs.size:
+            return pairs.prune_matrix(vectors[pairs.rows] @ vectors[pairs.columns].T, lowest)
+        return pairs.prune_listed(reach(*pairs.listed_rows, vectors, lowest))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def reach(
+    first: NDArray[np.int64], second: NDArray[np.int64], vectors: NDArray[np.float32], lowest: float
+) -> NDArray[np.bool_]:
+    """Return for which pairs of rows of `vectors`, (n,) each, the inner product is at least `lowest`: (n,) bool."""
+    reached = np.empty(len(first), np.bool_)
+    for p in range(len(first)):
+        reached[p] = dot(vectors[first[p]], vectors[second[p]]) >= lowest
+    return reached

@@ -1,0 +1,196 @@
+"""The bound by projection: inner products of shorter vectors, the coordinates of the features that matter most.
+
+It rests on the bound by the features (features.py), on the Cauchy-Schwarz inequality, and on the energy compaction of
+the discrete cosine transform (DCT).
+
+**Truncation.** Let F be an image's features, B a matrix with orthonormal rows, p = B F the projection, and
+t = sqrt(|F|^2 - |p|^2) the length of the rest. By Cauchy-Schwarz on the rest, <F(x), F(y)> <= <p(x), p(y)> + t(x) t(y).
+So (p, t) is a shorter vector whose inner products bound the SSIM too, and the bounds of all pairs of a tile are one
+matrix product. The same holds again for some of the coordinates of p, with the length of all the others and t together:
+the *coarse vector*.
+
+**Coordinates.** Neighbouring cells of a picture are alike. So the orthonormal two-dimensional DCT-II over the grid of
+cells, applied to each of their CELL_RANK + 1 coordinates, concentrates most of the length of F in few coordinates.
+N_PROJECTED of them are kept, the same ones for every folder, so that an image is projected only once: those for which a
+rough formula (`estimate_energy`) predicts the most. Of these a join uses, as coarse vectors, the N_COARSE that are the
+longest on average in a sample of its own images: photographs and charts differ too much for one fixed choice.
+
+**Slack.** The transform is computed in float64, with errors below 10^-12, and rounded to float32. This changes |p| by
+at most 2^-24 |p|, and so each inner product by at most twice that; REST_MARGIN raises t^2 by more than both. The coarse
+vectors hold the same numbers, and the length of their rest is raised by COARSE_MARGIN, more than its rounding errors.
+For the float32 inner product itself, `feature_slack` allows more than these shorter vectors need.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from imagetwins.ssim.bounds.base import Arrays, ArraySpec, VectorBound
+from imagetwins.ssim.features import CELL_RANK, CHANNELS, Basis, count_features, feature_slack, plan_cells
+from imagetwins.ssim.image import MeasuredImage
+from imagetwins.ssim.tiles import TilePairs
+from imagetwins.ssim.vector import DEVIATION_RANK, MEAN_RANK
+
+N_PROJECTED = 4095
+"""Coordinates kept of an image, without the length of the rest."""
+
+N_COARSE = 1023
+"""Those of them that a join uses for all pairs, without the length of the rest."""
+
+REST_MARGIN = 1e-6
+"""What the square of the length of the rest of a projection is raised by."""
+
+COARSE_MARGIN = 1e-6
+"""What the length of the rest of a coarse vector is raised by."""
+
+SAMPLED_IMAGES = 256
+"""How many images of a join decide which coordinates its coarse vectors have."""
+
+ROWS_AT_ONCE = 1024
+"""How many coarse vectors are computed at a time."""
+
+COARSE = "coarse.npy"
+
+
+class ProjectionBound(VectorBound):
+    """The inner product of the projections, after that of the coarse vectors; see the module's text."""
+
+    name = "projection"
+    label = "proven below the floor by projection"
+    vectors = "projection"
+
+    def arrays(self, size: int) -> Mapping[str, ArraySpec]:
+        """Return the projection of the features."""
+        return {"projection": ArraySpec(np.float32, (count_coordinates(size) + 1,))}
+
+    def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:
+        """Return a function to the projection of an image's features."""
+        chosen = choose_coordinates(basis, size)
+        return lambda image: {"projection": project_features(image.features, size, chosen)}
+
+    def slack(self, size: int) -> float:
+        """Return the slack of the features, which covers that of their projection too; see the module's text."""
+        return feature_slack(size)
+
+    def plan(self, arrays: Arrays, rows: NDArray[np.int64], directory: Path) -> None:
+        """Write the coarse vectors, (groups, N_COARSE + 1) float32, 4 kB each."""
+        projection = arrays["projection"]
+        sample = np.linspace(0, len(rows) - 1, min(SAMPLED_IMAGES, len(rows))).astype(np.int64)
+        chosen = select_top_coordinates(projection[rows[sample]])
+        coarse = np.lib.format.open_memmap(directory / COARSE, "w+", np.float32, (len(rows), len(chosen) + 1))
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            stop = start + ROWS_AT_ONCE
+            fill_coarse(projection, rows[start:stop], chosen, coarse[start:stop])
+        coarse.flush()
+
+    def open_plan(self, directory: Path) -> NDArray[np.float32]:
+        """Map the coarse vectors."""
+        return np.asarray(np.load(directory / COARSE, mmap_mode="r"))
+
+    def prune(self, arrays: Arrays, planned: NDArray[np.float32], pairs: TilePairs, lowest: float) -> int:
+        """Drop the pairs that the coarse vectors or else the projections prove to be below `lowest`.
+
+        The coarse vectors prune less, but the matrix product of all pairs costs next to nothing.
+        """
+        pruned = pairs.prune_matrix(planned[pairs.row_span] @ planned[pairs.column_span].T, lowest)
+        return pruned + super().prune(arrays, planned, pairs, lowest)
+
+
+def count_coordinates(size: int) -> int:
+    """Return the number of coordinates of a projection, without the length of the rest."""
+    return min(N_PROJECTED, count_features(size))
+
+
+@cache
+def cosines(side: int) -> NDArray[np.float64]:
+    """Return the matrix, (side, side), of the orthonormal DCT-II of `side` values."""
+    k, j = np.arange(side), np.arange(side)
+    rows: NDArray[np.float64] = np.cos(np.pi * np.multiply.outer(k, 2 * j + 1) / (2 * side)) * np.sqrt(2 / side)
+    rows[0] /= np.sqrt(2)
+    return rows
+
+
+def estimate_energy(axes: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+    """Estimate the mean square of each coordinate of the transform, up to a common factor.
+
+    Fitted to photographs and charts. The variance of axis d in the synthetic cells decays as (d + 1)^-1.65. Axes of
+    means and deviations vary slowly from cell to cell; those of slopes have either sign and vary quickly; straight
+    lines concentrate both on frequencies that are low in one direction. The residual is between the two.
+
+    Args:
+        axes: (CELL_RANK, 3 * MEAN_RANK * STRUCTURE_RANK) float32, of the basis.
+        side: cells along one side.
+
+    Returns:
+        (side, side, CELL_RANK + 1) float64.
+    """
+    product = np.multiply.outer(np.arange(1.0, side + 1), np.arange(1.0, side + 1))[..., None]
+    of_slopes = axes.reshape(CELL_RANK, CHANNELS, MEAN_RANK, -1)[..., : 2 * DEVIATION_RANK]
+    is_slope = np.append(CHANNELS * (of_slopes**2).sum((1, 2, 3)) > 0.5, False)
+    of_axis = np.append(np.arange(1.0, CELL_RANK + 1) ** -1.65, np.exp(-2.5))
+    energy: NDArray[np.float64] = of_axis * np.where(is_slope, np.exp(-2.5) * product**-0.5, product**-1.5)
+    return energy
+
+
+def choose_coordinates(basis: Basis, size: int) -> NDArray[np.int64]:
+    """Return the indices, ascending, of the coordinates of the transform that are kept: (n,) int64."""
+    energy = estimate_energy(basis.axes, plan_cells(size).side).ravel()
+    return np.sort(np.argsort(-energy, kind="stable")[: count_coordinates(size)])
+
+
+def project_features(features: NDArray[np.float32], size: int, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the projection of one image's features.
+
+    Args:
+        features: (cells * cells * (CELL_RANK + 1),) float32.
+        size: side of the thumbnail, in pixels.
+        chosen: (n,) int64, the coordinates of the transform that are kept.
+
+    Returns:
+        (n + 1,) float32: these coordinates, and the length of the rest.
+    """
+    cells = plan_cells(size)
+    grid = np.empty((len(cells.grid_index), CELL_RANK + 1))
+    grid[cells.grid_index] = features.reshape(grid.shape)
+    rows = cosines(cells.side)
+    down = (rows @ grid.reshape(cells.side, -1)).reshape(cells.side, cells.side, -1)
+    kept = (rows @ down).ravel()[chosen]
+    rest = np.square(grid).sum() - np.square(kept).sum()
+    return np.append(kept, np.sqrt(max(rest, 0) + REST_MARGIN)).astype(np.float32)
+
+
+def select_top_coordinates(sample: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the indices, ascending, of the N_COARSE coordinates that are the longest in a sample of projections.
+
+    `sample` is (n, length) float32; the last column, the length of the rest, is not selected. If there are no more than
+    N_COARSE coordinates, all are.
+    """
+    energy = (sample[:, :-1].astype(np.float64) ** 2).sum(0)
+    return np.sort(np.argsort(-energy, kind="stable")[:N_COARSE])
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def fill_coarse(
+    projection: NDArray[np.float32], rows: NDArray[np.int64], chosen: NDArray[np.int64], coarse: NDArray[np.float32]
+) -> None:
+    """Compute the coarse vectors of some images.
+
+    Args:
+        projection: (images, length) float32.
+        rows: (n,) int64, of `projection`.
+        chosen: (m,) int64, the coordinates that the coarse vectors have.
+        coarse: (n, m + 1) float32, these coordinates, and the length of the rest; overwritten.
+    """
+    for i in range(len(rows)):
+        row, rest = projection[rows[i]], 0.0
+        for k in range(len(row)):
+            rest += np.float64(row[k]) * np.float64(row[k])
+        for k in range(len(chosen)):
+            coarse[i, k] = row[chosen[k]]
+            rest -= np.float64(coarse[i, k]) * np.float64(coarse[i, k])
+        # The error of a sum of some thousand float64, none of them above 1, is less than the square of the margin.
+        coarse[i, len(chosen)] = np.float32(np.sqrt(max(rest, 0.0)) + COARSE_MARGIN)

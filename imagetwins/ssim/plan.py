@@ -1,0 +1,195 @@
+"""The plan of a join: groups of identical thumbnails, the bounds that are used, and batches of tiles.
+
+It is written to a directory, so that the batches can be computed in other processes or on other machines.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagetwins.errors import ParameterError
+from imagetwins.ssim import bounds
+from imagetwins.ssim.bounds.base import Bound
+from imagetwins.ssim.groups import Groups, plan_groups
+from imagetwins.ssim.tiles import Tile, Weights
+from imagetwins.ssim.workspace import Workspace, open_workspace
+
+TILE = 256
+"""Groups along one side of a tile, at 200 pixels; fewer where thumbnails are larger, to keep the memory the same."""
+
+MIN_TILE = 16
+"""No tile has a shorter side than this, unless there are no more groups."""
+
+TILES_ALONG = 4
+"""Tiles along one side of the pair matrix, at least, as long as they are not smaller than MIN_TILE."""
+
+IDENTICAL_PAIRS = 1_000_000
+"""Pairs of identical thumbnails in one tile, about: limits the memory of a batch."""
+
+SAMPLED_PAIRS = 500
+"""How many random pairs the bounds are tried on."""
+
+PLAN, GROUPS = "plan.json", "groups.npz"
+
+
+@dataclass(frozen=True)
+class JoinPlan:
+    """What there is to join, and the batches that do it.
+
+    Attributes:
+        n_images: all images.
+        n_decoded: the images that take part.
+        n_distinct: their distinct thumbnails.
+        n_pairs: the pairs of images that take part, known ones included.
+        batches: tiles; every pair is in exactly one tile.
+        stages: by the name of each bound, whether it is used, because it is worth its cost here.
+    """
+
+    n_images: int
+    n_decoded: int
+    n_distinct: int
+    n_pairs: int
+    batches: list[list[Tile]]
+    stages: dict[str, bool]
+
+
+def plan_join(
+    directory: Path,
+    plan_directory: Path,
+    rows: NDArray[np.int64],
+    *,
+    threshold: float,
+    floor: float,
+    known: NDArray[np.bool_] | None = None,
+    max_batches: int = 200,
+) -> JoinPlan:
+    """Group identical thumbnails, choose the bounds, and divide the pairs into at most `max_batches` batches.
+
+    Args:
+        directory: the workspace.
+        plan_directory: where the plan is written, for `join_batch`; some 4 kB for each distinct thumbnail.
+        rows: (n,) integers, the workspace row of each image, -1 for one that takes no part.
+        threshold: scores close to it are verified.
+        floor: pairs that score below it are not stored.
+        known: (n,) bool, the images whose pairs with each other are not wanted; by default none.
+        max_batches: the limit on the number of batches.
+
+    Raises:
+        ParameterError: the floor is above the threshold.
+        StoreError: `directory` holds no intact workspace.
+    """
+    if floor > threshold:
+        raise ParameterError(f"floor {floor} is above the threshold {threshold}: give a floor at or below it")
+    workspace = open_workspace(directory)
+    groups = plan_groups(workspace.digests, rows, np.zeros(len(rows), np.bool_) if known is None else known)
+    stages = choose_bounds(workspace, groups.rows, floor)
+    _write_plan(plan_directory, workspace, groups, stages, directory=directory, threshold=threshold, floor=floor)
+    # In a small folder tiles are small, so that there is work for every core.
+    side = min(tile_side(workspace.size), max(MIN_TILE, -(-len(groups.rows) // TILES_ALONG)))
+    batches = _plan_batches(groups, side, max_batches)
+    n = len(groups.members)
+    return JoinPlan(len(rows), n, len(groups.rows), n * (n - 1) // 2, batches, stages)
+
+
+def choose_bounds(workspace: Workspace, rows: NDArray[np.int64], floor: float) -> dict[str, bool]:
+    """Return, by the name of each bound, whether to use it: tried on a sample of the pairs of `rows`, (groups,) int64.
+
+    A bound that prunes next to nothing costs more than it saves.
+    """
+    if len(rows) < 2 or floor <= -1:
+        return dict.fromkeys((bound.name for bound in bounds.BOUNDS), False)
+    first, second = np.random.default_rng(0).integers(0, len(rows), (2, SAMPLED_PAIRS))
+    is_pair = first != second
+    sample = rows[first[is_pair]], rows[second[is_pair]]
+    return {
+        bound.name: bound.is_worthwhile(bound.upper_bounds(workspace.arrays, *sample), floor) for bound in bounds.BOUNDS
+    }
+
+
+def _write_plan(
+    target: Path, workspace: Workspace, groups: Groups, stages: dict[str, bool], *, directory: Path, **settings: float
+) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for bound in bounds.BOUNDS:
+        if stages[bound.name]:
+            bound.plan(workspace.arrays, groups.rows, target)
+    np.savez(target / GROUPS, **groups._asdict())
+    description = settings | {"workspace": str(directory.absolute()), "stages": stages}
+    (target / PLAN).write_text(json.dumps(description), encoding="utf-8")
+
+
+class OpenPlan(NamedTuple):
+    """A plan as `join_batch` uses it.
+
+    Attributes:
+        workspace: its directory.
+        threshold, floor: as given to `plan_join`.
+        bounds: the bounds that are used, each with what it wrote (`Bound.open_plan`).
+        groups: of identical thumbnails.
+        weights: of these groups.
+    """
+
+    workspace: Path
+    threshold: float
+    floor: float
+    bounds: list[tuple[Bound, Any]]
+    groups: Groups
+    weights: Weights
+
+
+def open_plan(directory: Path) -> OpenPlan:
+    """Read a plan; once for all batches of this process."""
+    return _read_plan(directory, (directory / PLAN).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read_plan(directory: Path, _written_ns: int) -> OpenPlan:
+    description = json.loads((directory / PLAN).read_text(encoding="utf-8"))
+    with np.load(directory / GROUPS) as arrays:
+        groups = Groups(**{name: arrays[name] for name in Groups._fields[:-1]}, n_known=int(arrays["n_known"]))
+    used = [bound for bound in bounds.BOUNDS if description["stages"][bound.name]]
+    return OpenPlan(
+        Path(description["workspace"]),
+        description["threshold"],
+        description["floor"],
+        [(bound, bound.open_plan(directory)) for bound in used],
+        groups,
+        groups.weigh(),
+    )
+
+
+def tile_side(size: int) -> int:
+    """Return how many groups a tile has along one side, at most, for thumbnails of `size` pixels."""
+    return max(MIN_TILE, TILE * 200**2 // max(size, 200) ** 2)
+
+
+def _plan_batches(groups: Groups, side: int, max_batches: int) -> list[list[Tile]]:
+    tiles = [*_plan_pairs(groups, side), *_plan_identical(groups)]
+    if groups.n_known:
+        tiles.append(Tile("known", 0, groups.n_known, 0, groups.n_known))
+    count = min(max_batches, len(tiles))
+    return [tiles[len(tiles) * k // count : len(tiles) * (k + 1) // count] for k in range(count)]
+
+
+def _plan_pairs(groups: Groups, side: int) -> list[Tile]:
+    """Return the tiles on and above the diagonal of the pair matrix, except where all images are known."""
+    n_distinct, n_known = len(groups.rows), groups.n_known
+    spans = list(itertools.pairwise([*range(0, n_known, side), *range(n_known, n_distinct, side), n_distinct]))
+    return [Tile("pairs", *row, *column) for i, row in enumerate(spans) for column in spans[i:] if column[1] > n_known]
+
+
+def _plan_identical(groups: Groups) -> list[Tile]:
+    """Return the tiles of the pairs within groups, with about IDENTICAL_PAIRS pairs each."""
+    stop = np.repeat(groups.offsets[1:], np.diff(groups.offsets))
+    following = stop - 1 - np.arange(len(stop))
+    if not following.any():
+        return []
+    number = np.cumsum(following) // IDENTICAL_PAIRS
+    cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(stop)]
+    return [Tile("identical", start, end, 0, 0) for start, end in itertools.pairwise(cuts)]
