@@ -4,13 +4,13 @@ import pytest
 
 from imagetwins.decoding import formats
 from imagetwins.decoding.formats import FORMATS, Format, decoded_formats
-from imagetwins.scanning.candidates import list_images
+from imagetwins.scanning.candidates import list_candidates
 from tests.support.decoding import decode_all
 from tests.support.pictures import damaged, pictures
 
 
 def listed(folder):
-    return [file.path.name for file in list_images(folder, recursive=True, exclude=[], reference=[], skip=[])]
+    return [file.location.name for file in list_candidates(folder, recursive=True, exclude=[], reference=[], skip=[])]
 
 
 def pictures_of(known):
