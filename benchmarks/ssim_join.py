@@ -35,7 +35,9 @@ from imagetwins import ssim
 mpl.use("Agg")
 SIZE = 200
 THRESHOLDS = (0.9, 0.8, 0.7)
-STAGES = ("identical", "projection", "cells", "blocks", "scored", "stored", "verified")
+BOUNDING = [name for name in ssim.stage_labels() if name not in {"known", "identical", "scored"}]
+"""The stages of the join that prove pairs to be below the floor."""
+
 CORES = os.cpu_count() or 1
 CHUNK = 64
 console = Console(width=140)
@@ -136,7 +138,7 @@ def join(workspace: Path, n: int, threshold: float, floor: float, mapper: Callab
         return plan, list(mapper(lambda batch: ssim.join_batch(workspace / "plan", batch), plan.batches))
 
     (plan, results), wall, core = timed(work)
-    counts = {stage: sum(result.counts[stage] for result in results) for stage in STAGES}
+    counts = {name: sum(result.counts[name] for result in results) for name in results[0].counts}
     microseconds = wall / max(plan.n_pairs, 1) * 1e6
     return {
         "threshold": threshold,
@@ -209,7 +211,7 @@ def show_kind(found: dict[str, Any]) -> None:
         "us a pair",
         "x loop",
         "x loop, core",
-        "pairs left after projection / cells / blocks",
+        f"pairs left after {' / '.join(BOUNDING)}",
     ):
         table.add_column(column, justify="left" if column == "what" else "right")
     estimate = loop["seconds"] * found["pairs"]
@@ -241,7 +243,7 @@ def show_kind(found: dict[str, Any]) -> None:
 
 def survivors(joined: dict[str, Any], pairs: int) -> list[float]:
     counts, left, shares = joined["counts"], pairs - joined["counts"]["identical"], []
-    for stage in ("projection", "cells", "blocks"):
+    for stage in BOUNDING:
         left -= counts[stage]
         shares.append(left / pairs)
     return shares

@@ -137,7 +137,7 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.SIZE_CHANGED: _CHANGED + "{now} bytes now, {then} then",
     ReasonCode.MODIFIED: _CHANGED + "modified later",
     ReasonCode.CONTENT_CHANGED: _CHANGED + "other content",
-    ReasonCode.PAIRS_REUSED: "The pairs that run {run_id} settled are taken over.",
+    ReasonCode.PAIRS_REUSED: "The pairs that run {run_id} compared are taken over.",
     ReasonCode.NO_EARLIER_RUN: "All pairs are computed: no run on this folder is complete.",
     ReasonCode.SETTINGS_DIFFER: "All pairs are computed: in run {run_id}, {changes}.",
     ReasonCode.FLOOR_TOO_HIGH: "All pairs are computed: in run {run_id}, the floor was {then:g}, above the {now:g} of this one.",

@@ -71,7 +71,7 @@ def _describe_pairs(record: RunRecord) -> str:
     pairs = pluralize(record.counts["pairs"], "pair")
     if record.kind is RunKind.APPLY:
         return f"{pairs} as run {record.pairs_from} scored them"
-    return f"{pairs} settled, {record.funnel['scored']:,} of them by scoring"
+    return f"{pairs} compared, {record.funnel['scored']:,} of them by scoring"
 
 
 def _undo(record: RunRecord) -> str:
@@ -161,7 +161,7 @@ def _print_audit(console: Console, audit: RunAudit) -> None:
     for title, content in (
         (f"Parameters of run {record.run_id}", record.parameters.model_dump()),
         ("Counts", record.counts),
-        ("How the pairs were settled", record.funnel),
+        ("How the pairs were compared", record.funnel),
         ("Seconds", record.seconds),
     ):
         table = _table(title, "what", "#value")

@@ -1,4 +1,4 @@
-"""A calibration as one HTML file: the recommended setting, why, and the pictures that a person should judge."""
+"""A calibration as one HTML file: the recommended setting, why, and the pictures that a person should look at."""
 
 import shlex
 from pathlib import Path
@@ -7,16 +7,16 @@ from typing import Any
 from markupsafe import Markup
 
 from imagetwins.calibration.distortions import KINDS
-from imagetwins.calibration.sweep import (
+from imagetwins.calibration.evaluation import (
     ALIKE,
-    COPIES,
+    ALIKE_SIZE,
     FLOOR,
-    JUDGED_SIZE,
     WRONG_MOVE,
     Calibration,
     Setting,
     recommend_by_size,
 )
+from imagetwins.calibration.sample import COPIES
 from imagetwins.decoding.model import DecodeSettings
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_bars, plot_lines
@@ -24,7 +24,7 @@ from imagetwins.scanning.thumbnails import read_square
 from imagetwins.storage import storage_of
 from imagetwins.text import shorten_path
 
-JUDGED_PAIRS = 24
+SHOWN_PAIRS = 24
 PICTURE_SIDE = 180
 
 
@@ -54,7 +54,7 @@ def build_calibration_page(calibration: Calibration, folder: Path, target: Path,
         different=calibration.different_pairs,
         alike=_count_alike(calibration),
         alike_score=ALIKE,
-        judged_size=JUDGED_SIZE,
+        alike_size=ALIKE_SIZE,
         floor=FLOOR,
         margin=calibration.scale.margin,
         weight=WRONG_MOVE,
@@ -68,7 +68,7 @@ def build_calibration_page(calibration: Calibration, folder: Path, target: Path,
             (row, float(cost.loc[row.size, ["prepare_seconds", "join_seconds"]].sum()))
             for row in recommend_by_size(calibration.outcomes, calibration.scale)
         ],
-        judged=_plan_judged(calibration, folder),
+        closest=_plan_closest(calibration, folder),
     )
     with storage_of(target).writing(target) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
@@ -124,8 +124,8 @@ def _plot_costs(calibration: Calibration) -> Markup:
     return _markup(plot_lines(series, x_label="thumbnail size in pixels", y_label="CPU seconds"))
 
 
-def _plan_judged(calibration: Calibration, folder: Path) -> list[dict[str, Any]]:
-    """Return the most similar pairs that were not planted, with their pictures and what they were taken for."""
+def _plan_closest(calibration: Calibration, folder: Path) -> list[dict[str, Any]]:
+    """Return the most similar pairs that were not planted, with their pictures and whether they count as false."""
     best = calibration.recommended
     pairs = calibration.unplanted[calibration.unplanted["size"] == best.size]
     # What the guard lets through comes first: those may be matches.
@@ -133,7 +133,7 @@ def _plan_judged(calibration: Calibration, folder: Path) -> list[dict[str, Any]]
         ["held_back", "ssim"], ascending=[True, False], kind="stable"
     )
     closest = ordered.drop_duplicates(["path1", "path2"])
-    return [_plan_pair(row, best, folder) for row in closest.head(JUDGED_PAIRS).to_dict("records")]
+    return [_plan_pair(row, best, folder) for row in closest.head(SHOWN_PAIRS).to_dict("records")]
 
 
 def _plan_pair(row: dict[Any, Any], best: Setting, folder: Path) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def draw_summary(record: RunRecord) -> str:
         *_next_step(record),
         "## Where the time went",
         _bars(record.seconds),
-        "## How the pairs were settled",
-        _table(("pairs", "how many"), [(name, f"{count:,}") for name, count in _iter_settled(record)]),
+        "## How the pairs were compared",
+        _table(("pairs", "how many"), [(name, f"{count:,}") for name, count in _iter_funnel(record)]),
         "## What was found",
         _table(("what", "how many"), [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()]),
         "## What was asked",
@@ -55,7 +55,7 @@ def draw_summary(record: RunRecord) -> str:
     return "\n\n".join(parts)
 
 
-def _iter_settled(record: RunRecord) -> Iterator[tuple[str, int]]:
+def _iter_funnel(record: RunRecord) -> Iterator[tuple[str, int]]:
     """Yield what the stages of the join are called in reports, and how many pairs each took."""
     labels = ssim.stage_labels()
     for name, count in record.funnel.items():

@@ -12,23 +12,18 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 from imagetwins.calibration.distortions import KINDS, plant_copy
-from imagetwins.calibration.sweep import (
-    COPIES,
-    FAMILY,
+from imagetwins.calibration.evaluation import (
     GUARDS,
     THRESHOLDS,
     Scale,
     Setting,
-    calibrate,
-    choose_sample,
-    conclude,
-    judge_settings,
-    kinds_of,
-    measure_sides,
+    evaluate,
+    evaluate_settings,
     recommend,
     recommend_by_size,
-    write_calibration,
 )
+from imagetwins.calibration.sample import COPIES, FAMILY, choose_sample, kinds_of, measure_sides
+from imagetwins.calibration.sweep import calibrate, write_calibration
 from imagetwins.errors import ParameterError
 from imagetwins.reporting.calibration_page import build_calibration_page, plan_command
 from imagetwins.store.schemas import COSTS, OUTCOMES, PLANTED, UNPLANTED
@@ -170,7 +165,7 @@ class TestJudgement:
             for _ in range(60)
         ]
 
-        outcomes = judge_settings(planted_table(planted), unplanted_table(unplanted), [50, 100], 0.07)
+        outcomes = evaluate_settings(planted_table(planted), unplanted_table(unplanted), [50, 100], 0.07)
 
         assert len(outcomes) == 2 * len(GUARDS) * len(THRESHOLDS)
         for row in outcomes.sample(80, random_state=3).itertuples():
@@ -201,7 +196,7 @@ class TestJudgement:
         scores = pd.DataFrame(crossed, columns=["image1", "image2"]).assign(size=200, ssim=0.8, detail=0.75)
         costs = as_frame(dict(zip(COSTS.names, ([200], [0.1], [0.2], [8], [28]), strict=True)), COSTS)
 
-        calibration = conclude(sample, 2, scores, costs, 0)
+        calibration = evaluate(sample, 2, scores, costs, 0)
 
         at = calibration.outcomes.set_index(["threshold", "min_detail_ssim"])
         assert at.loc[(0.8, 0.7), "false_pairs"] == 1

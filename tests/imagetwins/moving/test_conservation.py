@@ -2,7 +2,7 @@
 
 Runs, killed and resumed; restores, killed and repeated; dry runs; and between any two of them a person who adds,
 edits, renames, copies and removes files, in the folder and in `Duplicates`. The model is a table of what should be in
-the folder, by content. After every step nothing may be missing from it; once what was killed has been settled, nothing
+the folder, by content. After every step nothing may be missing from it; once what was killed has been recovered, nothing
 may be there too much, no unfinished copy is left, and every moved file is in a journal with where it came from.
 """
 
@@ -52,7 +52,7 @@ class Conservation(RuleBasedStateMachine):
         self.place = self._place()
         self.runs = itertools.count()
         self.journals, self.moves = [], {}
-        self.model, self.owned, self.settled, self.forgiven = Counter(), set(), True, Counter()
+        self.model, self.owned, self.recovered, self.forgiven = Counter(), set(), True, Counter()
         self.serial = itertools.count()
         FIGURES["sequences of steps"] += 1
 
@@ -83,7 +83,7 @@ class Conservation(RuleBasedStateMachine):
 
     def _forget(self, path):
         self.model[digest_of(path)] -= 1
-        if not self.settled:
+        if not self.recovered:
             # A copy of it, on the way to another device when the process was killed, may be kept as well.
             self.forgiven[digest_of(path)] += 1
         self.owned.discard(path)
@@ -127,7 +127,7 @@ class Conservation(RuleBasedStateMachine):
                 shutil.copy2(path, root / name)
                 self.model[digest_of(path)] += 1
             else:
-                if not self.settled:
+                if not self.recovered:
                     self.forgiven[digest_of(path)] += 1
                 shutil.move(path, root / name)
                 self.owned.discard(path)
@@ -148,15 +148,15 @@ class Conservation(RuleBasedStateMachine):
 
     def _do(self, work, moment):
         if moment is not None and killed_at(moment, work):
-            self.settled = False
+            self.recovered = False
             return None
         # A forked process that was not killed has done all the work: doing it again must change nothing.
         return work()
 
-    def _settle(self):
+    def _recover(self):
         for journal in self.journals:
             recover_journal(journal)
-        self.settled = True
+        self.recovered = True
 
     @rule()
     def dry_run(self):
@@ -166,7 +166,7 @@ class Conservation(RuleBasedStateMachine):
 
     @rule(moment=MAYBE_KILLED)
     def run(self, moment):
-        self._settle()
+        self._recover()
         journal = self.base / f"{next(self.runs)}.jsonl"
         self.journals.append(journal)
         moves = self.moves[journal] = self._plan()
@@ -185,7 +185,7 @@ class Conservation(RuleBasedStateMachine):
     @precondition(lambda self: self.journals)
     @rule(data=st.data(), moment=MAYBE_KILLED)
     def restore(self, data, moment):
-        self._settle()
+        self._recover()
         journal = data.draw(st.sampled_from([one for one in self.journals if read_journal(one)] or self.journals))
         outcomes = self._do(lambda: restore_moves(journal), moment)
         for outcome in outcomes or []:
@@ -193,18 +193,18 @@ class Conservation(RuleBasedStateMachine):
 
     @rule(moment=MAYBE_KILLED, again=MAYBE_KILLED)
     def run_and_undo(self, moment, again):
-        self._settle()
+        self._recover()
         before = {path: digest_of(path) for path in self._files()}
         self.run(moment)
         journal = self.journals[-1]
         self._do(lambda: restore_moves(journal), again)
         restore_moves(journal)
-        self._settle()
+        self._recover()
         assert {path: digest_of(path) for path in self._files()} == before
 
     @rule()
-    def settle(self):
-        self._settle()
+    def recover(self):
+        self._recover()
 
     # What must hold
 
@@ -214,12 +214,12 @@ class Conservation(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_there_too_much(self):
-        if self.settled:
+        if self.recovered:
             assert Counter(map(digest_of, self._everything())) <= self.model + self.forgiven
 
     @invariant()
     def every_moved_file_is_in_a_journal(self):
-        if self.settled:
+        if self.recovered:
             told = {one.target for journal in self.journals for one in read_journal(journal) if one.state == "done"}
             assert {path for path in self._files() if path.is_relative_to(self.place)} <= told | self.owned
 

@@ -463,7 +463,7 @@ def test_a_torn_last_line_is_as_if_it_were_not_there(place):
     assert snapshot(place.folder) == place.before
 
 
-def test_a_disk_that_is_away_settles_nothing(place):
+def test_a_disk_that_is_away_decides_nothing(place):
     killed = next(moment for moment in itertools.count(1) if moved_and_killed(place, moment))
     place.folder.rename(place.folder.with_name("unmounted"))
     place.folder.mkdir()

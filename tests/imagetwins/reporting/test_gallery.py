@@ -100,8 +100,8 @@ def test_a_summary_says_how_to_undo():
     assert "imagetwins restore 20261123T010203Z-0a1b2c3d" in summary
     assert "| threshold | 0.95 |" in summary
     assert "recursive" not in summary, "only what differs from the defaults"
-    settled = re.findall(r"\| ([^|]+) \| (\d+) \|", summary.split("## How the pairs were settled")[1].split("##")[0])
-    assert settled == [("proven below the floor by cells", "40"), ("scored exactly", "5")]
+    funnel = re.findall(r"\| ([^|]+) \| (\d+) \|", summary.split("## How the pairs were compared")[1].split("##")[0])
+    assert funnel == [("proven below the floor by cells", "40"), ("scored exactly", "5")]
 
 
 def test_a_summary_names_the_store_where_it_is_not_the_usual_one():

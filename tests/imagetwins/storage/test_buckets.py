@@ -716,11 +716,11 @@ def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, ca
         assert not any(secret.encode() in content for content in told)
 
 
-def test_an_interrupted_journal_is_settled_before_a_new_run(bucket):
+def test_an_interrupted_journal_is_recovered_before_a_new_run(bucket):
     place = Place(bucket, bucket / "store/runs/r/journal.jsonl")
     assert killed_after(12, place.apply)
 
-    settled = recover_journal(place.journal)
+    recovered = recover_journal(place.journal)
 
-    assert all(transfer.state != "open" for transfer in [*settled, *read_journal(place.journal)])
+    assert all(transfer.state != "open" for transfer in [*recovered, *read_journal(place.journal)])
     assert sorted(snapshot(place.folder).values()) == sorted(place.before.values())
