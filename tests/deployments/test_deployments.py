@@ -12,9 +12,6 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import AwaitingRetry
 
-from deployments.registering import iter_deployments, plan_schedules
-from imagetwins.cli.serve import check_binding, check_folders
-from imagetwins.errors import ParameterError
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import DECISIONS
 from imagetwins.store.tables import read_table
@@ -107,8 +104,8 @@ def check_run_at(threshold, scores, pictures, run, flow_run):
     assert {path.name for path in (pictures / "Duplicates").iterdir()} == expected
     assert {path.name for path in pictures.glob("*.png")} == {f"{number}.png" for number in range(4)} - expected
     record = run.read_record()
-    assert (record["parameters"]["threshold"], record["status"]) == (threshold, "completed")
-    assert record["flow_run_id"] == str(flow_run)
+    assert (record.parameters.threshold, record.status) == (threshold, "completed")
+    assert record.flow_run_id == str(flow_run)
     decisions = read_table(run.decisions, DECISIONS)
     assert set(decisions.loc[decisions["Duplicate"], "FileName"]) == expected
     assert [Path(path).exists() for path in decisions["NewPath"]] == [True] * 4
@@ -126,36 +123,3 @@ def wait_until(true, what, seconds=120):
     while not true():
         assert time.monotonic() < deadline, what
         time.sleep(0.3)
-
-
-def test_the_definitions_have_no_folder_and_no_schedule_of_their_own():
-    for deployment in iter_deployments():
-        assert "folder" not in deployment.parameters
-        assert "schedules" not in deployment.model_dump(exclude_unset=True)
-
-
-def test_folders_that_look_alike_have_schedules_of_their_own():
-    schedules = plan_schedules([Path("/a/x y"), Path("/a/x-y"), Path("/")], "0 3 * * *", "Europe/Berlin")
-    assert len({schedule.slug for schedule in schedules}) == 3
-    assert [schedule.parameters["folder"] for schedule in schedules] == ["/a/x y", "/a/x-y", "/"]
-
-
-@pytest.mark.parametrize(("cron", "timezone"), [("every night", "UTC"), ("0 3 * * *", "Mars/Olympus")])
-def test_a_schedule_that_is_none_is_refused(cron, timezone):
-    with pytest.raises(ParameterError, match=r"Invalid (cron string: \"every night|timezone: \"Mars).*For every night"):
-        plan_schedules([Path("/a")], cron, timezone)
-
-
-def test_other_machines_are_let_in_only_with_a_password(monkeypatch):
-    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
-    check_binding("127.0.0.1")
-    with pytest.raises(ParameterError, match="PREFECT_SERVER_API_AUTH_STRING"):
-        check_binding("0.0.0.0")  # noqa: S104 - refused
-    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "user:secret")
-    check_binding("0.0.0.0")  # noqa: S104
-
-
-def test_only_folders_are_scheduled(tmp_path):
-    with pytest.raises(ParameterError, match="does not exist"):
-        check_folders([str(tmp_path / "missing")])
-    assert check_folders([str(tmp_path)]) == [tmp_path.resolve()]

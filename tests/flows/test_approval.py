@@ -1,6 +1,5 @@
-"""Whether a person is asked, and what the answer does: as a rule on tables, and in runs that wait."""
+"""Runs that ask a person: in the terminal, and in Prefect's UI, where they wait for the answer."""
 
-import io
 import json
 import time
 from contextvars import copy_context
@@ -12,78 +11,14 @@ import skimage.data
 from prefect import get_client
 from prefect.input.run_input import keyset_from_base_key
 from prefect.states import Cancelling, Suspended
-from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.deduplicate import deduplicate
 from imagetwins.cli.app import app
-from imagetwins.cli.rendering import ask_in_terminal
-from imagetwins.config.parameters import Parameters
-from imagetwins.matching.approval import Answer, Question, apply_answer, find_left_alone, plan_approval
-from imagetwins.matching.decisions import decide
-from imagetwins.runtime import approval as flow_approval
-from imagetwins.store.runs import Run
-from imagetwins.store.schemas import DECISIONS, IMAGES
-from imagetwins.store.tables import write_table
-from tests.support.past_runs import comparison_table, image_table
-
-PATHS = ["/pictures/a.jpg", "/pictures/b.jpg", "/pictures/sub/c d.jpg", "/pictures/e.jpg", "/pictures/f.jpg"]
-SCORES = {(0, 1): (0.99, 0.98), (0, 2): (0.95, 0.9), (3, 4): (0.97, 0.3)}
-"""b and c are copies of a; f resembles e where there is nothing to see."""
-
-
-def decisions_of(**parameters):
-    asked = Parameters(folder="/pictures", **parameters)
-    return decide(image_table(PATHS), comparison_table(SCORES), asked), asked
-
-
-def actions(decisions):
-    return dict(zip(decisions["FileName"], decisions["action"], strict=True))
-
-
-@pytest.mark.parametrize(
-    ("parameters", "asked"),
-    [
-        ({"approval": "never"}, None),
-        ({"approval": "always"}, Question(moves=2, doubtful=1)),
-        ({"approval": "review"}, Question(moves=2, doubtful=1)),
-        ({"approval": "review", "min_detail_ssim": -1.0}, None),
-        ({"approval": "review", "min_detail_ssim": -1.0, "max_move_share": 0.2}, Question(moves=3, doubtful=0)),
-        ({"approve_above": 1}, Question(moves=2, doubtful=1)),
-        ({"approve_above": 2}, None),
-        ({"approval": "always", "threshold": 0.999}, None),
-    ],
-)
-def test_who_is_asked_about_what(parameters, asked):
-    assert plan_approval(*decisions_of(**parameters)) == asked
-
-
-def test_an_approval_moves_all_but_the_doubtful_and_what_is_left_alone():
-    decisions, _ = decisions_of(approval="always")
-    answered = apply_answer(decisions, Answer(True, ["sub/c d.jpg"], "mine"), "/pictures")
-    expected = {"a.jpg": "kept", "b.jpg": "would move", "c d.jpg": "not moved", "e.jpg": "kept", "f.jpg": "review"}
-    assert actions(answered) == expected
-    assert answered["reason"][2] == "left alone by the person asked: mine"
-
-
-def test_an_approval_moves_what_the_share_held_back():
-    decisions, _ = decisions_of(max_move_share=0.1)
-    assert actions(decisions)["b.jpg"] == "review"
-    assert actions(apply_answer(decisions, Answer(True), "/pictures"))["b.jpg"] == "would move"
-
-
-def test_without_an_approval_nothing_moves():
-    decisions, _ = decisions_of(approval="always")
-    answered = apply_answer(decisions, Answer(False, comment="not today"), "/pictures")
-    assert "would move" not in set(answered["action"])
-    assert answered["reason"][1] == "not approved: not today"
-
-
-def test_names_to_leave_alone_may_be_copied_from_the_gallery():
-    decisions, _ = decisions_of()
-    names = ["/pictures/b.jpg", "sub/\u200bc d.jpg", "a.jpg", "nobody.jpg"]
-    found = find_left_alone(decisions, Answer(True, names), "/pictures")
-    assert found == ([1, 2], ["a.jpg", "nobody.jpg"]), "a stays anyway"
+from imagetwins.matching.approval import Answer
+from imagetwins.runtime.approval import ApprovalForm, send_answer
+from imagetwins.runtime.observer import Observer, observer
+from tests.support.past_runs import image_table, make_record, write_run
 
 
 @pytest.fixture
@@ -104,30 +39,24 @@ def record_of(service, run):
     return json.loads(next(service.store.glob(f"runs/*-{run.hex[:8]}/run.json")).read_text())
 
 
+class Person(Observer):
+    """Somebody who approves two moves, but for that of c.jpg."""
+
+    def approve(self, run, request):
+        del run
+        return Answer(request.moves == 2, ["c.jpg"])
+
+
 @pytest.mark.usefixtures("prefect_server")
 def test_a_run_in_the_terminal_asks_there_and_nobody_means_no(pictures, tmp_path):
     asked = {"approval": "always", "store": str(tmp_path / "store")}
     assert deduplicate(str(pictures), **asked)["moved"] == 0
-    token = flow_approval.asker.set(lambda _, question: Answer(question.moves == 2, ["c.jpg"]))
+    token = observer.set(Person())
     try:
         assert deduplicate(str(pictures), **asked)["moved"] == 1
     finally:
-        flow_approval.asker.reset(token)
+        observer.reset(token)
     assert moved(pictures) == {"b.jpg"}
-
-
-def test_the_terminal_asks_which_files_to_leave_alone(tmp_path, monkeypatch):
-    decisions, asked = decisions_of(approval="always")
-    run = Run(tmp_path, "20260101T000000Z-00000000")
-    write_table(image_table(PATHS), IMAGES, run.images / "part-0.parquet")
-    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
-    told = {"run_id": run.run_id, "status": "running", "counts": {}, "funnel": {}, "seconds": {}}
-    run.write_record(told | {"parameters": asked.model_dump()})
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\nnobody.jpg\nsub/c d.jpg\n\n"))
-    shown = Console(file=io.StringIO(), width=200)
-    answer = ask_in_terminal(shown, run, plan_approval(decisions, asked))
-    assert answer == Answer(True, ["sub/c d.jpg"])
-    assert "'nobody.jpg' is none of the files to move" in shown.file.getvalue()
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -159,16 +88,15 @@ def test_an_answer_that_comes_before_its_form_waits_for_it(deployment, tmp_path)
     asks.state_details.run_input_keyset = keys
     with get_client(sync_client=True) as client:
         suspended = client.create_flow_run_from_deployment(deployment, state=asks).id
-        told = {"run_id": "20260101T000000Z-00000000", "status": "waiting", "flow_run_id": str(suspended)}
-        run = Run(tmp_path, told["run_id"])
-        write_table(decisions_of()[0], DECISIONS, run.decisions / "part-0.parquet")
-        run.write_record(told | {"parameters": {"folder": "/pictures"}, "counts": {}, "funnel": {}, "seconds": {}})
-        late = Timer(1, copy_context().run, [flow_approval.Approval.save, keys, suspended])
+        images = image_table(["/pictures/a.jpg", "/pictures/b.jpg"])
+        run = write_run(tmp_path, "20260101T000000Z-00000000", images, {(0, 1): (0.99, 0.98)}, moved=False)
+        run.write_record(make_record(run.run_id, status="waiting", flow_run_id=str(suspended)))
+        late = Timer(1, copy_context().run, [ApprovalForm.save, keys, suspended])
         late.start()
-        flow_approval.send_answer(run, flow_approval.Approval(approve=True, comment="early"))
+        send_answer(run, ApprovalForm(approve=True, comment="early"))
         late.join()
         assert client.read_flow_run(suspended).state.name == "Resuming"
-        assert flow_approval.Approval.load(keys, suspended).comment == "early"
+        assert ApprovalForm.load(keys, suspended).comment == "early"
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -203,6 +131,9 @@ def test_when_the_time_is_up_nothing_moves(service, pictures):
     assert moved(pictures) == set()
     name, until = (record_of(service, run)[key] for key in ("run_id", "waits_until"))
     assert f"not answered by {until}; nothing was moved" in " ".join(service.imagetwins("audit", name).stdout.split())
+    assert record_of(service, run)["status"] == "waiting", "an audit writes nothing"
+    late = service.imagetwins("approve", name)
+    assert "it is expired (not answered by" in " ".join(late.stderr.split())
     assert record_of(service, run)["status"] == "expired"
 
 

@@ -26,6 +26,7 @@ from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
 from imagetwins.storage import storage_of
+from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table, write_table
@@ -321,7 +322,7 @@ def test_folders_outside_the_allowed_roots_are_refused(folder, store, tmp_path, 
         deduplicate(str(folder), store=store)
 
 
-def test_a_killed_run_is_settled_by_the_next(folder, store):
+def test_a_killed_run_is_recovered_by_the_next(folder, store):
     summary = deduplicate(str(folder), store=store)
     run = Run(Path(store), summary["run_id"])
     # As a kill after the moves and before the tables were written would leave it.
@@ -330,12 +331,13 @@ def test_a_killed_run_is_settled_by_the_next(folder, store):
     decisions.loc[moved, "action"] = "would move"
     decisions["NewPath"] = decisions["FullPath"]
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
-    run.update_record(status="running")
+    with run.editing_record() as record:
+        record.status = RunStatus.RUNNING
     deduplicate(str(folder), store=store)
-    settled = read_table(run.decisions, DECISIONS)
+    recovered = read_table(run.decisions, DECISIONS)
     assert run.read_record().status == "interrupted"
-    assert settled["action"].tolist() == ["moved" if row else "kept" for row in moved]
-    assert all(Path(path).exists() for path in settled["NewPath"])
+    assert recovered["action"].tolist() == ["moved" if row else "kept" for row in moved]
+    assert all(Path(path).exists() for path in recovered["NewPath"])
 
 
 def test_a_run_publishes_one_artifact_a_kind(folder, store):
@@ -361,7 +363,7 @@ def test_the_command_line_prints_one_json_object_last(folder, store):
     answer = json.loads(shown.stdout.splitlines()[-1])
     numbers = ["images", "pairs", "scored", "matches", "duplicates", "moved", "review", "errors"]
     assert list(answer) == ["run_id", *numbers, "seconds"]
-    assert list(answer["seconds"]) == ["list", "recall", "load", "plan", "score", "decide", "move", "report"]
+    assert list(answer["seconds"]) == ["list", "lookup", "load", "plan", "score", "decide", "move", "report"]
     audit = CliRunner().invoke(app, ["audit", answer["run_id"], "--store", store, "--json"])
     assert json.loads(audit.stdout)["record"]["parameters"]["threshold"] == 0.95
 
