@@ -19,37 +19,41 @@ settings.register_profile("soak", deadline=None, max_examples=2000, stateful_ste
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-SERVED = {
-    "test_approval.py",
-    "test_buckets.py::test_a_run_its_undo_and_its_scores_at_another_threshold",
-    "test_deployments.py",
-    "test_flows.py",
-    "test_interruption.py",
-    "test_ui.py",
-}
-"""Files whose tests, and tests that, need Prefect's server: with several processes they stay in one, and it is started once."""
+SERVED = (
+    ("tests/deployments/test_deployments.py", "tests/flows/test_approval.py", "tests/ui/test_ui.py"),
+    (
+        "tests/flows/test_dask.py",
+        "tests/flows/test_flows.py",
+        "tests/flows/test_interruption.py",
+        "tests/imagetwins/storage/test_buckets.py::test_a_run_its_undo_and_its_scores_at_another_threshold",
+    ),
+)
+"""Files and tests that need Prefect's server, in two groups that take about as long. Of several processes each group goes to
+one, so that a server is started twice and not for every file."""
 
 
-def is_served(nodeid):
-    name = nodeid.rpartition("/")[2]
-    return name in SERVED or name.partition("::")[0] in SERVED
+def find_group(nodeid):
+    """Return the number of the group of SERVED that a test is in; None if it needs no server."""
+    found = (number for number, group in enumerate(SERVED) if nodeid.startswith(group))
+    return next(found, None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Give each process whole files, as the fixtures of a module are shared, the served ones to one."""
+    """Give each process whole files, as the fixtures of a module are shared, and each group of SERVED to one."""
     from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - here there is pytest-xdist
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return "served" if is_served(nodeid) else super()._split_scope(nodeid)
+            group = find_group(nodeid)
+            return super()._split_scope(nodeid) if group is None else f"served {group}"
 
     return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest."""
-    items.sort(key=lambda item: not is_served(item.nodeid))
+    items.sort(key=lambda item: find_group(item.nodeid) is None)
 
 
 @pytest.fixture(scope="session")
