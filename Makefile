@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
 # What is never imported need not be compiled; the rest compiles itself when it first is.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# Whole files to each process, as the tests of a file share what they have prepared, in the order of tests/conftest.py.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Where the environment tells Python to write no bytecode, each process would compile all that it imports anew, Prefect too.
 export PYTHONDONTWRITEBYTECODE :=
@@ -17,10 +19,10 @@ demo: $(READY)  ## Build sample pictures, find their duplicates, move them.
 	$(BIN)/imagetwins demo
 
 check: lint  ## Lint, types, import rules and the fast tests: under a minute.
-	$(BIN)/pytest --numprocesses 2 -m "not slow" -q
+	$(PYTEST) -m "not slow" -q
 
 test: lint  ## Lint, types, import rules, then all tests, in two processes.
-	$(BIN)/pytest --numprocesses 2 --no-loadscope-reorder
+	$(PYTEST)
 
 test-ui: $(READY)  ## The way through Prefect's UI, in headless Chromium.
 	$(BIN)/pytest -rs tests/ui

@@ -19,41 +19,29 @@ settings.register_profile("soak", deadline=None, max_examples=2000, stateful_ste
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-SERVED = (
-    ("tests/deployments/test_deployments.py", "tests/flows/test_approval.py", "tests/ui/test_ui.py"),
-    (
-        "tests/flows/test_dask.py",
-        "tests/flows/test_flows.py",
-        "tests/flows/test_interruption.py",
-        "tests/imagetwins/storage/test_buckets.py::test_a_run_its_undo_and_its_scores_at_another_threshold",
-    ),
-)
-"""Files and tests that need Prefect's server, in two groups that take about as long. Of several processes each group goes to
-one, so that a server is started twice and not for every file."""
+LONGEST = [
+    "test_approval.py",
+    "test_buckets.py",
+    "test_flows.py",
+    "test_dask.py",
+    "test_moves.py",
+    "test_interruption.py",
+    "test_ui.py",
+    "test_deployments.py",
+]
+"""Files that take longest, to begin with; the second needs no server until its end, while the first starts it."""
+
+SLOW = {"service", "prefect_server", "machines", "browser", "s3_server"}
+"""Fixtures that start a server, a cluster or a browser: whichever test uses one is slow."""
 
 
-def find_group(nodeid):
-    """Return the number of the group of SERVED that a test is in; None if it needs no server."""
-    found = (number for number, group in enumerate(SERVED) if nodeid.startswith(group))
-    return next(found, None)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Give each process whole files, as the fixtures of a module are shared, and each group of SERVED to one."""
-    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - here there is pytest-xdist
-
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid):
-            group = find_group(nodeid)
-            return super()._split_scope(nodeid) if group is None else f"served {group}"
-
-    return Scheduling(config, log)
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with what takes longest."""
-    items.sort(key=lambda item: find_group(item.nodeid) is None)
+    """Begin with what takes longest, and mark as slow what its fixtures make slow; before `-m` chooses by marks."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    for item in items:
+        if SLOW & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -63,22 +51,23 @@ def soak_factor():
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory):
-    """`imagetwins serve` in a process of its own, for the tests that go through deployments."""
-    from tests.support.service import Service, stop  # noqa: PLC0415 - imports Prefect, which takes seconds that other tests save
+def service(tmp_path_factory, request):
+    """`imagetwins serve` in a process of its own, for the tests that go through deployments; all test processes share it."""
+    from tests.support.service import Service  # noqa: PLC0415 - imports Prefect, which takes seconds that other tests save
 
-    served = Service(tmp_path_factory.mktemp("service"))
-    process = served.start()
-    yield served
-    stop(process)
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if hasattr(request.config, "workerinput") else own
+    with Service.shared(common / "service") as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
 def prefect_server(service):
     """The same server, for the tests that run flows in their own process: a start takes 10 s and more."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - as above
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
 
-    with temporary_settings({PREFECT_API_URL: f"{service.url}/api"}):
+    # At its end a flow waits for the thread that sends heartbeats, which sleeps for whole seconds.
+    with temporary_settings({PREFECT_API_URL: f"{service.url}/api", PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 

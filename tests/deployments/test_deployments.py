@@ -89,7 +89,7 @@ def test_a_run_uses_its_threshold_and_a_retry_keeps_its_finished_stages(service,
     service.wait_for(run, "Failed")
     finished = {part: part.stat().st_mtime_ns for part in store.glob("comparisons/run_id=*/*.parquet")}
     assert finished
-    wait_until(lambda: any(str(store) in text and str(run) in text for text in service.told), "told of the failure")
+    wait_until(lambda: any(str(store) in text and str(run) in text for text in service.messages), "told of the failure")
     (store / "decisions").unlink()
     with service.client() as client:
         client.set_flow_run_state(run, AwaitingRetry(scheduled_time=dt.datetime.now(dt.UTC)))
@@ -114,7 +114,8 @@ def check_run_at(threshold, scores, pictures, run, flow_run):
 def test_a_person_is_told_of_what_is_for_review(service, pictures):
     service.wait_for(service.start_run(folder=str(pictures), max_move_share=0.1), "Completed")
     wait_until(
-        lambda: any("for review" in text and service.url in text for text in service.told), "told of what is for review"
+        lambda: any("for review" in text and service.url in text for text in service.messages),
+        "told of what is for review",
     )
 
 

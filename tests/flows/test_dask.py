@@ -92,8 +92,8 @@ def wait_for(condition, seconds=120):
 def test_a_run_whose_worker_is_killed_and_another_joins_has_the_tables_of_a_local_run(machines, folder, tmp_path):
     # Stores of their own: what one run has loaded, the next one on the same store need not.
     local, store = look_through(folder, tmp_path / "local"), tmp_path / "remote"
-    # It is to be met in the middle of loading, by a test that may be slow itself.
-    first = machines.start_worker("one", **slow_disk(folder, seconds=0.5))
+    # It is to be met in the middle of loading, by a test that may be slow itself: each batch is two such files.
+    first = machines.start_worker("one", **slow_disk(folder, ".parquet", seconds=1))
     parts = []
 
     def kill_and_replace():

@@ -24,7 +24,7 @@ from imagetwins.moving.journal import read_journal
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import DECISIONS
 from imagetwins.store.tables import read_table
-from tests.support.service import slow_disk
+from tests.support.service import JOURNAL, slow_disk
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -63,7 +63,7 @@ def interrupt(folder, store, number):
     """Start a run on a slow disk, and send it the signal `number` once it has moved some files; return its end."""
     arguments = ["run", str(folder), "--store", str(store), "--size", "32"]
     # Any file that exists says that the disk is slow.
-    environment = os.environ | slow_disk(folder) | {"PREFECT_API_URL": PREFECT_API_URL.value()}
+    environment = os.environ | slow_disk(folder, JOURNAL) | {"PREFECT_API_URL": PREFECT_API_URL.value()}
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -78,7 +78,7 @@ def wait_for_moves(folder):
     deadline = time.monotonic() + 180
     while not moved.exists() or len(list(moved.iterdir())) < MOVED_FIRST:
         assert time.monotonic() < deadline, "the run does not move"
-        time.sleep(0.001)
+        time.sleep(0.01)
 
 
 def test_a_killed_run_loses_nothing_and_the_next_finishes_it(folder, tmp_path):
@@ -107,7 +107,7 @@ def test_a_killed_run_loses_nothing_and_the_next_finishes_it(folder, tmp_path):
 
 def test_cancel_in_the_ui_stops_between_two_moves(service, folder):
     before = digests(folder)
-    with service.slow_disk():
+    with service.slow_moves():
         flow_run = service.start_run(folder=str(folder), size=32)
         wait_for_moves(folder)
         with service.client() as client:

@@ -1,5 +1,6 @@
 """`imagetwins serve` as its users start it: a process of its own, with a port, database and store of its own."""
 
+import fcntl
 import json
 import os
 import signal
@@ -19,6 +20,25 @@ from prefect.states import Scheduled
 START_SECONDS = 120
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
+JOURNAL = "journal.jsonl"
+"""Where a run writes down each move."""
+
+OFTEN = {
+    # How often the worker asks for runs, and the server for new schedules, and for questions whose time is up.
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "1",
+}
+"""Seconds in place of Prefect's 5 and more, since tests wait for each."""
+
+AT_ONCE = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+}
+"""Many records in one transaction: without these, a run costs the server half as much again."""
+
 
 def free_port():
     with socket.socket() as probe:
@@ -26,21 +46,25 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def slow_disk(sign, seconds=0.1):
-    """Return the environment of a process for which flushing a file takes so long while the file `sign` exists."""
-    here = Path(__file__).with_name("slow_disk")
-    return {"PYTHONPATH": str(here), "SLOW_DISK": str(sign), "FLUSH_SECONDS": str(seconds)}
+def slow_disk(sign, files, seconds=0.1):
+    """Return the environment of a process for which flushing `files` takes so long while the file `sign` exists.
+
+    `files` is what their paths have in common.
+    """
+    found = (str(Path(__file__).with_name("slow_disk")), os.environ.get("PYTHONPATH"))
+    path = os.pathsep.join(filter(None, found))
+    return {"PYTHONPATH": path, "SLOW_DISK": str(sign), "SLOW_FILES": files, "FLUSH_SECONDS": str(seconds)}
 
 
 class Webhook:
-    """Somebody's chat: keeps the texts that it is sent."""
+    """Somebody's chat: writes the texts that it is sent to a file, one a line, as JSON."""
 
-    def __init__(self):
-        told = self.told = []
-
+    def __init__(self, messages: Path):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+                text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
+                with messages.open("a") as file:
+                    file.write(f"{json.dumps(text)}\n")
                 self.send_response(204)
                 self.end_headers()
 
@@ -58,7 +82,32 @@ class Service:
 
     home: Path
     port: int = field(default_factory=free_port)
-    webhook: Webhook = field(default_factory=Webhook)
+
+    @classmethod
+    @contextmanager
+    def shared(cls, home):
+        """Yield the service in `home`, one for all processes: the first to come starts it, and stops it when all have left.
+
+        Whoever uses it shares the lock `users`, for which the first waits before it stops it. A process that is killed
+        gives up its locks.
+        """
+        home.mkdir(exist_ok=True)
+        port = home / "port"
+        with (home / "starting").open("w") as starting, (home / "users").open("w") as users:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            process = None
+            if not port.exists():
+                served = cls(home)
+                process = served.start()
+                port.write_text(str(served.port))
+            fcntl.flock(users, fcntl.LOCK_SH)
+            fcntl.flock(starting, fcntl.LOCK_UN)
+            yield cls(home, int(port.read_text()))
+            if process:
+                fcntl.flock(starting, fcntl.LOCK_EX)
+                fcntl.flock(users, fcntl.LOCK_EX)
+                port.unlink()
+                stop(process)
 
     @property
     def url(self):
@@ -73,8 +122,8 @@ class Service:
         return self.home / "slow disk"
 
     @contextmanager
-    def slow_disk(self):
-        """Make the disk of the runs a slow one for a while."""
+    def slow_moves(self):
+        """Make the runs move files slowly for a while: every move is written to the journal, and flushed."""
         self._slow.touch()
         try:
             yield
@@ -90,29 +139,35 @@ class Service:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "IMAGETWINS"))}
         return (
             clean
-            | slow_disk(self._slow)
+            | slow_disk(self._slow, JOURNAL)
             | {
                 "PREFECT_HOME": str(self.home / "prefect"),
                 "IMAGETWINS_STORE": str(self.store),
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-                "PREFECT_WORKER_QUERY_SECONDS": "1",
+                **OFTEN,
+                **AT_ONCE,
                 **more,
             }
         )
 
     @property
-    def told(self):
-        """What the webhook was told."""
-        return self.webhook.told
+    def messages(self):
+        """The texts that the webhook was sent."""
+        return [json.loads(line) for line in self._messages.read_text().splitlines()]
+
+    @property
+    def _messages(self):
+        return self.home / "messages.jsonl"
 
     def start(self):
-        self.nightly_folder.mkdir(parents=True)
+        self.nightly_folder.mkdir(exist_ok=True)
+        self._messages.touch()
         command = [Path(sys.executable).with_name("imagetwins"), "serve", "--port", str(self.port), self.nightly_folder]
         with (self.home / "serve.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
                 cwd=self.home,
-                env=self.environment(IMAGETWINS_WEBHOOK=self.webhook.url),
+                env=self.environment(IMAGETWINS_WEBHOOK=Webhook(self._messages).url),
                 stdout=log,
                 stderr=log,
             )
@@ -155,10 +210,11 @@ class Service:
             found = client.read_deployment_by_name(deployment)
             return client.create_flow_run_from_deployment(found.id, parameters=parameters, state=Scheduled()).id
 
-    def newest_run(self):
-        """Return the flow run that somebody asked for last."""
+    def find_run(self, folder):
+        """Return the flow run on `folder`."""
         with self.client() as client:
-            return max((run for run in client.read_flow_runs() if not run.auto_scheduled), key=lambda run: run.created)
+            (found,) = (run for run in client.read_flow_runs() if run.parameters.get("folder") == str(folder))
+        return found
 
     def wait_for(self, run, *states, seconds=180):
         """Wait until the run is in one of the states named; return it. Ending in another state is an error."""

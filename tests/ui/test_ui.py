@@ -107,7 +107,7 @@ def test_a_run_is_started_looked_at_approved_and_done(page, service, pictures):
     page.get_by_label("threshold").fill("0.8")
     choose(page, page.get_by_role("button", name="Select approval"), page.get_by_role("option", name="always"))
     submit(page)
-    run = str(service.newest_run().id)
+    run = str(service.find_run(pictures).id)
     service.wait_for_question(run)
     page.goto(f"{service.url}/v2/runs/flow-run/{run}")
     page.get_by_role("tab", name="Artifacts").click()

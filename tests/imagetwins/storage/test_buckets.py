@@ -1,5 +1,6 @@
 """Folders and stores in buckets, against an S3 server of the tests' own: the same tables, the same promises."""
 
+import functools
 import hashlib
 import itertools
 import logging
@@ -14,6 +15,7 @@ import fsspec.asyn
 import numpy as np
 import pandas as pd
 import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import ThreadedMotoServer
 
 from benchmarks.stages import run_stages
@@ -58,10 +60,14 @@ def s3_server():
     """The address of an S3 server on this machine: one for all tests, since its clients remember where they found it."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    yield f"http://{host}:{port}"
-    started.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        # At every request Moto looks twice through all its services for the one that is meant.
+        find = functools.cache(DomainDispatcherApplication.get_backend_for_host)
+        patch.setattr(DomainDispatcherApplication, "get_backend_for_host", find)
+        started.start()
+        host, port = started.get_host_and_port()
+        yield f"http://{host}:{port}"
+        started.stop()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -252,16 +258,16 @@ def test_objects_are_decoded_as_files_are(any_bucket, tmp_path):
 NAMES_TO_MOVE = ("a.png", "sub/b.png")
 
 
-class Place:
+class Folder:
     """A folder with a kept object and two duplicates, one of which has its name taken in `Duplicates`."""
 
     def __init__(self, bucket, journal, moves=2):
         self.folder = bucket / f"pictures {uuid.uuid4().hex}"
         self.journal = journal
-        for name in ("kept.png", "a.png", "sub/b.png"):
-            put(self.folder / name, name.encode() * 30)
-        put(self.folder / DUPLICATES / "a.png", b"taken")
-        self.before = snapshot(self.folder)
+        self.before = {name: name.encode() * 30 for name in ("kept.png", "a.png", "sub/b.png")}
+        self.before[f"{DUPLICATES}/a.png"] = b"taken"
+        for name, content in self.before.items():
+            put(self.folder / name, content)
         self.moves = [self.planned(number, name) for number, name in enumerate(NAMES_TO_MOVE[:moves])]
 
     def planned(self, image, name):
@@ -287,12 +293,12 @@ class Place:
 def new_place(bucket):
     """Make fresh places in which the first object is to move, with a journal in the bucket, too."""
     numbers = itertools.count()
-    return lambda: Place(bucket, bucket / f"store/{next(numbers)}.jsonl", moves=1)
+    return lambda: Folder(bucket, bucket / f"store/{next(numbers)}.jsonl", moves=1)
 
 
 @pytest.mark.parametrize("is_local", [True, False])
 def test_moves_and_restores(any_bucket, tmp_path, is_local):
-    place = Place(any_bucket, (tmp_path if is_local else any_bucket / "store") / "journal.jsonl")
+    place = Folder(any_bucket, (tmp_path if is_local else any_bucket / "store") / "journal.jsonl")
 
     outcomes = place.apply()
     place.check_all_moved_once()
@@ -403,7 +409,7 @@ def test_every_request_may_fail(new_place, is_heard):
 
 @pytest.fixture
 def place(bucket, tmp_path):
-    return Place(bucket, tmp_path / "journal.jsonl")
+    return Folder(bucket, tmp_path / "journal.jsonl")
 
 
 def test_a_move_that_should_not_be_made_is_not(place):
@@ -717,7 +723,7 @@ def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, ca
 
 
 def test_an_interrupted_journal_is_recovered_before_a_new_run(bucket):
-    place = Place(bucket, bucket / "store/runs/r/journal.jsonl")
+    place = Folder(bucket, bucket / "store/runs/r/journal.jsonl")
     assert killed_after(12, place.apply)
 
     recovered = recover_journal(place.journal)
