@@ -180,6 +180,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(ssim.plan, "TILES_ALONG", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_run_gives_what_one_from_scratch_gives():
     before = FIGURES.copy()

@@ -253,6 +253,7 @@ def digest_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", [Conservation, ByLink, ByCopy])
 def test_conservation(machine):
     if machine is ByCopy and (not SHM.is_dir() or SHM.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev):

@@ -35,11 +35,11 @@ from tests.support.syscalls import failing_at, intercepted, killed_at
 SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
 
 
-def planned(folder, image, name, kept="kept.png", place=None):
+def planned(folder, image, name, kept="kept.png", duplicates=None):
     source = folder / name
     status = source.lstat()
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    target = (place or folder / DUPLICATES) / name
+    target = (duplicates or folder / DUPLICATES) / name
     return PlannedMove(image, source, target, status.st_size, status.st_mtime_ns, digest, folder / kept)
 
 
@@ -53,18 +53,20 @@ def contents(*folders):
     return Counter(snapshot(*folders).values())
 
 
-class Place:
+class Job:
     """A folder with a kept file, three duplicates and a taken name, and where its duplicates go."""
 
-    def __init__(self, folder, place, journal):
-        self.folder, self.place, self.journal = folder, place, journal
+    def __init__(self, folder, duplicates, journal):
+        self.folder, self.duplicates, self.journal = folder, duplicates, journal
         (folder / "sub").mkdir(parents=True)
-        place.mkdir(parents=True, exist_ok=True)
+        duplicates.mkdir(parents=True, exist_ok=True)
         for name in ("kept.png", "a.png", "sub/b.png", "c.png"):
             (folder / name).write_bytes(name.encode() * 30)
-        (place / "a.png").write_bytes(b"taken")
-        self.before = snapshot(folder, place)
-        self.moves = [planned(folder, i, name, place=place) for i, name in enumerate(("a.png", "sub/b.png", "c.png"))]
+        (duplicates / "a.png").write_bytes(b"taken")
+        self.before = snapshot(folder, duplicates)
+        self.moves = [
+            planned(folder, i, name, duplicates=duplicates) for i, name in enumerate(("a.png", "sub/b.png", "c.png"))
+        ]
 
     def apply(self):
         return apply_moves(self.moves, self.journal)
@@ -76,15 +78,15 @@ class Place:
         return restore_moves(self.journal)
 
     def check_all_moved_once(self):
-        files = snapshot(self.folder, self.place)
+        files = snapshot(self.folder, self.duplicates)
         assert Counter(files.values()) == Counter(self.before.values())
-        expected = {self.folder / "kept.png", self.place / "a.png", self.place / "a (2).png"}
-        assert set(files) == expected | {self.place / "sub/b.png", self.place / "c.png"}
+        expected = {self.folder / "kept.png", self.duplicates / "a.png", self.duplicates / "a (2).png"}
+        assert set(files) == expected | {self.duplicates / "sub/b.png", self.duplicates / "c.png"}
         out = {t.source: t.target for t in read_journal(self.journal) if (t.state, t.direction) == ("done", "out")}
         assert out == {
-            self.folder / "a.png": self.place / "a (2).png",
-            self.folder / "sub/b.png": self.place / "sub/b.png",
-            self.folder / "c.png": self.place / "c.png",
+            self.folder / "a.png": self.duplicates / "a (2).png",
+            self.folder / "sub/b.png": self.duplicates / "sub/b.png",
+            self.folder / "c.png": self.duplicates / "c.png",
         }
 
 
@@ -99,8 +101,8 @@ def memory(tmp_path):
 
 
 @pytest.fixture(params=["rename", "link", "copy"])
-def new_place(request, tmp_path, memory, monkeypatch):
-    """Make fresh places to move in, by each way in which a file can be moved."""
+def new_job(request, tmp_path, memory, monkeypatch):
+    """Make fresh jobs, by each way in which a file can be moved."""
     if request.param == "copy" and memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs /dev/shm on another device than the temporary folder")
     if request.param == "link":
@@ -112,36 +114,36 @@ def new_place(request, tmp_path, memory, monkeypatch):
         # What is flushed most, the copies and the journal, lies in memory.
         journal = memory / f"{name}.jsonl"
         if request.param == "copy":
-            return Place(tmp_path / name, memory / name, journal)
-        return Place(memory / name, memory / name / DUPLICATES, journal)
+            return Job(tmp_path / name, memory / name, journal)
+        return Job(memory / name, memory / name / DUPLICATES, journal)
 
     return new
 
 
-def test_moves_and_restores(new_place):
-    place = new_place()
+def test_moves_and_restores(new_job):
+    job = new_job()
 
-    outcomes = place.apply()
-    place.check_all_moved_once()
-    restored = place.restore()
+    outcomes = job.apply()
+    job.check_all_moved_once()
+    restored = job.restore()
 
     assert [(outcome.moved, outcome.reason) for outcome in outcomes] == [(True, None)] * 3
     assert [outcome.new_path for outcome in outcomes] == [
-        place.place / "a (2).png", place.place / "sub/b.png", place.place / "c.png"
+        job.duplicates / "a (2).png", job.duplicates / "sub/b.png", job.duplicates / "c.png"
     ]  # fmt: skip
     assert [(outcome.restored, outcome.reason) for outcome in restored] == [(True, None)] * 3
-    assert snapshot(place.folder, place.place) == place.before
-    assert not (place.place / "sub").exists()
-    assert place.restore() == []
+    assert snapshot(job.folder, job.duplicates) == job.before
+    assert not (job.duplicates / "sub").exists()
+    assert job.restore() == []
 
 
-def test_times_survive_a_move(new_place):
-    place = new_place()
-    before = {move.source.name: move.source.stat() for move in place.moves}
+def test_times_survive_a_move(new_job):
+    job = new_job()
+    before = {move.source.name: move.source.stat() for move in job.moves}
 
-    outcomes = place.apply()
+    outcomes = job.apply()
 
-    for move, outcome in zip(place.moves, outcomes, strict=True):
+    for move, outcome in zip(job.moves, outcomes, strict=True):
         after = outcome.new_path.stat()
         assert (after.st_mtime_ns, after.st_mode) == (
             before[move.source.name].st_mtime_ns,
@@ -149,119 +151,120 @@ def test_times_survive_a_move(new_place):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["apply", "restore"])
-def test_killed_at_every_step_of_moving(new_place, then):
+def test_killed_at_every_step_of_moving(new_job, then):
     kills = 0
-    while killed_at(kills + 1, (place := new_place()).apply):
+    while killed_at(kills + 1, (job := new_job()).apply):
         kills += 1
         if then == "apply":
-            assert all(outcome.moved for outcome in place.apply())
-            place.check_all_moved_once()
+            assert all(outcome.moved for outcome in job.apply())
+            job.check_all_moved_once()
         else:
-            place.restore()
-            assert snapshot(place.folder, place.place) == place.before
-    place.check_all_moved_once()
+            job.restore()
+            assert snapshot(job.folder, job.duplicates) == job.before
+    job.check_all_moved_once()
     assert kills > 15
 
 
-def test_killed_at_every_step_of_restoring(new_place):
+@pytest.mark.slow
+def test_killed_at_every_step_of_restoring(new_job):
     kills = 0
     while True:
-        place = new_place()
-        place.apply()
-        if not killed_at(kills + 1, place.restore):
+        job = new_job()
+        job.apply()
+        if not killed_at(kills + 1, job.restore):
             break
         kills += 1
-        place.restore()
-        assert snapshot(place.folder, place.place) == place.before
-    assert snapshot(place.folder, place.place) == place.before
+        job.restore()
+        assert snapshot(job.folder, job.duplicates) == job.before
+    assert snapshot(job.folder, job.duplicates) == job.before
     assert kills > 10
 
 
-def test_killed_again_while_recovering(new_place):
+@pytest.mark.slow
+def test_killed_again_while_recovering(new_job):
     for first in range(8, 16):
         second = 0
         while True:
-            place = new_place()
-            assert killed_at(first, place.apply)
-            if not killed_at(second + 1, place.recover):
+            job = new_job()
+            assert killed_at(first, job.apply)
+            if not killed_at(second + 1, job.recover):
                 break
             second += 1
-            assert all(outcome.moved for outcome in place.apply())
-            place.check_all_moved_once()
+            assert all(outcome.moved for outcome in job.apply())
+            job.check_all_moved_once()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
 @pytest.mark.parametrize("times", [1, 1000], ids=["once", "from then on"])
-def test_every_step_may_fail(new_place, code, times):
+def test_every_step_may_fail(new_job, code, times):
     moment = 0
     while True:
         moment += 1
-        place = new_place()
+        job = new_job()
         with failing_at(moment, code, times=times) as failed:
             try:
-                outcomes = place.apply()
+                outcomes = job.apply()
             except OSError:
                 # Only the journal itself may stop everything, before anything has happened.
-                assert set(place.before) <= set(snapshot(place.folder, place.place))
+                assert set(job.before) <= set(snapshot(job.folder, job.duplicates))
                 outcomes = []
         if not failed:
             break
-        for move, outcome in zip(place.moves, outcomes, strict=bool(outcomes)):
+        for move, outcome in zip(job.moves, outcomes, strict=bool(outcomes)):
             assert outcome.moved == (not outcome.reason)
             assert hashlib.sha256(outcome.new_path.read_bytes()).hexdigest() == move.digest
-        recover_journal(place.journal)
-        assert contents(place.folder, place.place) == Counter(place.before.values())
-        assert [outcome.reason for outcome in place.apply()] == [None] * 3, (moment, failed)
-        place.check_all_moved_once()
+        recover_journal(job.journal)
+        assert contents(job.folder, job.duplicates) == Counter(job.before.values())
+        assert [outcome.reason for outcome in job.apply()] == [None] * 3, (moment, failed)
+        job.check_all_moved_once()
     assert moment > 15
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path / "folder", tmp_path / "folder" / DUPLICATES, tmp_path / "journal.jsonl")
+def job(tmp_path):
+    return Job(tmp_path / "folder", tmp_path / "folder" / DUPLICATES, tmp_path / "journal.jsonl")
 
 
-def test_a_move_that_should_not_be_made_is_not(place):
-    changed, vanished, orphaned = place.moves
+def test_a_move_that_should_not_be_made_is_not(job):
+    changed, vanished, orphaned = job.moves
     changed.source.write_bytes(b"edited")
     vanished.source.unlink()
-    before = snapshot(place.folder)
+    before = snapshot(job.folder)
 
-    outcomes = apply_moves([changed, vanished, replace(orphaned, kept=place.folder / "gone.png")], place.journal)
+    outcomes = apply_moves([changed, vanished, replace(orphaned, kept=job.folder / "gone.png")], job.journal)
 
     assert [outcome.moved for outcome in outcomes] == [False] * 3
-    assert [outcome.new_path for outcome in outcomes] == [move.source for move in place.moves]
+    assert [outcome.new_path for outcome in outcomes] == [move.source for move in job.moves]
     for outcome, words in zip(outcomes, ["changed", "no longer there", "kept for it"], strict=True):
         assert words in str(outcome.reason)
-    assert snapshot(place.folder) == before
+    assert snapshot(job.folder) == before
 
 
-def test_a_clock_that_went_backwards_is_a_change(place):
-    os.utime(place.moves[0].source, ns=(0, place.moves[0].mtime_ns - 10**12))
+def test_a_clock_that_went_backwards_is_a_change(job):
+    os.utime(job.moves[0].source, ns=(0, job.moves[0].mtime_ns - 10**12))
 
-    assert "changed" in str(place.apply()[0].reason)
+    assert "changed" in str(job.apply()[0].reason)
 
 
-def test_a_kept_file_that_this_run_moved_counts_where_it_is_now(place):
-    first, second, third = place.moves
+def test_a_kept_file_that_this_run_moved_counts_where_it_is_now(job):
+    first, second, third = job.moves
 
-    outcomes = apply_moves(
-        [first, replace(second, kept=first.source), replace(third, kept=second.source)], place.journal
-    )
+    outcomes = apply_moves([first, replace(second, kept=first.source), replace(third, kept=second.source)], job.journal)
 
     assert [outcome.moved for outcome in outcomes] == [True] * 3
 
 
-def test_a_link_in_place_of_the_kept_file_does_not_count(place):
-    kept = place.moves[0].kept
+def test_a_link_in_place_of_the_kept_file_does_not_count(job):
+    kept = job.moves[0].kept
     kept.unlink()
-    kept.symlink_to(place.moves[0].source)
+    kept.symlink_to(job.moves[0].source)
 
-    assert "kept for it" in str(place.apply()[0].reason)
+    assert "kept for it" in str(job.apply()[0].reason)
 
 
-def test_a_name_taken_at_the_last_moment_is_not_replaced(place):
+def test_a_name_taken_at_the_last_moment_is_not_replaced(job):
     def take(name, call, arguments):
         if name == "renameat2":
             with suppress(FileExistsError):
@@ -273,10 +276,10 @@ def test_a_name_taken_at_the_last_moment_is_not_replaced(place):
 
     taken = []
     with intercepted(take):
-        outcomes = apply_moves(place.moves[2:], place.journal)
+        outcomes = apply_moves(job.moves[2:], job.journal)
 
-    assert outcomes[0].new_path == place.place / "c (2).png"
-    assert (place.place / "c.png").read_bytes() == b""
+    assert outcomes[0].new_path == job.duplicates / "c (2).png"
+    assert (job.duplicates / "c.png").read_bytes() == b""
     assert len(taken) == 2
 
 
@@ -340,161 +343,161 @@ def test_names_that_differ_in_case_only(tmp_path):
     assert {outcome.new_path.read_bytes() for outcome in outcomes} == {b"a.png", b"A.png"}
 
 
-def test_a_link_on_the_way_leads_nowhere(place, tmp_path):
+def test_a_link_on_the_way_leads_nowhere(job, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
-    shutil.rmtree(place.place)
-    place.place.symlink_to(outside)
+    shutil.rmtree(job.duplicates)
+    job.duplicates.symlink_to(outside)
 
-    outcomes = place.apply()
+    outcomes = job.apply()
 
     assert [outcome.moved for outcome in outcomes] == [False] * 3
     assert "link" in str(outcomes[0].reason)
     assert list(outside.iterdir()) == []
 
 
-def test_a_link_on_the_way_to_a_file_is_not_followed(place, tmp_path):
-    outside, sub = tmp_path / "outside", place.folder / "sub"
+def test_a_link_on_the_way_to_a_file_is_not_followed(job, tmp_path):
+    outside, sub = tmp_path / "outside", job.folder / "sub"
     sub.rename(outside)
     sub.symlink_to(outside)
 
-    outcomes = place.apply()
+    outcomes = job.apply()
 
     assert [outcome.moved for outcome in outcomes] == [True, False, True]
     assert "link" in str(outcomes[1].reason)
     assert [file.name for file in outside.iterdir()] == ["b.png"]
 
 
-def test_a_link_on_the_way_back_is_not_followed(place, tmp_path):
-    place.apply()
-    outside, sub = tmp_path / "outside", place.place / "sub"
+def test_a_link_on_the_way_back_is_not_followed(job, tmp_path):
+    job.apply()
+    outside, sub = tmp_path / "outside", job.duplicates / "sub"
     sub.rename(outside)
     sub.symlink_to(outside)
 
-    outcomes = {outcome.path.name: outcome for outcome in place.restore()}
+    outcomes = {outcome.path.name: outcome for outcome in job.restore()}
 
     assert [name for name, outcome in outcomes.items() if not outcome.restored] == ["b.png"]
     assert "link" in str(outcomes["b.png"].reason)
     assert [file.name for file in outside.iterdir()] == ["b.png"]
 
 
-def test_a_file_in_the_way_of_a_folder(place):
-    (place.place / "sub").write_bytes(b"a file")
+def test_a_file_in_the_way_of_a_folder(job):
+    (job.duplicates / "sub").write_bytes(b"a file")
 
-    outcomes = place.apply()
+    outcomes = job.apply()
 
     assert [outcome.moved for outcome in outcomes] == [True, False, True]
-    assert contents(place.folder) == Counter(place.before.values()) + Counter([hashlib.sha256(b"a file").hexdigest()])
+    assert contents(job.folder) == Counter(job.before.values()) + Counter([hashlib.sha256(b"a file").hexdigest()])
 
 
-def test_stop_is_heeded_between_two_moves(place):
+def test_stop_is_heeded_between_two_moves(job):
     told = []
 
-    outcomes = apply_moves(place.moves, place.journal, stop=lambda: len(told) == 1, on_move=told.append)
+    outcomes = apply_moves(job.moves, job.journal, stop=lambda: len(told) == 1, on_move=told.append)
 
     assert [outcome.moved for outcome in outcomes] == [True, False, False]
     assert "stopped" in str(outcomes[1].reason)
     assert told == outcomes[:1]
-    assert all(outcome.moved for outcome in place.apply())
-    place.check_all_moved_once()
+    assert all(outcome.moved for outcome in job.apply())
+    job.check_all_moved_once()
 
 
-def test_what_was_restored_is_not_moved_again_by_the_same_run(place):
-    place.apply()
-    place.restore()
+def test_what_was_restored_is_not_moved_again_by_the_same_run(job):
+    job.apply()
+    job.restore()
 
-    outcomes = place.apply()
+    outcomes = job.apply()
 
     assert [outcome.moved for outcome in outcomes] == [False] * 3
-    assert snapshot(place.folder) == place.before
+    assert snapshot(job.folder) == job.before
 
 
-def test_restore_overwrites_nothing_and_may_be_repeated(place):
-    place.apply()
-    (place.folder / "a.png").write_bytes(b"new")
-    (place.place / "c.png").unlink()
-    (place.place / "c.png").write_bytes(b"another, and longer")
-    (place.place / "sub/b.png").unlink()
+def test_restore_overwrites_nothing_and_may_be_repeated(job):
+    job.apply()
+    (job.folder / "a.png").write_bytes(b"new")
+    (job.duplicates / "c.png").unlink()
+    (job.duplicates / "c.png").write_bytes(b"another, and longer")
+    (job.duplicates / "sub/b.png").unlink()
 
-    outcomes = place.restore()
+    outcomes = job.restore()
 
     reasons = {outcome.path.name: str(outcome.reason) for outcome in outcomes}
     assert [outcome.restored for outcome in outcomes] == [False] * 3
     assert "name" in reasons["a.png"]
     assert "replaced" in reasons["c.png"]
     assert "no longer" in reasons["b.png"]
-    assert (place.folder / "a.png").read_bytes() == b"new"
+    assert (job.folder / "a.png").read_bytes() == b"new"
 
-    (place.folder / "a.png").unlink()
+    (job.folder / "a.png").unlink()
 
-    assert [outcome.path.name for outcome in place.restore() if outcome.restored] == ["a.png"]
+    assert [outcome.path.name for outcome in job.restore() if outcome.restored] == ["a.png"]
 
 
-def test_what_a_person_moved_back_counts_as_restored(place):
-    place.apply()
-    (place.place / "c.png").rename(place.folder / "c.png")
+def test_what_a_person_moved_back_counts_as_restored(job):
+    job.apply()
+    (job.duplicates / "c.png").rename(job.folder / "c.png")
 
-    outcomes = place.restore()
+    outcomes = job.restore()
 
     assert all(outcome.restored for outcome in outcomes)
-    assert snapshot(place.folder) == place.before
-    assert place.restore() == []
+    assert snapshot(job.folder) == job.before
+    assert job.restore() == []
 
 
-def test_restore_makes_the_folder_again_that_is_gone(place):
-    place.apply()
-    (place.folder / "sub").rmdir()
+def test_restore_makes_the_folder_again_that_is_gone(job):
+    job.apply()
+    (job.folder / "sub").rmdir()
 
-    assert all(outcome.restored for outcome in place.restore())
-    assert snapshot(place.folder) == place.before
+    assert all(outcome.restored for outcome in job.restore())
+    assert snapshot(job.folder) == job.before
 
 
-def test_a_torn_last_line_is_as_if_it_were_not_there(place):
-    place.apply()
-    whole = place.journal.read_bytes()
-    transfers = read_journal(place.journal)
+def test_a_torn_last_line_is_as_if_it_were_not_there(job):
+    job.apply()
+    whole = job.journal.read_bytes()
+    transfers = read_journal(job.journal)
     last = whole.rfind(b"\n", 0, -1) + 1
     for end in range(last, len(whole)):
-        place.journal.write_bytes(whole[:end])
-        assert read_journal(place.journal)[:-1] == transfers[:-1]
-        assert recover_journal(place.journal)[0].state == "done"
-        assert read_journal(place.journal) == transfers
-    place.restore()
-    assert snapshot(place.folder) == place.before
+        job.journal.write_bytes(whole[:end])
+        assert read_journal(job.journal)[:-1] == transfers[:-1]
+        assert recover_journal(job.journal)[0].state == "done"
+        assert read_journal(job.journal) == transfers
+    job.restore()
+    assert snapshot(job.folder) == job.before
 
 
-def test_a_disk_that_is_away_decides_nothing(place):
-    killed = next(moment for moment in itertools.count(1) if moved_and_killed(place, moment))
-    place.folder.rename(place.folder.with_name("unmounted"))
-    place.folder.mkdir()
+def test_a_disk_that_is_away_decides_nothing(job):
+    killed = next(moment for moment in itertools.count(1) if moved_and_killed(job, moment))
+    job.folder.rename(job.folder.with_name("unmounted"))
+    job.folder.mkdir()
 
-    assert recover_journal(place.journal) == []
-    assert [outcome.moved for outcome in place.apply()] == [False] * 3
+    assert recover_journal(job.journal) == []
+    assert [outcome.moved for outcome in job.apply()] == [False] * 3
 
-    place.folder.rmdir()
-    place.folder.with_name("unmounted").rename(place.folder)
-    assert [transfer.state for transfer in recover_journal(place.journal)] == ["done"], killed
-    assert all(outcome.moved for outcome in place.apply())
-    place.check_all_moved_once()
+    job.folder.rmdir()
+    job.folder.with_name("unmounted").rename(job.folder)
+    assert [transfer.state for transfer in recover_journal(job.journal)] == ["done"], killed
+    assert all(outcome.moved for outcome in job.apply())
+    job.check_all_moved_once()
 
 
-def moved_and_killed(place, moment):
+def moved_and_killed(job, moment):
     """Kill a run of its own journal at `moment`; whether a file was moved of which the journal does not say so yet."""
-    assert killed_at(moment, place.apply)
-    return read_journal(place.journal)[-1:] and not read_journal(place.journal)[-1].source.exists()
+    assert killed_at(moment, job.apply)
+    return read_journal(job.journal)[-1:] and not read_journal(job.journal)[-1].source.exists()
 
 
-def test_a_damaged_journal_is_refused_by_its_line(place):
-    place.apply()
-    lines = place.journal.read_bytes().splitlines(keepends=True)
-    place.journal.write_bytes(b"".join([*lines[:2], b"gibberish\n", *lines[2:]]))
+def test_a_damaged_journal_is_refused_by_its_line(job):
+    job.apply()
+    lines = job.journal.read_bytes().splitlines(keepends=True)
+    job.journal.write_bytes(b"".join([*lines[:2], b"gibberish\n", *lines[2:]]))
 
     with pytest.raises(StoreError, match="line 3 of"):
-        place.restore()
+        job.restore()
 
-    place.journal.write_bytes(b'{"event": "journal", "version": 99}\n')
+    job.journal.write_bytes(b'{"event": "journal", "version": 99}\n')
     with pytest.raises(StoreError, match="version"):
-        place.apply()
+        job.apply()
 
 
 @pytest.mark.parametrize("way", ["outside", "folder/../outside"])
@@ -514,9 +517,9 @@ def test_a_journal_that_names_files_outside_its_folder_is_refused(tmp_path, way)
     assert secret.read_bytes() == b"of somebody else"
 
 
-def test_a_journal_has_one_writer(place):
-    with open_journal(place.journal), pytest.raises(StoreError, match="in use"):
-        place.apply()
+def test_a_journal_has_one_writer(job):
+    with open_journal(job.journal), pytest.raises(StoreError, match="in use"):
+        job.apply()
 
 
 def test_no_journal_nothing_to_restore(tmp_path):
@@ -652,31 +655,31 @@ def test_a_mount_of_the_same_disk_is_another_device(tmp_path):
     assert after == before
 
 
-def test_interrupted_at_every_step(new_place):
+def test_interrupted_at_every_step(new_job):
     for moment in itertools.count(1):
-        place = new_place()
+        job = new_job()
         try:
             with interrupted_at(moment):
-                place.apply()
+                job.apply()
             break
         except KeyboardInterrupt:
-            place.restore()
-            assert snapshot(place.folder, place.place) == place.before
-    place.check_all_moved_once()
+            job.restore()
+            assert snapshot(job.folder, job.duplicates) == job.before
+    job.check_all_moved_once()
     assert moment > 15
 
 
-def test_what_a_step_relies_on_is_on_the_disk_before_it(new_place):
+def test_what_a_step_relies_on_is_on_the_disk_before_it(new_job):
     """A kill leaves what was written; a power cut only what was flushed."""
-    place, flushed, steps = new_place(), {}, Counter()
-    sources = {move.source for move in place.moves}
+    job, flushed, steps = new_job(), {}, Counter()
+    sources = {move.source for move in job.moves}
 
     def check(name, call, arguments):
         paths = [Path(os.fsdecode(one)) for one in arguments if not isinstance(one, int | memoryview)]
-        told = {one.source: one for one in announced(flushed.get(place.journal, b""), place.journal)}
+        told = {one.source: one for one in announced(flushed.get(job.journal, b""), job.journal)}
         if name in {"renameat2", "link"} and paths[0] in sources:
             assert paths[0] in told
-        elif name == "create" and paths[0] != place.journal:
+        elif name == "create" and paths[0] != job.journal:
             assert paths[0] in {one.part for one in told.values()}
         elif name == "renameat2":
             (one,) = (one for one in told.values() if one.part == paths[0])
@@ -699,8 +702,8 @@ def test_what_a_step_relies_on_is_on_the_disk_before_it(new_place):
         return result
 
     with intercepted(check):
-        place.apply()
-    place.check_all_moved_once()
+        job.apply()
+    job.check_all_moved_once()
     # To another device, the rename that does not do comes first.
     renamed, linked = Counter(renameat2=3), Counter(link=3, unlink=3)
     assert steps in (renamed, linked, Counter(renameat2=6, create=3, unlink=3))
@@ -713,10 +716,10 @@ def announced(content, journal):
     return read_journal(left)
 
 
-def test_an_edit_during_a_move_is_not_lost(new_place):
+def test_an_edit_during_a_move_is_not_lost(new_job):
     for moment in itertools.count(1):
-        place, calls = new_place(), itertools.count(1)
-        source = place.moves[0].source
+        job, calls = new_job(), itertools.count(1)
+        source = job.moves[0].source
 
         def edit(_, call, arguments, source=source, calls=calls, moment=moment):
             result = call(*arguments)
@@ -725,32 +728,32 @@ def test_an_edit_during_a_move_is_not_lost(new_place):
             return result
 
         with intercepted(edit):
-            place.apply()
+            job.apply()
         if next(calls) <= moment:
             break
-        files = [file for root in (place.folder, place.place) for file in root.rglob("*") if file.is_file()]
+        files = [file for root in (job.folder, job.duplicates) for file in root.rglob("*") if file.is_file()]
         assert b"edited just now" in {file.read_bytes() for file in files}
     assert moment > 15
 
 
 @pytest.fixture
 def away(tmp_path, memory):
-    """A place whose duplicates go to another device."""
+    """A job whose duplicates go to another device."""
     if memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs /dev/shm on another device than the temporary folder")
-    return Place(tmp_path / "folder", memory / "away", tmp_path / "journal.jsonl")
+    return Job(tmp_path / "folder", memory / "away", tmp_path / "journal.jsonl")
 
 
 def test_an_edit_that_keeps_size_and_time_is_seen_by_its_content_when_it_is_copied(away):
     move = away.moves[0]
     move.source.write_bytes(bytes(move.size_bytes))
     os.utime(move.source, ns=(0, move.mtime_ns))
-    before = snapshot(away.folder, away.place)
+    before = snapshot(away.folder, away.duplicates)
 
     outcomes = apply_moves([move], away.journal)
 
     assert "changed" in str(outcomes[0].reason)
-    assert snapshot(away.folder, away.place) == before
+    assert snapshot(away.folder, away.duplicates) == before
 
 
 def test_a_copy_that_is_not_what_was_written_is_not_relied_on(away):
@@ -764,7 +767,7 @@ def test_a_copy_that_is_not_what_was_written_is_not_relied_on(away):
 
     assert [outcome.moved for outcome in outcomes] == [False] * 3
     assert "read again" in str(outcomes[0].reason)
-    assert snapshot(away.folder, away.place) == away.before
+    assert snapshot(away.folder, away.duplicates) == away.before
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def server(monkeypatch):
             """Say nothing."""
 
     started = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=started.serve_forever, daemon=True).start()
+    Thread(target=started.serve_forever, args=[0.01], daemon=True).start()
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{started.server_port}/api")
     yield states
     started.shutdown()

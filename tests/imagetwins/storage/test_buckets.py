@@ -38,7 +38,7 @@ from imagetwins.scanning import candidates as listing
 from imagetwins.scanning.candidates import list_candidates
 from imagetwins.scanning.reading import decode_locations
 from imagetwins.storage import DUPLICATES, FileStamp, leases, logs, storage_of
-from imagetwins.storage import location as places
+from imagetwins.storage import location as locations
 from imagetwins.storage.leases import hold_lease
 from imagetwins.storage.location import parse_location, to_json_name
 from imagetwins.storage.objects import filesystem, key_of
@@ -99,9 +99,9 @@ def any_bucket(request):
     return new_bucket(request.param)
 
 
-def put(place, content):
-    filesystem(place).pipe_file(key_of(place), content)
-    return place
+def put(location, content):
+    filesystem(location).pipe_file(key_of(location), content)
+    return location
 
 
 def snapshot(folder):
@@ -140,11 +140,11 @@ def test_urls_that_are_refused(name, says):
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.setattr(places, "find_spec", sys.modules.get)
-    places._check_protocol.cache_clear()
+    monkeypatch.setattr(locations, "find_spec", sys.modules.get)
+    locations._check_protocol.cache_clear()
     with pytest.raises(ParameterError, match=r"s3fs: pip install 'imagetwins\[s3\]'"):
         parse_location("s3://bucket/a")
-    places._check_protocol.cache_clear()
+    locations._check_protocol.cache_clear()
 
 
 def test_a_bucket_that_is_not_there_or_not_ours(bucket, monkeypatch):
@@ -258,7 +258,7 @@ def test_objects_are_decoded_as_files_are(any_bucket, tmp_path):
 NAMES_TO_MOVE = ("a.png", "sub/b.png")
 
 
-class Folder:
+class Job:
     """A folder with a kept object and two duplicates, one of which has its name taken in `Duplicates`."""
 
     def __init__(self, bucket, journal, moves=2):
@@ -290,27 +290,27 @@ class Folder:
 
 
 @pytest.fixture
-def new_place(bucket):
-    """Make fresh places in which the first object is to move, with a journal in the bucket, too."""
+def new_job(bucket):
+    """Make fresh jobs of which the first object is to move, with a journal in the bucket, too."""
     numbers = itertools.count()
-    return lambda: Folder(bucket, bucket / f"store/{next(numbers)}.jsonl", moves=1)
+    return lambda: Job(bucket, bucket / f"store/{next(numbers)}.jsonl", moves=1)
 
 
 @pytest.mark.parametrize("is_local", [True, False])
 def test_moves_and_restores(any_bucket, tmp_path, is_local):
-    place = Folder(any_bucket, (tmp_path if is_local else any_bucket / "store") / "journal.jsonl")
+    job = Job(any_bucket, (tmp_path if is_local else any_bucket / "store") / "journal.jsonl")
 
-    outcomes = place.apply()
-    place.check_all_moved_once()
-    again = place.apply()
-    restored = restore_moves(place.journal)
+    outcomes = job.apply()
+    job.check_all_moved_once()
+    again = job.apply()
+    restored = restore_moves(job.journal)
 
     assert [(outcome.moved, outcome.reason) for outcome in outcomes] == [(True, None)] * 2
     assert again == outcomes
     assert [(outcome.restored, outcome.reason) for outcome in restored] == [(True, None)] * 2
-    assert snapshot(place.folder) == place.before
-    assert restore_moves(place.journal) == []
-    assert [outcome.moved for outcome in place.apply()] == [False] * 2
+    assert snapshot(job.folder) == job.before
+    assert restore_moves(job.journal) == []
+    assert [outcome.moved for outcome in job.apply()] == [False] * 2
 
 
 class KilledError(BaseException):
@@ -345,40 +345,40 @@ def killed_after(moment, work):
     return False
 
 
-def test_killed_after_every_request_of_a_move(new_place):
+def test_killed_after_every_request_of_a_move(new_job):
     kills = 0
-    while killed_after(kills + 1, (place := new_place()).apply):
+    while killed_after(kills + 1, (job := new_job()).apply):
         kills += 1
-        assert set(place.before.values()) <= set(snapshot(place.folder).values())
+        assert set(job.before.values()) <= set(snapshot(job.folder).values())
         if kills % 2:
-            assert [outcome.reason for outcome in place.apply()] == [None]
-            place.check_all_moved_once()
+            assert [outcome.reason for outcome in job.apply()] == [None]
+            job.check_all_moved_once()
         else:
-            restore_moves(place.journal)
-            assert snapshot(place.folder) == place.before
-    place.check_all_moved_once()
+            restore_moves(job.journal)
+            assert snapshot(job.folder) == job.before
+    job.check_all_moved_once()
     assert kills > 10
 
 
-def test_killed_after_every_request_of_a_restore(new_place):
+def test_killed_after_every_request_of_a_restore(new_job):
     kills = 0
     while True:
-        (place := new_place()).apply()
-        if not killed_after(kills + 1, lambda place=place: restore_moves(place.journal)):
+        (job := new_job()).apply()
+        if not killed_after(kills + 1, lambda job=job: restore_moves(job.journal)):
             break
         kills += 1
-        restore_moves(place.journal)
-        assert snapshot(place.folder) == place.before
+        restore_moves(job.journal)
+        assert snapshot(job.folder) == job.before
     assert kills > 10
 
 
 @pytest.mark.parametrize("is_heard", [True, False])
-def test_every_request_may_fail(new_place, is_heard):
+def test_every_request_may_fail(new_job, is_heard):
     """Once before the server hears of it, once before its answer comes back."""
     moment, failed = 0, [True]
     while failed:
         moment += 1
-        place, calls, failed = new_place(), itertools.count(1), []
+        job, calls, failed = new_job(), itertools.count(1), []
 
         def act(call, calls=calls, moment=moment, failed=failed):
             if next(calls) != moment:
@@ -391,48 +391,48 @@ def test_every_request_may_fail(new_place, is_heard):
 
         with at_each_call(act):
             try:
-                outcomes = place.apply()
+                outcomes = job.apply()
             except (OSError, StoreError):
                 # The journal cannot be read, or must be another's.
                 outcomes = []
-        found = snapshot(place.folder)
-        for move, outcome in zip(place.moves, outcomes, strict=bool(outcomes)):
+        found = snapshot(job.folder)
+        for move, outcome in zip(job.moves, outcomes, strict=bool(outcomes)):
             assert outcome.moved == (not outcome.reason)
             assert (
-                found[storage_of(place.folder).relative_name(outcome.new_path, place.folder)]
-                == place.before[storage_of(place.folder).relative_name(move.source, place.folder)]
+                found[storage_of(job.folder).relative_name(outcome.new_path, job.folder)]
+                == job.before[storage_of(job.folder).relative_name(move.source, job.folder)]
             )
-        assert [outcome.reason for outcome in place.apply()] == [None]
-        place.check_all_moved_once()
+        assert [outcome.reason for outcome in job.apply()] == [None]
+        job.check_all_moved_once()
     assert moment > 10
 
 
 @pytest.fixture
-def place(bucket, tmp_path):
-    return Folder(bucket, tmp_path / "journal.jsonl")
+def job(bucket, tmp_path):
+    return Job(bucket, tmp_path / "journal.jsonl")
 
 
-def test_a_move_that_should_not_be_made_is_not(place):
-    changed, vanished = place.moves
-    put(changed.source, place.before["a.png"].swapcase())
+def test_a_move_that_should_not_be_made_is_not(job):
+    changed, vanished = job.moves
+    put(changed.source, job.before["a.png"].swapcase())
     filesystem(vanished.source).rm_file(key_of(vanished.source))
-    orphaned = replace(place.planned(2, "kept.png"), kept=place.folder / "gone.png")
-    before = snapshot(place.folder)
+    orphaned = replace(job.planned(2, "kept.png"), kept=job.folder / "gone.png")
+    before = snapshot(job.folder)
 
-    outcomes = apply_moves([changed, vanished, orphaned], place.journal)
+    outcomes = apply_moves([changed, vanished, orphaned], job.journal)
 
     assert [outcome.moved for outcome in outcomes] == [False] * 3
     for outcome, words in zip(outcomes, ["changed", "no longer there", "kept for it"], strict=True):
         assert words in str(outcome.reason)
-    assert snapshot(place.folder) == before
+    assert snapshot(job.folder) == before
 
 
-def test_a_name_taken_at_the_last_moment_is_not_replaced(place):
+def test_a_name_taken_at_the_last_moment_is_not_replaced(job):
     """Another's object appears between the look and the copy: the server itself refuses."""
 
     def take():
-        found = snapshot(place.folder)
-        announced = read_journal(place.journal)
+        found = snapshot(job.folder)
+        announced = read_journal(job.journal)
         if announced and announced[-1].state == "open" and not taken:
             taken.append(announced[-1].target)
             put(taken[0], b"another's")
@@ -447,68 +447,68 @@ def test_a_name_taken_at_the_last_moment_is_not_replaced(place):
 
     taken, inside = [], []
     with at_each_call(act):
-        outcomes = apply_moves(place.moves[1:], place.journal)
+        outcomes = apply_moves(job.moves[1:], job.journal)
 
-    assert outcomes[0].new_path == place.folder / DUPLICATES / "sub/b (2).png"
-    assert snapshot(place.folder)[f"{DUPLICATES}/sub/b.png"] == b"another's"
+    assert outcomes[0].new_path == job.folder / DUPLICATES / "sub/b (2).png"
+    assert snapshot(job.folder)[f"{DUPLICATES}/sub/b.png"] == b"another's"
 
 
-def test_an_object_that_changes_while_it_is_copied_stays(place):
+def test_an_object_that_changes_while_it_is_copied_stays(job):
     def act(call):
         answer = call()
         if inside:
             return answer
         inside.append(True)
-        announced = read_journal(place.journal)
+        announced = read_journal(job.journal)
         if announced and announced[-1].copied and announced[-1].state == "open":
-            put(place.moves[1].source, b"edited")
+            put(job.moves[1].source, b"edited")
         inside.clear()
         return answer
 
     inside = []
     with at_each_call(act):
-        apply_moves(place.moves[1:], place.journal)
+        apply_moves(job.moves[1:], job.journal)
 
-    found = snapshot(place.folder)
+    found = snapshot(job.folder)
     assert found["sub/b.png"] == b"edited"
-    assert found[f"{DUPLICATES}/sub/b.png"] == place.before["sub/b.png"]
+    assert found[f"{DUPLICATES}/sub/b.png"] == job.before["sub/b.png"]
 
 
-def test_what_an_object_has_beside_its_content_goes_with_it(place):
-    source = place.moves[1].source
+def test_what_an_object_has_beside_its_content_goes_with_it(job):
+    source = job.moves[1].source
     bucket, key, _ = filesystem(source).split_path(key_of(source))
     told = {"ContentType": "image/png", "CacheControl": "no-store", "Metadata": {"camera": "x"}}
-    filesystem(source).call_s3("put_object", Bucket=bucket, Key=key, Body=place.before["sub/b.png"], **told)
+    filesystem(source).call_s3("put_object", Bucket=bucket, Key=key, Body=job.before["sub/b.png"], **told)
 
-    target = place.apply()[1].new_path
+    target = job.apply()[1].new_path
     _, key, _ = filesystem(target).split_path(key_of(target))
     found = filesystem(target).call_s3("head_object", Bucket=bucket, Key=key)
 
     assert {name: found[name] for name in told} == told
 
 
-def test_restore_overwrites_nothing(place):
-    place.apply()
-    put(place.folder / "a.png", b"new")
-    put(place.folder / DUPLICATES / "sub/b.png", b"replaced")
+def test_restore_overwrites_nothing(job):
+    job.apply()
+    put(job.folder / "a.png", b"new")
+    put(job.folder / DUPLICATES / "sub/b.png", b"replaced")
 
-    reasons = {outcome.path.name: str(outcome.reason) for outcome in restore_moves(place.journal)}
+    reasons = {outcome.path.name: str(outcome.reason) for outcome in restore_moves(job.journal)}
 
     assert "name" in reasons["a.png"]
     assert "replaced" in reasons["b.png"]
-    assert snapshot(place.folder)["a.png"] == b"new"
+    assert snapshot(job.folder)["a.png"] == b"new"
 
 
-def test_what_a_person_copied_back_counts_as_restored(place):
-    target = place.apply()[1].new_path
-    put(place.folder / "sub/b.png", place.before["sub/b.png"])
+def test_what_a_person_copied_back_counts_as_restored(job):
+    target = job.apply()[1].new_path
+    put(job.folder / "sub/b.png", job.before["sub/b.png"])
     filesystem(target).rm_file(key_of(target))
 
-    outcomes = restore_moves(place.journal)
+    outcomes = restore_moves(job.journal)
 
     assert [outcome.restored for outcome in outcomes] == [True, True]
     assert [str(outcome.reason) for outcome in outcomes if outcome.reason] == ["it was back already"]
-    assert snapshot(place.folder) == place.before
+    assert snapshot(job.folder) == job.before
 
 
 def test_a_journal_in_a_bucket_has_pieces_and_one_writer(bucket, monkeypatch):
@@ -723,10 +723,10 @@ def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, ca
 
 
 def test_an_interrupted_journal_is_recovered_before_a_new_run(bucket):
-    place = Folder(bucket, bucket / "store/runs/r/journal.jsonl")
-    assert killed_after(12, place.apply)
+    job = Job(bucket, bucket / "store/runs/r/journal.jsonl")
+    assert killed_after(12, job.apply)
 
-    recovered = recover_journal(place.journal)
+    recovered = recover_journal(job.journal)
 
-    assert all(transfer.state != "open" for transfer in [*recovered, *read_journal(place.journal)])
-    assert sorted(snapshot(place.folder).values()) == sorted(place.before.values())
+    assert all(transfer.state != "open" for transfer in [*recovered, *read_journal(job.journal)])
+    assert sorted(snapshot(job.folder).values()) == sorted(job.before.values())
