@@ -13,12 +13,15 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Where the environment tells Python to write no bytecode, each process would compile all that it imports anew, Prefect too.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo check test test-ui soak lint bench pictures serve lock clean
+.PHONY: demo check fast test test-ui soak lint bench pictures serve lock clean
 
 demo: $(READY)  ## Build sample pictures, find their duplicates, move them.
 	$(BIN)/imagetwins demo
 
-check: lint  ## Lint, types, import rules and the fast tests: under a minute.
+check: $(READY)  ## Lint, types, import rules and the fast tests side by side: under a minute.
+	$(MAKE) --jobs 2 lint fast
+
+fast: $(READY)  ## The fast tests alone.
 	$(PYTEST) -m "not slow" -q
 
 test: lint  ## Lint, types, import rules, then all tests, in two processes.

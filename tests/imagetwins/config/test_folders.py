@@ -61,6 +61,7 @@ def test_the_caches_limit_is_a_number_of_gigabytes(monkeypatch):
         cache_limit_bytes()
 
 
+@pytest.mark.slow
 def test_who_asks_for_help_or_about_past_runs_does_not_wait_for_what_only_runs_need():
     program = "import sys, imagetwins.cli.app; print({'prefect', 'matplotlib', 'numba', 'scipy'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PROJECT)

@@ -124,6 +124,7 @@ def huge_jpeg():
     return encode(flat(3000, 5000), "JPEG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [100_000_000, 50_000_000])
 def test_two_huge_pictures_at_once_stay_within_the_limit_or_alone(tmp_path, monkeypatch, limit):
     """Each takes 90 MB."""
@@ -174,6 +175,7 @@ def test_memory_is_granted_in_the_order_in_which_it_is_asked_for(monkeypatch):
     assert granted == [1000, 10]
 
 
+@pytest.mark.slow
 def test_a_decoder_without_work_ends_and_is_replaced(tmp_path, monkeypatch):
     hasty = "from imagetwins.decoding import program; program.MAX_IDLE_SECONDS = 0.5; program.main()"
     close_decoders()

@@ -142,6 +142,7 @@ def crashing_decoder(monkeypatch):
     close_decoders()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crashing_decoder")
 def test_a_dying_decoder_costs_only_the_file_it_died_of(tmp_path):
     names = ["a", "crash1", "b", "crash2", "crash3", "once", "hang", "c", "end", "d"]

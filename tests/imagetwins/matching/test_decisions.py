@@ -74,6 +74,7 @@ def scored_pairs(draw):
     return count, {pair: draw(values) for pair in itertools.combinations(range(count), 2)}
 
 
+@pytest.mark.slow
 @given(scored_pairs(), st.sampled_from([-1.0, 0.9, 0.95, 1.0]), st.randoms())
 def test_both_groupings_equal_plain_loops(table, threshold, shuffler):
     count, scores = table

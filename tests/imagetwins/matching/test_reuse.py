@@ -233,6 +233,7 @@ def test_another_setting_computes_all_pairs_and_says_why(tmp_path, folder, chang
     assert record.counts["unchanged"] == (len(NAMES) if "audit_floor" in changed else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_run_goes_on_where_a_killed_one_had_come_to(tmp_path, folder, monkeypatch):
     for number in range(32):
@@ -262,6 +263,7 @@ def test_a_run_goes_on_where_a_killed_one_had_come_to(tmp_path, folder, monkeypa
     check_against_scratch(Run(tmp_path / "store", "three"), folder, size=SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_run_at_work_keeps_its_rows_while_another_needs_room(tmp_path, folder):
     """Another folder's run, of other pictures, in a cache that has room for neither, in the middle of this one."""

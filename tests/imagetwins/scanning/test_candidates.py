@@ -194,6 +194,7 @@ def test_names_of_every_kind(tmp_path):
     assert [os.fsencode(file.location.name) for file in listed(tmp_path)] == sorted(raw)
 
 
+@pytest.mark.slow
 def test_ten_thousand_files(tmp_path):
     for number in range(10_000):
         (tmp_path / f"{number}.png").touch()

@@ -109,6 +109,7 @@ def test_scores_do_not_depend_on_the_stages(prepared):
     assert kept == [by_pair[row[:2]] for row in kept]
 
 
+@pytest.mark.slow
 def test_threads_and_processes_give_the_same_table(prepared, monkeypatch):
     monkeypatch.setattr(planning, "TILE", 16)
     expected = table(run(prepared, threshold=0.9, floor=0.5)[1])

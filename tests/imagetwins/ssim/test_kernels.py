@@ -80,6 +80,7 @@ for floor in (-1.0, 0.5):
 """
 
 
+@pytest.mark.slow
 def test_the_kernels_say_the_same_interpreted():
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run(
