@@ -19,17 +19,19 @@ settings.register_profile("soak", deadline=None, max_examples=2000, stateful_ste
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-LONGEST = [
+FIRST = [
     "test_approval.py",
+    "test_moves.py",
+    "test_conservation.py",
     "test_buckets.py",
     "test_flows.py",
     "test_dask.py",
-    "test_moves.py",
     "test_interruption.py",
     "test_ui.py",
     "test_deployments.py",
 ]
-"""Files that take longest, to begin with; the second needs no server until its end, while the first starts it."""
+"""Files to begin with, since they take longest. While one process starts the server for the first of them, another makes the
+tests that fork hundreds of times: a fork costs twice as much in a process that has run flows."""
 
 SLOW = {"service", "prefect_server", "machines", "browser", "s3_server"}
 """Fixtures that start a server, a cluster or a browser: whichever test uses one is slow."""
@@ -38,7 +40,7 @@ SLOW = {"service", "prefect_server", "machines", "browser", "s3_server"}
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest, and mark as slow what its fixtures make slow; before `-m` chooses by marks."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
     for item in items:
         if SLOW & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)

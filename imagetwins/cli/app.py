@@ -45,7 +45,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 stderr = Console(stderr=True, highlight=False)
 
 FORMATS_HELP = (
-    f"Formats: {', '.join(decoded_formats())}, told by content, not by name. "
+    f"Formats: {', '.join(decoded_formats())}, recognised by content, not by name. "
     f"{', '.join(undecoded_formats())} files are listed, but cannot be read."
 )
 

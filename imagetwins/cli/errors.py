@@ -35,5 +35,5 @@ def exiting_on_errors(stderr: Console) -> Iterator[None]:
         stderr.print(f"[red]Failed:[/] {escape_markup(str(error))}")
         raise typer.Exit(ExitStatus.FAILED) from None
     except KeyboardInterrupt:
-        stderr.print("Interrupted, between two moves if any. `imagetwins audit latest` tells what was done.")
+        stderr.print("Interrupted, between two moves if any. `imagetwins audit latest` shows what was done.")
         raise typer.Exit(ExitStatus.FAILED) from None

@@ -76,7 +76,7 @@ class Run:
 
     @property
     def loaded(self) -> Path:
-        """The same with what decoding the others told, and where all thumbnails are; a part for each batch."""
+        """The same with what decoding the others found, and where all thumbnails are; a part for each batch."""
         return self.workspace / "loaded"
 
     @property

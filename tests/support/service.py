@@ -31,14 +31,6 @@ OFTEN = {
 }
 """Seconds in place of Prefect's 5 and more, since tests wait for each."""
 
-AT_ONCE = {
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
-}
-"""Many records in one transaction: without these, a run costs the server half as much again."""
-
 
 def free_port():
     with socket.socket() as probe:
@@ -145,7 +137,6 @@ class Service:
                 "IMAGETWINS_STORE": str(self.store),
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
                 **OFTEN,
-                **AT_ONCE,
                 **more,
             }
         )
