@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,8 @@ def main() -> None:
 
 def ask(command: str, folder: Path, store: Path) -> dict[str, str]:
     """Return what `imagetwins COMMAND FOLDER` answers as JSON."""
-    arguments = ["imagetwins", command, str(folder), "--store", str(store), "--json"]
+    program = Path(sys.executable).with_name("imagetwins")
+    arguments = [program, command, str(folder), "--store", str(store), "--json"]
     done = subprocess.run(arguments, check=True, capture_output=True, text=True)
     answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return answer
