@@ -12,6 +12,8 @@ os.environ |= {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    # Prefect's SQLite database may be locked for a minute, which is as long as the default of 5 lasts.
+    "PREFECT_CLIENT_MAX_RETRIES": "7",
 }
 
 settings.register_profile("default", deadline=None, derandomize=True)
@@ -53,14 +55,15 @@ def soak_factor():
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory, request):
-    """`imagetwins serve` in a process of its own, for the tests that go through deployments; all test processes share it."""
-    from tests.support.service import Service  # noqa: PLC0415 - imports Prefect, which takes seconds that other tests save
+def service(tmp_path_factory):
+    """`imagetwins serve` in a process of its own, for the tests that go through deployments."""
+    from tests.support.service import Service, stop  # noqa: PLC0415 - imports Prefect, which takes seconds that other tests save
 
-    own = tmp_path_factory.getbasetemp()
-    common = own.parent if hasattr(request.config, "workerinput") else own
-    with Service.shared(common / "service") as served:
-        yield served
+    # One for each test process: Prefect's SQLite database fails and stalls the more, the more clients write at a time.
+    served = Service(tmp_path_factory.mktemp("service"))
+    process = served.start()
+    yield served
+    stop(process)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """`imagetwins serve` as its users start it: a process of its own, with a port, database and store of its own."""
 
-import fcntl
 import json
 import os
 import signal
@@ -49,14 +48,14 @@ def slow_disk(sign, files, seconds=0.1):
 
 
 class Webhook:
-    """Somebody's chat: writes the texts that it is sent to a file, one a line, as JSON."""
+    """Somebody's chat: keeps the texts that it is sent."""
 
-    def __init__(self, messages: Path):
+    def __init__(self):
+        messages = self.messages = []
+
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
-                with messages.open("a") as file:
-                    file.write(f"{json.dumps(text)}\n")
+                messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
                 self.send_response(204)
                 self.end_headers()
 
@@ -74,32 +73,7 @@ class Service:
 
     home: Path
     port: int = field(default_factory=free_port)
-
-    @classmethod
-    @contextmanager
-    def shared(cls, home):
-        """Yield the service in `home`, one for all processes: the first to come starts it, and stops it when all have left.
-
-        Whoever uses it shares the lock `users`, for which the first waits before it stops it. A process that is killed
-        gives up its locks.
-        """
-        home.mkdir(exist_ok=True)
-        port = home / "port"
-        with (home / "starting").open("w") as starting, (home / "users").open("w") as users:
-            fcntl.flock(starting, fcntl.LOCK_EX)
-            process = None
-            if not port.exists():
-                served = cls(home)
-                process = served.start()
-                port.write_text(str(served.port))
-            fcntl.flock(users, fcntl.LOCK_SH)
-            fcntl.flock(starting, fcntl.LOCK_UN)
-            yield cls(home, int(port.read_text()))
-            if process:
-                fcntl.flock(starting, fcntl.LOCK_EX)
-                fcntl.flock(users, fcntl.LOCK_EX)
-                port.unlink()
-                stop(process)
+    webhook: Webhook = field(default_factory=Webhook)
 
     @property
     def url(self):
@@ -136,6 +110,7 @@ class Service:
                 "PREFECT_HOME": str(self.home / "prefect"),
                 "IMAGETWINS_STORE": str(self.store),
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                "PREFECT_CLIENT_MAX_RETRIES": "7",
                 **OFTEN,
                 **more,
             }
@@ -144,21 +119,16 @@ class Service:
     @property
     def messages(self):
         """The texts that the webhook was sent."""
-        return [json.loads(line) for line in self._messages.read_text().splitlines()]
-
-    @property
-    def _messages(self):
-        return self.home / "messages.jsonl"
+        return self.webhook.messages
 
     def start(self):
-        self.nightly_folder.mkdir(exist_ok=True)
-        self._messages.touch()
+        self.nightly_folder.mkdir(parents=True)
         command = [Path(sys.executable).with_name("imagetwins"), "serve", "--port", str(self.port), self.nightly_folder]
         with (self.home / "serve.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
                 cwd=self.home,
-                env=self.environment(IMAGETWINS_WEBHOOK=Webhook(self._messages).url),
+                env=self.environment(IMAGETWINS_WEBHOOK=self.webhook.url),
                 stdout=log,
                 stderr=log,
             )
