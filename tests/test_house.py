@@ -55,8 +55,8 @@ def test_the_flow_follows_the_stages():
 
 def test_the_readme_explains_the_stages_in_their_order():
     section = re.search(r"## What it does with a picture\n(.*?)\n## ", (HOME / "README.md").read_text(), re.DOTALL)[1]
-    told = re.findall(r"^\d\. \*\*([A-Z]\w+)\b", section, re.MULTILINE)
-    assert [name.lower() for name in told] == [stage.value for stage in Stage]
+    explained = re.findall(r"^\d\. \*\*([A-Z]\w+)\b", section, re.MULTILINE)
+    assert [name.lower() for name in explained] == [stage.value for stage in Stage]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
