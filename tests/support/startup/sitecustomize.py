@@ -1,0 +1,35 @@
+"""Python of itself imports this where PYTHONPATH leads here: two changes to the processes that tests start.
+
+Flushing a file in whose path SLOW_FILES is found takes long while the file SLOW_DISK exists. So a test that is slow itself
+still meets a run in the middle of its work; and as other files are fast, the run comes there soon.
+
+Prefect's server collects no garbage.
+"""
+
+import gc
+import os
+import sys
+import time
+from pathlib import Path
+
+flush, slow, seconds = os.fsync, Path(os.environ["SLOW_DISK"]), float(os.environ["FLUSH_SECONDS"])
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+def is_slow(number):
+    """Whether the file with this descriptor is to be slow; without /proc, every file is."""
+    return not DESCRIPTORS.exists() or os.environ["SLOW_FILES"] in str((DESCRIPTORS / str(number)).readlink())
+
+
+def flush_slowly(number):
+    if slow.exists() and is_slow(number):
+        time.sleep(seconds)
+    flush(number)
+
+
+os.fsync = flush_slowly
+
+if sys.orig_argv[1:4] == ["-m", "prefect", "server"]:
+    # Its collector may free, in the event loop's thread, a cursor of an SQLite connection that waits in its own thread for a
+    # lock which the event loop is to release: then all stands still until that wait ends, after 60 s.
+    gc.disable()
