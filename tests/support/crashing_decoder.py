@@ -5,6 +5,7 @@ import signal
 import time
 
 from imagetwins.decoding import program
+from imagetwins.decoding.model import UNRESERVED_BYTES
 
 decode = program.decode
 
@@ -13,6 +14,10 @@ def decode_or_die(path, *settings):
     if path.name.startswith("crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if path.name.startswith("hang"):
+        hang()
+    if path.name.startswith("large"):
+        reserve = settings[-1]
+        reserve(UNRESERVED_BYTES + 1)
         hang()
     if path.name.startswith("end"):
         os._exit(3)

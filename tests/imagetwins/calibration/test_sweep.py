@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import cv2
 import duckdb
@@ -11,6 +12,7 @@ import pytest
 from skimage import data
 from skimage.metrics import structural_similarity
 
+from imagetwins import ssim
 from imagetwins.calibration.distortions import KINDS, plant_copy
 from imagetwins.calibration.evaluation import (
     GUARDS,
@@ -23,7 +25,7 @@ from imagetwins.calibration.evaluation import (
     recommend_by_size,
 )
 from imagetwins.calibration.sample import COPIES, FAMILY, choose_sample, kinds_of, measure_sides
-from imagetwins.calibration.sweep import calibrate, write_calibration
+from imagetwins.calibration.sweep import _to_scores, calibrate, write_calibration
 from imagetwins.errors import ParameterError
 from imagetwins.reporting.calibration_page import build_calibration_page, plan_command
 from imagetwins.store.schemas import COSTS, OUTCOMES, PLANTED, UNPLANTED
@@ -204,6 +206,41 @@ class TestJudgement:
         assert at.loc[(0.81, 0.7), "false_pairs"] == 0
         assert at.loc[(0.81, 0.7), "close_pairs"] == 1
         assert calibration.different_pairs == 1
+
+    @pytest.mark.parametrize(("detail", "is_alike"), [(0.85, True), (0.849, False), (0.3, False)])
+    def test_pictures_are_alike_only_where_they_have_detail_too(self, detail, is_alike, tmp_path):
+        scores = pd.DataFrame({"image1": [0], "image2": [FAMILY], "size": 100, "ssim": 0.95, "detail": detail})
+        costs = as_frame(dict(zip(COSTS.names, ([100], [0.1], [0.2], [8], [28]), strict=True)), COSTS)
+
+        calibration = evaluate([tmp_path / name for name in "ab"], 2, scores, costs, 0)
+
+        assert calibration.unplanted["alike"].tolist() == [is_alike]
+        assert calibration.different_pairs == (0 if is_alike else 1)
+
+    def test_a_score_at_the_threshold_and_a_detail_at_the_guard_are_found(self):
+        planted = [(100, "/p/0", "halved", 0.9, 0.7), (100, "/p/1", "halved", 0.85, 0.6)]
+
+        outcomes = evaluate_settings(
+            planted_table(planted), as_frame({name: [] for name in UNPLANTED.names}, UNPLANTED), [100], 0.05
+        )
+
+        recall = outcomes.set_index(["threshold", "min_detail_ssim"])["recall"]
+        assert recall.loc[[(0.9, 0.7), (0.91, 0.7), (0.9, 0.8), (0.85, 0.6), (0.86, 0.6)]].tolist() == [
+            0.5,
+            0,
+            0,
+            1,
+            0.5,
+        ]
+
+    def test_blank_pictures_have_detail_scores_by_what_the_guard_tolerates(self):
+        pairs, nothing = np.arange(3, dtype=np.int32), np.full(3, np.nan)
+        result = ssim.JoinResult(
+            pairs, pairs + 1, np.ones(3), nothing, np.array([0, 8, 9], np.uint8), np.zeros(3, bool), {}
+        )
+
+        assert _to_scores(100, result)["detail"].tolist() == [1, 1, -1]
+        assert _to_scores(100, replace(result, detail_ssim=np.full(3, 0.4)))["detail"].tolist() == [0.4] * 3
 
 
 def outcomes_table(settings):

@@ -68,6 +68,46 @@ def test_wrong_values_are_refused_by_name_limit_and_remedy(given, says, tmp_path
         assert part in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("size", [16, 1024], [15, 1025, 4096]),
+        ("approval_hours", [0.01, 24, 1000], [0, -1, float("inf"), float("nan")]),
+        (
+            "dask",
+            ["", "10.0.0.5:8786", "tcp://scheduler:8786", "tls://scheduler:8786", "ws://s:1", "wss://[::1]:8786"],
+            [
+                "scheduler",
+                "tcp://scheduler",
+                "http://scheduler:8786",
+                "tcp://s:8786/x",
+                "s: 8786",
+                "s:8786 --more",
+                ":",
+            ],
+        ),
+        ("max_move_share", [0, 1], [-0.01, 1.01]),
+        ("max_aspect_change", [0, 3], [-0.01, float("inf")]),
+        ("approve_above", [None, 0, 7], [-1]),
+        ("min_detail_ssim", [-1, 1], [-1.01, 1.01]),
+    ],
+)
+def test_each_limit_is_where_it_is_said_to_be(name, allowed, refused, tmp_path):
+    for value in allowed:
+        assert getattr(check_parameters({"folder": str(tmp_path), name: value}), name) == value
+    for value in refused:
+        with pytest.raises(ParameterError, match=f"{name}="):
+            check_parameters({"folder": str(tmp_path), name: value})
+
+
+def test_folders_are_named_without_links(tmp_path):
+    (tmp_path / "real/sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    parameters = check_parameters({"folder": f"{tmp_path}/link/sub/..", "reference": [f"{tmp_path}/link/sub"]})
+    assert parameters.folder == str((tmp_path / "real").resolve())
+    assert parameters.reference == [str((tmp_path / "real/sub").resolve())]
+
+
 def test_the_floor_follows_the_threshold_down_to_minus_one():
     assert Parameters(folder="f", threshold=0.9).floor == 0.85
     assert Parameters(folder="f", threshold=-0.98).floor == -1

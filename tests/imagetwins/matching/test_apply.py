@@ -37,6 +37,11 @@ def test_only_images_with_a_match_are_looked_at():
     assert images_to_check(comparison_table(SCORES), 0.99).size == 0
 
 
+def test_a_score_at_the_threshold_is_a_match():
+    assert images_to_check(comparison_table(SCORES), 0.95).tolist() == [0, 1]
+    assert images_to_check(comparison_table(SCORES), 0.93).tolist() == [0, 1, 2]
+
+
 def test_unchanged_files_are_decided_as_the_run_would(images):
     decisions = plan(images)
 

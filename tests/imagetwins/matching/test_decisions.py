@@ -141,6 +141,24 @@ def test_aspect_ratios_that_differ_are_for_review():
     assert "400x300 and 400x400" in decisions["reason"][2]
 
 
+@pytest.mark.parametrize(("wide", "narrow"), [(0, 1), (1, 0)])
+@pytest.mark.parametrize(("limit", "action"), [(0.5, "would move"), (0.499, "review")])
+def test_aspect_ratios_may_differ_up_to_the_limit_whichever_is_wider(wide, narrow, limit, action):
+    images = make_images(2, width_px=[100, 100], height_px=[100, 100])
+    images.loc[wide, "width_px"], images.loc[narrow, "width_px"] = 300, 200
+    decisions = decide(images, make_pairs((0, 1, 0.95)), Parameters(folder="/f", max_aspect_change=limit))
+    assert decisions["action"].tolist() == ["kept", action]
+
+
+def test_the_share_that_may_move_is_of_the_pictures_that_could():
+    images = make_images(5, is_reference=[True, True, True, False, False])
+    pairs = make_pairs((0, 3, 0.95))
+    for share, action in ((0.5, "would move"), (0.49, "review")):
+        decisions = decide(images, pairs, PLAIN.model_copy(update={"max_move_share": share}))
+        assert decisions["action"].tolist() == ["kept", "kept", "kept", action, "kept"]
+    assert decide(images, pairs, PLAIN.model_copy(update={"max_move_share": 0.3}))["reason"][3].count("1 of 2 pictures")
+
+
 def test_a_match_without_doubt_decides_before_a_better_one_in_doubt():
     pairs = make_pairs((0, 2, 0.99, 0.2), (1, 2, 0.91))
     assert outcome(decide(make_images(3), pairs, Parameters(folder="/f"))) == [None, None, 1]

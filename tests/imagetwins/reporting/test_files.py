@@ -52,6 +52,22 @@ class TestFile:
         assert row(table, threshold=0.85)["action"] == "would move"
         assert list(table["action"][1:]) == ["kept"] * 4
 
+    def test_what_other_thresholds_would_decide_takes_the_whole_chain_into_account(self, store):
+        paths = [f"/pictures/{number}.jpg" for number in range(7)]
+        run = write_run(store, "1", image_table(paths), {(n, n + 1): (0.95, 0.9) for n in range(6)}, moved=False)
+
+        found = [row(explain_file(run, path).thresholds, threshold=0.9)["action"] for path in paths]
+
+        assert found == ["kept", "would move"] * 3 + ["kept"]
+
+    def test_the_share_that_may_move_does_not_matter_to_other_thresholds(self, store):
+        run = write_run(store, "1", image_table(PATHS), {(0, 1): (0.95, 0.93)}, max_move_share=0.0)
+
+        why = explain_file(run, "b.jpg")
+
+        assert why.decision["action"] == "review"
+        assert row(why.thresholds, threshold=0.9)["action"] == "would move"
+
     @pytest.mark.parametrize(
         ("path", "words"),
         [
@@ -108,6 +124,14 @@ class TestHistory:
             assert list(history["path"]) == ["/pictures/b.jpg", "/pictures/holiday.jpg"]
             assert list(history["action"]) == ["moved", "moved"]
             assert list(history["run_id"]) == ["20261120T020000Z-1", "20261121T020000Z-2"]
+
+    @pytest.mark.usefixtures("run")
+    def test_another_file_of_the_name_that_a_moved_one_had_is_no_part_of_it(self, store):
+        write_run(store, "20261121T020000Z-2", image_table(["/pictures/b.jpg"], ["digest of another file"]), {})
+
+        history = find_history(store, "/pictures/Duplicates/b.jpg")
+
+        assert list(history["digest"]) == ["digest of /pictures/b.jpg"]
 
     def test_knows_a_file_that_was_renamed_after_all_runs(self, store, tmp_path):
         renamed = tmp_path / "renamed.jpg"

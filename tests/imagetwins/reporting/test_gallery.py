@@ -48,6 +48,21 @@ def test_pictures_are_small_jpegs_in_the_shape_of_the_file():
     assert shapes == [(90, 120, 3)] * 2, "640 x 480 pictures"
 
 
+def test_each_picture_is_the_one_of_the_name_beside_it():
+    shades = {0: 30, 1: 220}
+    images = image_table(["/pictures/dark.png", "/pictures/light.png"])
+    decisions = decide(images, comparison_table({(0, 1): (0.99, 0.98)}), PARAMETERS)
+    gallery = draw_gallery(
+        decisions, images, lambda image: np.full((200, 200, 3), shades[image], np.uint8), "/pictures"
+    )
+    (shown,) = rows_of(gallery)
+    for cell, name, shade in zip(shown.split(" | ")[:2], ("dark", "light"), (30, 220), strict=True):
+        (encoded,) = re.findall(r"base64,([A-Za-z0-9+/=]+)\)", cell)
+        pixels = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_COLOR)
+        assert name in cell
+        assert abs(pixels.astype(int) - shade).max() < 5
+
+
 def test_the_gallery_is_bounded_even_for_noise():
     count = 3 * MAX_ROWS
     paths = [f"/pictures/{number}.png" for number in range(count)]

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import decide
+from imagetwins.matching.decisions import decide, set_decisions
+from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.reporting import run_page as report
 from imagetwins.reporting.run_page import build_report, draw_difference, plan_sections
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
+from imagetwins.store.schemas import DECISIONS, Action
+from imagetwins.store.tables import read_table, write_table
 from tests.support.past_runs import comparison_table, image_table, make_record, write_run
 
 NASTY = "<img src=x onerror=alert(1)>.png"
@@ -193,6 +197,47 @@ class TestContent:
         assert "No duplicates in my <pictures> & more" in page.words
         assert content["images"] == []
 
+    def test_the_bytes_to_gain_are_those_of_the_duplicates(self, tmp_path, folder):
+        paths = [str(folder / name) for name in ("a.png", "e.png")]
+        images = image_table(paths, sizes={paths[0]: (7_000_000, 640, 480), paths[1]: (2_000_000, 640, 480)})
+        run = write_run(tmp_path / "store", "1", images, {(0, 1): (0.99, 0.98)}, folder=str(folder), moved=False)
+
+        page, _ = read(run)
+
+        assert "2 MB" in page.words
+        assert "7 MB" not in page.words
+
+    def test_commands_name_the_store_as_a_shell_takes_it(self, tmp_path, folder):
+        paths = [str(folder / name) for name in ("a.png", "e.png")]
+        store = tmp_path / "a store; of 'mine'"
+        run = write_run(store, "1", image_table(paths), {(0, 1): (0.99, 0.98)}, folder=str(folder))
+
+        page, _ = read(run)
+
+        (command,) = re.findall(r"imagetwins restore 1.*?(?=Copy)", page.words)
+        assert shlex.split(command) == ["imagetwins", "restore", "1", "--store", str(store)]
+
+    def test_a_match_is_no_near_miss_and_a_pair_at_the_floor_is_one(self, tmp_path, folder):
+        paths = [str(folder / name) for name in (*NAMES[:4], "e.png")]
+        scores = {(0, 1): (0.95, 0.9), (2, 3): (0.95, 0.9), (1, 3): (0.9, 0.9), (3, 4): (0.85, 0.9)}
+        run = write_run(tmp_path / "store", "1", image_table(paths), scores, folder=str(folder), moved=False)
+
+        _, content = read(run)
+
+        assert names_in(content, "near") == [(NASTY, ["e.png"])]
+
+    def test_what_stayed_is_told_with_the_reason(self, run, folder):
+        decisions = read_table(run.decisions, DECISIONS)
+        set_decisions(decisions, [1], Action.NOT_MOVED, [Reason(ReasonCode.SOURCE_CHANGED)])
+        set_decisions(decisions, [6], Action.NOT_MOVED, [Reason(ReasonCode.MODIFIED)])
+        write_table(decisions, DECISIONS, run.decisions / "decisions.parquet")
+
+        page, content = read(run)
+
+        assert names_in(content, "stayed") == [("a.png", [NAMES[1]])]
+        assert str(folder / "page.png") in page.words
+        assert str(Reason(ReasonCode.MODIFIED)) in page.words
+
 
 class TestSafety:
     def test_names_become_no_markup(self, run):
@@ -254,6 +299,23 @@ class TestDifference:
         assert drawn.shape == (100, 100, 4)
         assert drawn[:45, :45, 3].max() == 0
         assert drawn[60:95, 60:95, 3].mean() > 200
+
+    def test_is_drawn_from_all_channels(self):
+        first = np.repeat(np.random.default_rng(0).integers(0, 256, (100, 100, 1), np.uint8), 3, axis=-1)
+        for channel in range(3):
+            second = first.copy()
+            second[..., channel] = 255 - second[..., channel]
+
+            alpha = draw_difference(first, second)[..., 3]
+
+            maps = [
+                structural_similarity(first[..., c], second[..., c], full=True)[1]
+                if c == channel
+                else np.ones((100, 100))
+                for c in range(3)
+            ]
+            expected = 255 * np.sqrt(np.clip(1 - np.mean(maps, axis=0), 0, 1))
+            assert abs(alpha - expected).max() <= 1
 
 
 class TestSections:

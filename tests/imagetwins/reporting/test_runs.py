@@ -37,6 +37,14 @@ class TestRuns:
         assert list(audit.review["FullPath"]) == ["/pictures/e.jpg"]
         assert list(audit.unreadable["FullPath"]) == ["/pictures/bad.jpg"]
 
+    def test_what_was_held_back_is_for_review_and_no_duplicate(self, store):
+        run = write_run(store, "1", image_table(PATHS), {(0, 1): (0.95, 0.93)}, max_move_share=0.0)
+
+        audit = audit_run(run)
+
+        assert audit.table.empty
+        assert list(audit.review["FullPath"]) == ["/pictures/b.jpg"]
+
 
 class TestComparison:
     def test_names_every_kind_of_change(self, store, run):

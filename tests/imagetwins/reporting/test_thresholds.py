@@ -31,6 +31,15 @@ class TestThreshold:
         with pytest.raises(StoreError, match=r"threshold 0.8 is below the floor 0.85.*--audit-floor 0.8"):
             audit_threshold(run, 0.8)
 
+    def test_the_floor_itself_is_answered_and_a_hair_below_it_is_not(self, run):
+        assert audit_threshold(run, 0.85).counts["duplicate"] == 3
+        with pytest.raises(StoreError, match="below the floor"):
+            audit_threshold(run, 0.85 - 1e-9)
+
+    def test_a_score_at_the_threshold_is_a_match(self, run):
+        assert audit_threshold(run, 0.95).counts["duplicate"] == 1
+        assert audit_threshold(run, 0.95 + 1e-9).counts["duplicate"] == 0
+
     @pytest.mark.parametrize("threshold", [1.5, -2, float("nan")])
     def test_what_is_no_score_is_refused(self, run, threshold):
         with pytest.raises(ParameterError, match=f"threshold={threshold:g}: .* between -1 and 1"):

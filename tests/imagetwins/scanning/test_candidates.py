@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from imagetwins.decoding.model import MAX_BYTES
 from imagetwins.errors import ParameterError
 from imagetwins.scanning.candidates import list_candidates
 from imagetwins.storage import DUPLICATES
@@ -67,6 +68,49 @@ def test_a_candidate_has_a_suffix_or_first_bytes_of_a_picture(tmp_path, name, co
     fill(tmp_path, name, content=content)
 
     assert names(tmp_path) == [name] * is_listed
+
+
+@pytest.mark.parametrize(
+    "suffixes",
+    [
+        ["jpg", "jpeg", "jpe", "jfif"],
+        ["png", "apng"],
+        ["gif", "webp", "avif"],
+        ["bmp", "dib"],
+        ["tif", "tiff"],
+        ["jp2", "j2k"],
+        ["ppm", "pgm", "pbm", "pnm"],
+        ["heic", "heif", "jxl", "psd"],
+    ],
+)
+def test_what_people_call_pictures_is_listed_whatever_is_in_it(tmp_path, suffixes):
+    called = [f"a.{suffix}" for suffix in suffixes] + [f"B.{suffix.upper()}" for suffix in suffixes]
+    fill(tmp_path, *called, content=b"?")
+
+    assert names(tmp_path) == sorted(called)
+
+
+def test_a_bare_codestream_of_jpeg_2000_is_known_by_its_first_bytes(tmp_path):
+    fill(tmp_path, "a", content=encode(photo(), "JPEG2000", no_jp2=True))
+
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes().startswith(b"\xff\x4f\xff\x51")
+
+
+def test_a_pattern_of_folders_leaves_files_of_that_name_alone(tmp_path):
+    fill(tmp_path, ".a.png", "raw.png", ".hidden/b.png", "raw/c.png", "sub/raw.png/d.png")
+
+    assert names(tmp_path, exclude=[".*/", "raw.png/", "raw/"]) == [".a.png", "raw.png"]
+
+
+@pytest.mark.parametrize(("size_bytes", "is_read"), [(MAX_BYTES, True), (MAX_BYTES + 1, False)])
+def test_a_file_that_is_larger_than_what_is_read_has_an_error(tmp_path, size_bytes, is_read):
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(size_bytes)
+
+    (found,) = listed(tmp_path)
+
+    assert found.error == (None if is_read else f"{MAX_BYTES + 1} bytes, more than the {MAX_BYTES} that are read")
 
 
 def test_sub_folders_only_if_asked(tmp_path):

@@ -121,6 +121,8 @@ def test_a_run_is_found_by_id_by_beginning_and_as_the_latest(tmp_path):
     assert find_run(tmp_path, "latest").run_id.endswith("cc")
     with pytest.raises(StoreError, match="beginning of 2 runs"):
         find_run(tmp_path, "20260102")
+    with pytest.raises(StoreError, match="no run 'T000000Z-aa'"):
+        find_run(tmp_path, "T000000Z-aa")
     with pytest.raises(StoreError, match=r"no run 'x'.*its latest runs: .*cc"):
         find_run(tmp_path, "x")
 

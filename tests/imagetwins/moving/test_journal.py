@@ -1,0 +1,120 @@
+"""What an interrupted transfer is taken for: by the files that are there, and by a journal that may have been changed."""
+
+import errno
+import os
+
+import pytest
+
+from imagetwins.errors import StoreError
+from imagetwins.moving.execute import apply_moves, recover_journal
+from imagetwins.moving.journal import check_journal, open_journal, read_journal
+from imagetwins.moving.plan import PlannedMove
+from imagetwins.moving.restore import restore_moves
+from imagetwins.storage.local_moves import stamp_of
+from tests.support.syscalls import intercepted
+
+
+class Interrupted:
+    """A folder with a file whose move was announced, and nothing else of it."""
+
+    def __init__(self, folder):
+        self.folder, self.journal = folder, folder.parent / "journal.jsonl"
+        self.source, self.target = folder / "a.png", folder / "Duplicates/a.png"
+        self.part = folder / "Duplicates/.imagetwins-0123.part"
+        self.target.parent.mkdir(parents=True)
+        for file in (self.source, folder / "kept.png"):
+            file.write_bytes(b"pixels")
+        self.stamp = stamp_of(os.lstat(self.source))
+        with open_journal(self.journal) as journal:
+            journal.begin("out", 0, self.source, self.target, self.stamp)
+
+    def copy(self, target):
+        """Copy the file, with its times, as people do too."""
+        target.write_bytes(self.source.read_bytes())
+        os.utime(target, ns=(0, self.stamp.mtime_ns))
+        return target
+
+    def announce_copy(self):
+        with open_journal(self.journal) as journal:
+            copying = journal.copying(journal.transfers[0], self.part)
+            journal.copied(copying, stamp_of(os.lstat(self.copy(self.part))))
+
+    def apply(self):
+        move = PlannedMove(0, self.source, self.target, self.stamp.size_bytes, self.stamp.mtime_ns, "-", self.kept)
+        return apply_moves([move], self.journal)[0]
+
+    @property
+    def kept(self):
+        return self.folder / "kept.png"
+
+    @property
+    def states(self):
+        return [transfer.state for transfer in read_journal(self.journal)]
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    return Interrupted(tmp_path / "folder")
+
+
+def test_a_persons_copy_at_the_target_is_not_the_file_while_that_is_where_it_was(interrupted):
+    copied = interrupted.copy(interrupted.target)
+
+    recover_journal(interrupted.journal)
+
+    assert interrupted.states == ["void"]
+    assert copied.read_bytes() == interrupted.source.read_bytes() == b"pixels"
+
+
+def test_a_whole_copy_whose_original_was_taken_away_gets_its_name(interrupted):
+    interrupted.announce_copy()
+    interrupted.source.unlink()
+
+    recover_journal(interrupted.journal)
+
+    assert interrupted.states == ["done"]
+    assert interrupted.target.read_bytes() == b"pixels"
+    assert not interrupted.part.exists()
+    assert restore_moves(interrupted.journal)[0].restored
+    assert interrupted.source.read_bytes() == b"pixels"
+
+
+def test_a_whole_copy_whose_original_is_there_is_removed(interrupted):
+    interrupted.announce_copy()
+
+    recover_journal(interrupted.journal)
+
+    assert interrupted.states == ["void"]
+    assert not interrupted.part.exists()
+    assert interrupted.source.read_bytes() == b"pixels"
+
+
+def test_a_file_is_not_moved_again_before_it_is_known_how_its_last_move_ended(interrupted):
+    """Killed between link and unlink, and then the disk does not let go of the second name."""
+    interrupted.target.hardlink_to(interrupted.source)
+
+    def refuse(name, call, arguments):
+        if name == "unlink":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return call(*arguments)
+
+    with intercepted(refuse):
+        outcome = interrupted.apply()
+
+    assert not outcome.moved
+    assert sorted(file.name for file in interrupted.target.parent.iterdir()) == ["a.png"]
+    assert interrupted.source.samefile(interrupted.target)
+    assert interrupted.states == ["open"]
+    assert interrupted.apply().moved
+    assert not interrupted.source.exists()
+    assert interrupted.target.read_bytes() == b"pixels"
+
+
+@pytest.mark.parametrize("name", ["outside", "folder/../outside"])
+def test_a_journal_that_names_a_copy_outside_its_folder_is_refused(name, interrupted, tmp_path):
+    (tmp_path / "outside").mkdir()
+    interrupted.part = tmp_path / name / "of somebody else"
+    interrupted.announce_copy()
+
+    with pytest.raises(StoreError, match=r"of somebody else.*not in the folder of its run"):
+        check_journal(interrupted.journal, interrupted.folder)
