@@ -1,0 +1,148 @@
+"""Whatever decides about a file is scikit-image's own score, also where the kernels' would have decided otherwise."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.stages import run_stages
+from imagetwins.config.parameters import Parameters
+from imagetwins.matching.decisions import decide
+from imagetwins.matching.verification import decide_verified, store_verified
+from imagetwins.store.runs import Run
+from imagetwins.store.schemas import COMPARISONS, DECISIONS
+from imagetwins.store.tables import as_frame, read_notes, read_table, write_table
+from tests.support import oracle
+from tests.support import thumbnails as pictures
+from tests.support.past_runs import image_table
+from tests.support.pictures import encode, photo
+
+SIZE = 32
+
+
+def make_pictures():
+    """Two pictures that do not match, a copy of both between them that is nearer to the second, and a stranger."""
+    rng, first = np.random.default_rng(0), pictures.photographs(SIZE)[1].astype(int)
+    second = np.clip(first + rng.integers(-30, 31, first.shape), 0, 255)
+    copy = (0.46 * first + 0.54 * second).round()
+    return np.array([first, second, copy, pictures.page(SIZE, 1)], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def thumbnails():
+    return make_pictures()
+
+
+@pytest.fixture(scope="module")
+def scores(thumbnails):
+    return oracle.all_scores(thumbnails)
+
+
+def table(scores, verified=()):
+    pairs = sorted(scores)
+    columns = {
+        "image1": [first for first, _ in pairs],
+        "image2": [second for _, second in pairs],
+        "ssim": [scores[pair] for pair in pairs],
+        "detail_ssim": [0.99] * len(pairs),
+        "max_difference": [None] * len(pairs),
+        "verified": [pair in verified for pair in pairs],
+    }
+    return as_frame(columns, COMPARISONS)
+
+
+class Verified:
+    """The decisions at a threshold from given scores, and which thumbnails were loaded for them."""
+
+    def __init__(self, thumbnails, given, threshold, **options):
+        self.loaded = []
+        images = image_table([f"/p/{image}.png" for image in range(len(thumbnails))])
+        parameters = Parameters(folder="/p", threshold=threshold)
+
+        def load(image):
+            self.loaded.append(image)
+            return thumbnails[image]
+
+        self.decisions, self.table = decide_verified(
+            lambda matches: decide(images, matches, parameters), given, load, 2, **options
+        )
+        names = ("image1", "image2", "ssim")
+        self.scores = {(int(i), int(j)): s for i, j, s in zip(*(self.table[name] for name in names), strict=True)}
+
+    def outcome(self, image):
+        row = self.decisions.iloc[image]
+        return row["action"], None if pd.isna(row["kept_image"]) else int(row["kept_image"])
+
+
+def test_the_scores_that_decide_are_scikit_images_and_so_is_the_choice_of_the_kept_picture(thumbnails, scores):
+    near, nearer, threshold = scores[0, 2], scores[1, 2], scores[0, 2] - 0.01
+    assert scores[0, 1] < threshold < near < nearer
+    # As computed, the copy is nearer to the first picture.
+    given = table({(0, 1): scores[0, 1], (0, 2): nearer + 1e-6, (1, 2): nearer - 1e-6, (0, 3): -0.5})
+
+    found = Verified(thumbnails, given, threshold)
+
+    assert found.outcome(2) == ("would move", 1)
+    assert found.decisions["ssim"][2] == nearer
+    assert found.scores == {(0, 2): near, (1, 2): nearer}
+
+
+@pytest.mark.parametrize(("error", "threshold_above"), [(1e-6, 1e-9), (1e-6, 0.0), (-1e-12, 0.0)])
+def test_a_match_that_is_none_by_scikit_images_score_moves_nothing(thumbnails, scores, error, threshold_above):
+    threshold = scores[1, 2] + threshold_above
+    given = table({(1, 2): max(scores[1, 2] + error, threshold)})
+
+    found = Verified(thumbnails, given, threshold)
+
+    assert found.outcome(2) == (("kept", None) if threshold_above else ("would move", 1))
+    assert found.scores == {(1, 2): scores[1, 2]}
+
+
+def test_what_is_verified_or_known_is_not_computed_again(thumbnails, scores):
+    threshold = scores[0, 2] - 0.01
+    given = table({(0, 2): scores[0, 2], (1, 2): scores[1, 2]}, verified={(0, 2), (1, 2)})
+    found = Verified(thumbnails, given, threshold)
+    assert (found.outcome(2), found.scores, found.loaded) == (("would move", 1), {}, [])
+
+    known = pd.DataFrame({"image1": [1], "image2": [2], "ssim": [0.123]})
+    given = table({(0, 2): scores[0, 2], (1, 2): scores[1, 2]}, verified={(0, 2)})
+    found = Verified(thumbnails, given, threshold, known=known)
+    assert (found.outcome(2), found.scores, found.loaded) == (("would move", 0), {(1, 2): 0.123}, [])
+
+
+def test_verified_scores_are_stored_in_the_part_that_has_the_pair_and_nowhere_else(tmp_path):
+    first, second = {(0, 1): 0.5, (0, 2): 0.6}, {(1, 2): 0.7, (2, 3): 0.8}
+    for number, part in enumerate((first, second, {(3, 4): 0.9})):
+        write_table(table(part), COMPARISONS, tmp_path / f"part-{number}.parquet", notes={"plan": f"of {number}"})
+    untouched = (tmp_path / "part-2.parquet").stat().st_ino
+
+    store_verified(tmp_path, pd.DataFrame({"image1": [0, 1], "image2": [2, 2], "ssim": [0.61, 0.71]}))
+
+    expected = table(first | second | {(0, 2): 0.61, (1, 2): 0.71, (3, 4): 0.9}, verified={(0, 2), (1, 2)})
+    pd.testing.assert_frame_equal(read_table(tmp_path, COMPARISONS), expected, check_exact=True)
+    assert [read_notes(tmp_path / f"part-{number}.parquet")["plan"] for number in range(3)] == ["of 0", "of 1", "of 2"]
+    assert (tmp_path / "part-2.parquet").stat().st_ino == untouched
+
+
+def test_every_score_that_a_run_decided_by_is_scikit_images_in_all_its_tables(tmp_path):
+    folder, rng = tmp_path / "folder", np.random.default_rng(0)
+    folder.mkdir()
+    for number, noise in enumerate((0, 3, 6, 10, 14, 18, 0, 4)):
+        pixels = photo(64, 64)[:: 1 if number < 6 else -1]
+        pixels = np.clip(pixels + rng.integers(-noise, noise + 1, pixels.shape), 0, 255).astype(np.uint8)
+        (folder / f"{number}.png").write_bytes(encode(pixels, "PNG"))
+    run = Run(tmp_path / "store", "1")
+
+    run_stages(run, folder, size=SIZE, threshold=0.8)
+
+    decided = read_table(run.decisions, DECISIONS).dropna(subset=["kept_image"])
+    stored = read_table(run.comparisons, COMPARISONS).set_index(["image1", "image2"])
+    assert len(decided) >= 4
+    for row in decided.itertuples():
+        one, other = (
+            cv2.resize(cv2.imread(path), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+            for path in (row.kept_path, row.FullPath)
+        )
+        expected = oracle.score(one, other)
+        assert row.ssim == stored["ssim"][row.kept_image, row.image] == expected
+        assert stored["verified"][row.kept_image, row.image]
