@@ -17,5 +17,9 @@ class ClusterError(ImagetwinsError):
     """The Dask cluster of a run cannot be used, or one of its workers must not be."""
 
 
+class ServerError(ImagetwinsError):
+    """Prefect's server does not answer."""
+
+
 class FolderBusyError(ImagetwinsError):
     """Another run is working on the same folder."""

@@ -6,6 +6,7 @@ one of them (where locks and caches of buckets lie); the functions here return w
 
 import os
 from pathlib import Path
+from urllib.request import getproxies_environment
 
 from imagetwins.errors import ParameterError
 
@@ -72,6 +73,11 @@ def api_credentials() -> tuple[str, str] | None:
 def server_password() -> str | None:
     """Return PREFECT_SERVER_API_AUTH_STRING, user:password that a server started here asks for; None if it asks for none."""
     return os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or None
+
+
+def proxies() -> dict[str, str]:
+    """Return HTTP_PROXY and its like: the proxy of each scheme, and under "no" the hosts that are reached directly."""
+    return getproxies_environment()
 
 
 def count_cores() -> int:

@@ -26,7 +26,7 @@ from imagetwins.reporting.files import explain_file, explain_pair, find_history
 from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
 from imagetwins.reporting.thresholds import audit_threshold, check_floor
 from imagetwins.runtime.observer import observer
-from imagetwins.runtime.server import prepare_environment, running_server
+from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment, running_server
 from imagetwins.runtime.waiting import find_endings, record_endings
 from imagetwins.storage import Location
 from imagetwins.store.pruning import plan_pruning, prune_runs
@@ -287,4 +287,5 @@ app.command()(serve)
 
 def main() -> None:
     """Run the command line."""
+    bypass_proxy_on_loopback()
     app()

@@ -22,13 +22,11 @@ from imagetwins.cli.errors import exiting_on_errors
 from imagetwins.config.folders import allowed_roots, check_folder
 from imagetwins.config.roots import check_roots
 from imagetwins.errors import ImagetwinsError, ParameterError
-from imagetwins.runtime.server import prepare_environment, server_answers
+from imagetwins.runtime.server import LOOPBACK, check_server, prepare_environment, server_answers
 from imagetwins.storage import Location
 
 STARTUP_SECONDS = 120
 """A first start creates the database, which takes 11 to 18 s on two cores."""
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -82,15 +80,13 @@ def check_folders(folders: Sequence[str]) -> list[Location]:
 def _server(host: str, port: int) -> Iterator[str]:
     """Yield the address of the server to use; start one if there is none, and stop it at the end."""
     configured = settings.api_url()
+    if configured:
+        check_server(configured)
     address = configured.removesuffix("/api") if configured else f"http://{_own_name(host)}:{port}"
-    if server_answers(address):
+    if configured or server_answers(address):
         stderr.print(f"Prefect runs at [bold]{address}[/]; its settings are its own.")
         yield address
         return
-    if configured:
-        raise ImagetwinsError(
-            f"PREFECT_API_URL is {configured}, where no server answers. Start it, or unset the variable."
-        )
     stderr.print("Starting Prefect's server, about 10 s ...")
     process = _start_server(host, port, address)
     try:

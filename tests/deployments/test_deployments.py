@@ -46,6 +46,12 @@ def test_a_threshold_outside_its_limits_is_refused_before_a_run_exists(service, 
         service.start_run(folder=str(pictures), threshold=1.5)
 
 
+def test_server_worker_and_runs_reach_each_other_without_the_proxy(service, tmp_path):
+    with pytest.raises(AssertionError, match="does not exist"):
+        service.wait_for(service.start_run(folder=str(tmp_path / "missing")), "Completed")
+    assert service.proxy.asked == []
+
+
 def test_serve_schedules_its_folders(service):
     with service.client() as client:
         nightly = client.read_deployment_by_name("deduplicate-images/nightly")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -66,6 +66,23 @@ class Webhook:
         Thread(target=server.serve_forever, daemon=True).start()
 
 
+class Proxy:
+    """A company's proxy, which reaches nobody: keeps the first line of each request."""
+
+    def __init__(self):
+        self.asked = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        Thread(target=self._refuse, daemon=True).start()
+
+    def _refuse(self):
+        while True:
+            caller, _ = self._listening.accept()
+            with caller, suppress(OSError):
+                self.asked.append(caller.recv(1 << 16).decode(errors="replace").partition("\r\n")[0])
+                caller.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+
 @dataclass
 class Service:
     """Where everything of one served installation lies. `home` is also where it is started: not in the checkout."""
@@ -73,6 +90,7 @@ class Service:
     home: Path
     port: int = field(default_factory=free_port)
     webhook: Webhook = field(default_factory=Webhook)
+    proxy: Proxy = field(default_factory=Proxy)
 
     @property
     def url(self):
@@ -127,7 +145,9 @@ class Service:
             process = subprocess.Popen(
                 command,
                 cwd=self.home,
-                env=self.environment(IMAGETWINS_WEBHOOK=self.webhook.url),
+                env=self.environment(
+                    IMAGETWINS_WEBHOOK=self.webhook.url, HTTP_PROXY=self.proxy.url, ALL_PROXY=self.proxy.url
+                ),
                 stdout=log,
                 stderr=log,
             )
