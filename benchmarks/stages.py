@@ -47,7 +47,7 @@ def run_stages(
         recover_runs(run.store, parameters.folder, run.run_id, limit)
         run.write_record(record)
         with stage(Stage.LIST):
-            list_files.fn(run, parameters)
+            record.left_out = list_files.fn(run, parameters)
         with stage(Stage.LOOKUP):
             record.counts.update(lookup_files.fn(run, parameters, limit, workers))
             reusable = find_reusable_run.fn(run, parameters)

@@ -67,7 +67,8 @@ def deduplicate(
     approval: ApprovalPolicy = "never",
     approve_above: Count | None = None,
     approval_hours: Hours = 24.0,
-    exclude: list[str] = [".*/", "@eaDir/"],  # noqa: B006 - Prefect shows the default in its form; it is never changed.
+    exclude: list[str] = [],  # noqa: B006 - Prefect shows the default in its form; it is never changed.
+    default_excludes: bool = True,
     reference: list[str] = [],  # noqa: B006
     store: str | None = None,
     dask: Address | None = None,
@@ -100,8 +101,10 @@ def deduplicate(
             also moves what max_move_share holds back.
         approve_above: Ask as well when more files than this would move. Default: no limit.
         approval_hours: How long to wait for an answer, in hours; then nothing moves.
-        exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out; by default hidden folders, and
-            those that storage boxes fill with thumbnails.
+        exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out besides the default ones;
+            !NAME/ takes in what those leave out.
+        default_excludes: Leave out hidden folders, trash, snapshots, the innards of photo libraries, and thumbnails
+            that storage boxes and photo servers make. The run says how many it left out.
         reference: Folders, or URLs, whose pictures are compared too, always kept, and never moved.
         store: Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store.
         dask: Address of a Dask scheduler, as in tcp://10.0.0.5:8786, whose workers load and score the pictures.
@@ -120,7 +123,7 @@ def deduplicate(
     with open_run(RunKind.DEDUPLICATE, parameters) as context, open_cluster(parameters.dask) as cluster:
         run = context.run
         with context.stage(Stage.LIST):
-            list_files(run, parameters)
+            context.record.left_out = list_files(run, parameters)
             cluster.check_workers(run)
         with context.stage(Stage.LOOKUP):
             context.count(lookup_files(run, parameters, limit, workers))

@@ -1,6 +1,7 @@
 """Numbers, names and commands in sentences."""
 
 import shlex
+from collections.abc import Mapping
 
 ZERO_WIDTH_SPACE = "\u200b"
 """Where a long name may be broken into lines; removed again from names that were copied from a page."""
@@ -26,3 +27,25 @@ def describe_os_error(error: OSError) -> str:
     if error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     return error.strerror or str(error)
+
+
+MAX_NAMES = 5
+"""Names of what was left out that a sentence has room for."""
+
+
+def describe_left_out(left_out: Mapping[str, int]) -> str:
+    """Return what a listing left out: "3 folders (2 @eaDir, $RECYCLE.BIN) and 4 files (._*)"; "" if nothing.
+
+    `left_out` is a record's: how many, of folders by their name and a slash, of files by the pattern.
+    """
+    folders = {name.removesuffix("/"): count for name, count in left_out.items() if name.endswith("/")}
+    files = {name: count for name, count in left_out.items() if not name.endswith("/")}
+    told = [_describe_some(some, noun) for some, noun in ((folders, "folder"), (files, "file")) if some]
+    return " and ".join(told)
+
+
+def _describe_some(some: Mapping[str, int], noun: str) -> str:
+    ordered = sorted(some.items(), key=lambda one: (-one[1], one[0]))
+    names = [name if count == 1 else f"{count:,} {name}" for name, count in ordered[:MAX_NAMES]]
+    names += ["..."] if len(ordered) > MAX_NAMES else []
+    return f"{pluralize(sum(some.values()), noun)} ({', '.join(names)})"

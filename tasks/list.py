@@ -1,6 +1,8 @@
 """Stage 1: list the files that may be pictures."""
 
+import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -11,26 +13,33 @@ from imagetwins.runtime.task_options import READING
 from imagetwins.scanning.candidates import Candidate, list_candidates
 from imagetwins.scanning.lookup import RACY_WINDOW_NS
 from imagetwins.storage.location import to_columns
-from imagetwins.store.runs import Run
+from imagetwins.store.runs import Run, find_put_aside
 from imagetwins.store.schemas import LISTING
-from imagetwins.store.tables import as_frame, read_table, write_table
+from imagetwins.store.tables import as_frame, read_notes, write_table
+
+LEFT_OUT = "left_out"
+"""The note in which the listing says what was left out: a retry of the run finds both."""
 
 
 @task(name="list-files", **READING)
-def list_files(run: Run, parameters: Parameters) -> int:
-    """List the candidate files of the folder and the references; return how many there are."""
+def list_files(run: Run, parameters: Parameters) -> Counter[str]:
+    """List the candidate files of the folder and the references; return what was left out, see `RunRecord.left_out`."""
     if not run.listing.exists():
         folder, *reference = parameters.locations
         racy_since = time.time_ns() - RACY_WINDOW_NS
+        left_out: Counter[str] = Counter()
         found = list_candidates(
             folder,
             recursive=parameters.recursive,
             exclude=parameters.exclude,
+            default_excludes=parameters.default_excludes,
             reference=reference,
-            skip=[run.store],
+            skip=[run.store, *find_put_aside(run.store)],
+            left_out=left_out,
         )
-        write_table(_to_frame(found, racy_since), LISTING, run.listing)
-    return len(read_table(run.listing, LISTING))
+        notes = {LEFT_OUT: json.dumps(left_out)}
+        write_table(_to_frame(found, racy_since), LISTING, run.listing, notes=notes)
+    return Counter(json.loads(read_notes(run.listing)[LEFT_OUT]))
 
 
 def _to_frame(found: Sequence[Candidate], racy_since: int) -> pd.DataFrame:

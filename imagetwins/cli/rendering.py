@@ -17,7 +17,7 @@ from imagetwins.reporting.thresholds import ThresholdAudit
 from imagetwins.storage import DUPLICATES
 from imagetwins.store.record import RunKind, RunRecord, RunStatus
 from imagetwins.store.schemas import Action
-from imagetwins.text import format_command, pluralize, shorten_path
+from imagetwins.text import describe_left_out, format_command, pluralize, shorten_path
 
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
@@ -59,6 +59,8 @@ def print_run(console: Console, audit: RunAudit) -> None:
         f"{counts['moved']} moved, {counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}, in {total:.1f} s."
     )
+    if record.left_out:
+        console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
     if record.error:
         console.print(escape_markup(f"It says: {record.error}"))

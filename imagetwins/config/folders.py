@@ -1,11 +1,12 @@
 """Which folders and stores a run may use, checked before anything happens in them."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from imagetwins import settings
 from imagetwins.config.roots import check_roots, parse_roots
 from imagetwins.errors import ParameterError
-from imagetwins.storage import Location, is_path, parse_location, storage_of
+from imagetwins.storage import MARKER, Location, is_path, parse_location, storage_of
 
 _CREDENTIALS = (
     "Credentials are taken from where the command line of the bucket's provider takes them: the environment, a profile, or "
@@ -17,11 +18,12 @@ def check_folder(parameter: str, name: str) -> Location:
     """Return the existing folder `name`, a path or a URL, without symbolic links.
 
     Raises:
-        ParameterError: there is no such folder, or it cannot be reached.
+        ParameterError: there is no such folder, it cannot be reached, or it is one that duplicates are moved to.
     """
     location = parse_location(name)
     try:
-        return storage_of(location).find_folder(location)
+        folder = storage_of(location).find_folder(location)
+        marker = _find_marker(folder)
     except FileNotFoundError as error:
         raise ParameterError(f"{parameter} {name!r} does not exist: {error.strerror}.") from None
     except NotADirectoryError:
@@ -30,6 +32,24 @@ def check_folder(parameter: str, name: str) -> Location:
         ) from None
     except OSError as error:
         raise _not_listed(parameter, location, error) from None
+    if marker:
+        raise ParameterError(
+            f"{parameter} {name!r} holds duplicates that were put aside: those are never compared. Name another folder; or, if "
+            f"the pictures in it are to be looked through all the same, remove {str(marker)!r}."
+        )
+    return folder
+
+
+def _find_marker(folder: Location) -> Location | None:
+    """Return the marker of the `Duplicates` that `folder` is or lies in; None if there is none."""
+    storage = storage_of(folder)
+    for above in (folder, *folder.parents):
+        marker: Location = above / MARKER
+        # Where we may not look, nothing was moved by us.
+        with suppress(PermissionError):
+            if storage.stat(marker):
+                return marker
+    return None
 
 
 def check_local_folder(parameter: str, name: str) -> Path:

@@ -115,10 +115,17 @@ class Parameters(BaseModel):
     exclude: Annotated[
         list[str],
         Field(
-            description="Patterns, as in a .gitignore, of files and sub-folders to leave out; by default hidden folders, "
-            "and those that storage boxes fill with thumbnails."
+            description="Patterns, as in a .gitignore, of files and sub-folders to leave out besides the default ones; "
+            "!NAME/ takes in what those leave out."
         ),
-    ] = [".*/", "@eaDir/"]
+    ] = []
+    default_excludes: Annotated[
+        bool,
+        Field(
+            description="Leave out hidden folders, trash, snapshots, the innards of photo libraries, and thumbnails that "
+            "storage boxes and photo servers make. The run says how many it left out."
+        ),
+    ] = True
     reference: Annotated[
         list[str], Field(description="Folders, or URLs, whose pictures are compared too, always kept, and never moved.")
     ] = []

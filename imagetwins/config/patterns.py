@@ -1,4 +1,4 @@
-"""Patterns of files and folders to leave out, as in a `.gitignore`."""
+"""Patterns of files and folders to leave out, as in a `.gitignore`; and what is left out unless a run says otherwise."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,15 +6,91 @@ import pathspec
 
 from imagetwins.errors import ParameterError
 
+DEFAULT_EXCLUDES = (
+    # Hidden folders: trash (.Trash-1000, .Trashes, .recycle), thumbnails (.thumbnails, .@__thumb), versions (.stversions),
+    # snapshots (.zfs), originals of edited pictures (.picasaoriginals).
+    ".*/",
+    # Trash: Windows, Synology and Samba, QNAP, Buffalo, AFP servers, Nextcloud; and Android's, which stays where the picture was.
+    "$RECYCLE.BIN/",
+    "RECYCLER/",
+    "RECYCLED/",
+    r"\#recycle/",
+    "@recycle/",
+    "trashbox/",
+    "Network Trash Folder/",
+    "files_trashbin/",
+    ".trashed-*",
+    # What a system keeps for itself: pieces that a repair found, restore points, unfinished files.
+    "lost+found/",
+    "FOUND.[0-9][0-9][0-9]/",
+    "System Volume Information/",
+    "Temporary Items/",
+    "@tmp/",
+    ".pending-*",
+    # Older versions and snapshots: Nextcloud, Synology, QNAP, NetApp.
+    "files_versions/",
+    r"\#snapshot/",
+    "@Recently-Snapshot/",
+    "~snapshot/",
+    # Thumbnails and previews: Synology, Nextcloud, Immich (below a user's id), PhotoPrism, Piwigo.
+    "@eaDir/",
+    "**/appdata_*/preview/",
+    "**/thumbs/????????-????-????-????-????????????/",
+    "**/storage/cache/thumbnails/",
+    "**/_data/i/",
+    # The innards of photo libraries: Photos, iPhoto and Aperture, Photo Booth, iTunes, Lightroom, Capture One.
+    "*.photoslibrary/",
+    "*.photolibrary/",
+    "*.migratedphotolibrary/",
+    "iPhoto Library/",
+    "*.aplibrary/",
+    "*.migratedaplibrary/",
+    "Photo Booth Library/",
+    "iPod Photo Cache/",
+    "*.lrdata/",
+    "*.lrcat-data/",
+    "*.lrlibrary/",
+    "*.cocatalog/",
+    "**/CaptureOne/Cache/",
+)
+"""Spelled as these systems spell them, and compared ignoring case, as most of them do."""
 
-def compile_patterns(exclude: Sequence[str]) -> Callable[[str], bool]:
-    """Return a function that tells whether a relative name, of a folder with a slash at its end, matches `exclude`.
+
+def compile_patterns(exclude: Sequence[str], *, defaults: bool = True) -> Callable[[str], str | None]:
+    """Return a function that finds the pattern by which a relative name, of a folder with a slash at its end, is left out.
+
+    Args:
+        exclude: patterns; one that begins with `!` takes in again what a default leaves out.
+        defaults: whether `DEFAULT_EXCLUDES` count as well.
 
     Raises:
         ParameterError: one is no pattern.
     """
+    own = [pattern for pattern in exclude if pattern]
     try:
-        matcher = pathspec.PathSpec.from_lines("gitignore", exclude)
+        matcher = pathspec.PathSpec.from_lines("gitignore", own)
     except ValueError as error:
         raise ParameterError(f"exclude={list(exclude)!r}: {error}. Give patterns as in a .gitignore.") from None
-    return matcher.match_file
+    # Apart, because there are many patterns for folders, and many more files than folders.
+    folders, files = (
+        _compile_common([one for one in DEFAULT_EXCLUDES if defaults and one.endswith("/") == of_folders])
+        for of_folders in (True, False)
+    )
+
+    def find_pattern(name: str) -> str | None:
+        found = matcher.check_file(name)
+        if found.index is not None:
+            return own[found.index] if found.include else None
+        return (folders if name.endswith("/") else files)(name.lower())
+
+    return find_pattern
+
+
+def _compile_common(patterns: Sequence[str]) -> Callable[[str], str | None]:
+    matcher = pathspec.PathSpec.from_lines("gitignore", map(str.lower, patterns))
+
+    def find_pattern(name: str) -> str | None:
+        found = matcher.check_file(name)
+        return None if found.index is None else patterns[found.index]
+
+    return find_pattern

@@ -17,7 +17,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.scanning.thumbnails import ThumbnailLoader
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
-from imagetwins.text import ZERO_WIDTH_SPACE, format_command, pluralize, shorten_path
+from imagetwins.text import ZERO_WIDTH_SPACE, describe_left_out, format_command, pluralize, shorten_path
 
 MAX_ROWS = 40
 """Rows of pictures; 40 rows are about 0.7 MB of Markdown, which the UI shows in a second or two."""
@@ -43,6 +43,7 @@ def draw_summary(record: RunRecord) -> str:
     parts = [
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
         *_next_step(record),
+        *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),
         "## Where the time went",
         _bars(record.seconds),
         "## How the pairs were compared",

@@ -30,7 +30,7 @@ from imagetwins.store.record import RunRecord, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table
-from imagetwins.text import pluralize, shorten_path
+from imagetwins.text import describe_left_out, pluralize, shorten_path
 
 PICTURE_BUDGET = 11_000_000
 """Bytes of base64 that the pictures of a page may take; what is left of 20 MB holds 10,000 duplicates' names and scores."""
@@ -244,6 +244,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures) ->
         headline=_headline(counts, record.parameters.location),
         created=f"{record.created:%Y-%m-%d %H:%M:%S} UTC",
         changed=_changed_parameters(parameters),
+        left_out=describe_left_out(record.left_out),
         left_alone=_left_alone(tables.decisions),
         limit_left_alone=MAX_LEFT_ALONE,
         freed=int(tables.images["size_bytes"].to_numpy()[[pair.other for pair in sections["duplicates"]]].sum()),

@@ -78,7 +78,9 @@ class RunContext:
 
     def take_scores_of(self, past: Run) -> None:
         """Note that all scores are those of `past`, and how it came to them."""
-        self.count_pairs([past.read_record().funnel])
+        record = past.read_record()
+        self.count_pairs([record.funnel])
+        self.record.left_out = record.left_out
         self.record.pairs_from = past.run_id
         self.record.pairs_from_why = str(Reason.of(ReasonCode.SCORES_OF_RUN, run_id=past.run_id))
 
@@ -99,6 +101,7 @@ class RunContext:
             **{name: counts[name] for name in ("images", "pairs")},
             "scored": self.record.funnel["scored"],
             **{name: counts[name] for name in ("matches", "duplicates", "moved", "review", "errors")},
+            "left_out": dict(self.record.left_out),
             "seconds": {stage.value: seconds for stage, seconds in self.record.seconds.items()},
         }
 

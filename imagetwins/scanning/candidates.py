@@ -4,6 +4,7 @@ Symbolic links are never followed: what a link inside the folder leads to inside
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,11 @@ from imagetwins.config.patterns import compile_patterns
 from imagetwins.decoding.formats import has_picture_magic, has_picture_suffix, magic_length
 from imagetwins.decoding.model import MAX_BYTES
 from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
+from imagetwins.storage.location import to_columns
+
+APPLE_DOUBLE, APPLE_DOUBLE_MAGIC = "._", b"\0\5\x16\7"
+"""What the name and the content of a file begin with in which macOS keeps, on file systems of others, what belongs to the
+file that is named without it (AppleDouble, RFC 1740)."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +45,69 @@ def list_candidates(
     *,
     recursive: bool,
     exclude: Sequence[str],
+    default_excludes: bool = True,
     reference: Sequence[Location],
     skip: Sequence[Location],
+    left_out: Counter[str] | None = None,
 ) -> list[Candidate]:
     """Return the pictures of `folder`, then those of the `reference` folders outside it, each sorted by relative path.
 
     A candidate is a regular file with a picture's suffix or a picture's first bytes. Of several hard links to one
-    file the first counts, the others get an error; so does a folder that cannot be read. `exclude` are patterns as
-    in a `.gitignore`, relative to each folder. The `Duplicates` folders and the directories `skip` are never entered.
+    file the first counts, the others get an error; so does a folder that cannot be read. The `Duplicates` folders and
+    the folders `skip` are never entered.
+
+    Args:
+        folder: where the pictures are.
+        recursive: also in its sub-folders.
+        exclude: patterns as in a `.gitignore`, relative to each folder.
+        default_excludes: leave out what `DEFAULT_EXCLUDES` names as well.
+        reference: more folders.
+        skip: folders that are left out wherever they are.
+        left_out: counts what was left out: folders by their name and a slash, files by the pattern.
 
     Raises:
         ParameterError: a pattern of `exclude` is not one.
         OSError: a bucket cannot be listed.
     """
     roots = [storage_of(root).absolute(root) for root in (folder, *reference)]
-    is_excluded = compile_patterns(exclude)
+    left_out = Counter() if left_out is None else left_out
+    find_pattern = compile_patterns(exclude, defaults=default_excludes)
     never = [*skip, *(root / DUPLICATES for root in roots)]
     seen: set[object] = set()
     listed: list[Found] = []
     for root in roots:
-        found = _find_pictures(root, recursive, is_excluded, never, seen)
+        is_excluded = _counting(root, find_pattern, never, left_out)
+        found = _find_pictures(root, recursive, is_excluded, never, seen, left_out)
         listed += sorted(found, key=lambda file: _sort_key(file.location, root))
     return [
         _to_candidate(found, is_reference=any(is_inside(found.location, root) for root in roots[1:]))
         for found in _mark_hard_links(listed)
     ]
+
+
+def _counting(
+    root: Location,
+    find_pattern: Callable[[str], str | None],
+    never: Sequence[Location],
+    left_out: Counter[str],
+) -> Callable[[str], bool]:
+    """Return a function that tells whether a name below `root` is left out, and counts it in `left_out` if it is."""
+    closed = set(never)
+
+    def is_excluded(name: str) -> bool:
+        pattern = find_pattern(name)
+        if name.endswith("/") and (pattern or root / name in closed):
+            _count_folder(root / name, left_out)
+            return True
+        if pattern:
+            left_out[pattern] += 1
+        return pattern is not None
+
+    return is_excluded
+
+
+def _count_folder(folder: Location, left_out: Counter[str]) -> None:
+    left_out[f"{to_columns(folder)[0].rpartition('/')[2]}/"] += 1
 
 
 def _sort_key(location: Location, root: Location) -> bytes:
@@ -76,18 +120,47 @@ def _find_pictures(
     is_excluded: Callable[[str], bool],
     never: Sequence[Location],
     seen: set[object],
+    left_out: Counter[str],
 ) -> Iterator[Found]:
     """Yield the files below `root` that look like pictures, and what could not be examined, in no order."""
     storage = storage_of(root)
+    named: list[Found] = []
     unnamed: list[Found] = []
     for found in storage.walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen):
-        if found.kind == "folder" or has_picture_suffix(found.location.suffix):
-            yield found
+        if found.kind == "put aside":
+            _count_folder(found.location, left_out)
+        elif found.kind == "folder" or has_picture_suffix(found.location.suffix):
+            named.append(found)
         elif found.kind == "file" and found.size_bytes:
             unnamed.append(found)
+    doubles = _find_apple_doubles([*named, *unnamed])
+    if doubles:
+        left_out[f"{APPLE_DOUBLE}*"] += len(doubles)
+    yield from (found for found in named if found.location not in doubles)
     # Names without a picture's suffix cost a request each in a bucket, so they are asked for together.
     starts = storage.read_starts([found.location for found in unnamed], magic_length())
     yield from (found for found, start in zip(unnamed, starts, strict=True) if has_picture_magic(start))
+
+
+def _find_apple_doubles(files: Sequence[Found]) -> set[Location]:
+    """Return those of `files` that have a picture's name and hold what macOS keeps beside that picture.
+
+    Such a file is told by its first bytes, or by the file beside it whose name it has, but for its beginning.
+    """
+    named = [file.location for file in files if file.kind == "file" and _is_double(file.location)]
+    if not named:
+        return set()
+    names = {file.location for file in files}
+    starts = storage_of(named[0]).read_starts(named, len(APPLE_DOUBLE_MAGIC))
+    return {
+        location
+        for location, start in zip(named, starts, strict=True)
+        if start == APPLE_DOUBLE_MAGIC or location.with_name(location.name.removeprefix(APPLE_DOUBLE)) in names
+    }
+
+
+def _is_double(location: Location) -> bool:
+    return location.name.startswith(APPLE_DOUBLE) and has_picture_suffix(location.suffix)
 
 
 def _mark_hard_links(files: Iterable[Found]) -> Iterator[Found]:

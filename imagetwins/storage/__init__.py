@@ -13,10 +13,11 @@ from imagetwins.storage.base import (
 from imagetwins.storage.bucket import BucketStorage
 from imagetwins.storage.local import LocalStorage
 from imagetwins.storage.location import Location, is_path, is_url, parse_location
-from imagetwins.storage.reserved import DUPLICATES
+from imagetwins.storage.reserved import DUPLICATES, MARKER
 
 __all__ = [
     "DUPLICATES",
+    "MARKER",
     "AppendLog",
     "Fetched",
     "FileStamp",

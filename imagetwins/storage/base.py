@@ -58,7 +58,7 @@ class Found:
     Attributes:
         location: where it is.
         kind: "file" for a regular file or an object; "folder" for one that cannot be read; "other" for what is neither, as a
-            FIFO, or cannot be examined.
+            FIFO, or cannot be examined; "put aside" for a folder that is not entered because runs move duplicates to it.
         size_bytes, mtime_ns: of a file, else 0.
         validator: what a change of its content changes besides size and time: ctime and inode of a file, the ETag of an
             object. The word is HTTP's (RFC 9110, 8.8).
@@ -69,7 +69,7 @@ class Found:
     """
 
     location: Location
-    kind: Literal["file", "folder", "other"]
+    kind: Literal["file", "folder", "other", "put aside"]
     size_bytes: int = 0
     mtime_ns: int = 0
     validator: str = ""
@@ -282,6 +282,8 @@ class Storage(ABC):
         seen: set[Any],
     ) -> Iterator[Found]:
         """Yield what is below `root`, in no order. Symbolic links are neither followed nor yielded.
+
+        A folder below `root` that holds a `MARKER` is yielded as one that was put aside, and not entered.
 
         Args:
             root: an existing folder.

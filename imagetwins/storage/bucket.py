@@ -3,6 +3,7 @@
 A bucket has neither folders nor links, only names with slashes in them; a folder is what names begin with.
 """
 
+import functools
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ from imagetwins.storage.objects import (
     reaching,
     read_starts,
 )
-from imagetwins.storage.reserved import DUPLICATES, LEASE
+from imagetwins.storage.reserved import DUPLICATES, LEASE, MARKER
 
 
 class BucketStorage(Storage):
@@ -78,13 +79,26 @@ class BucketStorage(Storage):
         never: Sequence[Location],
         seen: set[Any],
     ) -> Iterator[Found]:
-        for name, info in iter_objects(root, recursive=recursive):
-            location = root / name
-            left_out = _is_excluded(name, is_excluded) or any(self.is_inside(location, folder) for folder in never)
-            if location in seen or left_out:
-                continue
-            seen.add(location)
-            yield Found(location, "file", info.size_bytes, info.mtime_ns, validator=info.etag)
+        if any(self.is_inside(root, folder) for folder in never):
+            return
+        objects = list(iter_objects(root, recursive=recursive))
+        marked = {name.rpartition("/")[0] for name, _ in objects if name.endswith(f"/{MARKER}")}
+
+        @functools.cache
+        def is_closed(folder: str) -> bool:
+            if not folder:
+                return False
+            above = folder.rpartition("/")[0]
+            return is_closed(above) or folder in marked or is_excluded(f"{folder}/") or root / folder in never
+
+        for folder in sorted(marked):
+            if not is_closed(folder.rpartition("/")[0]):
+                yield Found(root / folder, "put aside")
+        for name, info in objects:
+            location, folder = root / name, name.rpartition("/")[0]
+            if location not in seen and not is_closed(folder) and not is_excluded(name):
+                seen.add(location)
+                yield Found(location, "file", info.size_bytes, info.mtime_ns, validator=info.etag)
 
     def glob(self, folder: Location, pattern: str) -> list[Location]:
         # Not the file system's own pattern: it lists folder by folder, and takes the folder's name for a pattern too.
@@ -174,10 +188,3 @@ class BucketStorage(Storage):
     def local_directory(self, folder: Location) -> Path:
         digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
         return settings.cache_directory() / f"{folder.name}-{digest}"
-
-
-def _is_excluded(name: str, is_excluded: Callable[[str], bool]) -> bool:
-    """Whether `name`, or a folder on the way to it, is excluded: nothing in such a folder is taken in again."""
-    parts = name.split("/")
-    folders = ("/".join(parts[:depth]) + "/" for depth in range(1, len(parts)))
-    return any(map(is_excluded, folders)) or is_excluded(name)

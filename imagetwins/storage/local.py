@@ -18,7 +18,7 @@ from imagetwins.storage.local_moves import LocalMover, as_path, read_stamp
 from imagetwins.storage.location import Location, is_path
 from imagetwins.storage.locks import lock_directory
 from imagetwins.storage.logs import open_local_log
-from imagetwins.storage.reserved import PART_PREFIX, PART_SUFFIX
+from imagetwins.storage.reserved import MARKER, PART_PREFIX, PART_SUFFIX
 
 InodeKey = tuple[int, int]
 """Device and inode: what a file or directory is, whatever it is called."""
@@ -87,6 +87,9 @@ class LocalStorage(Storage):
                 continue
             if key:
                 seen.add(key)
+            if directory != root and any(entry.name == MARKER for entry in entries):
+                yield Found(directory, "put aside")
+                continue
             for entry in entries:
                 path = directory / entry.name
                 name = os.fspath(path.relative_to(as_path(root)))

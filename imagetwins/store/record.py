@@ -99,6 +99,7 @@ class RunRecord(BaseModel):
         seconds: by stage.
         counts: of images, pairs, matches, duplicates, moves ...; 0 for what was not counted.
         funnel: of pairs by the stage of the join that took them.
+        left_out: how many folders and files the listing left out: folders by their name and a slash, files by the pattern.
         error: what ended a run that failed, or no longer waits.
         waits_until: when a waiting run expires.
         approval: what the person asked said.
@@ -124,6 +125,7 @@ class RunRecord(BaseModel):
     seconds: dict[Stage, float] = {}
     counts: Counter[str] = Field(default_factory=Counter)
     funnel: Counter[str] = Field(default_factory=Counter)
+    left_out: Counter[str] = Field(default_factory=Counter)
     error: str | None = None
     waits_until: Time | None = None
     approval: ApprovalRecord | None = None

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagetwins.errors import StoreError
-from imagetwins.storage import Location, storage_of
-from imagetwins.store.record import RunRecord
+from imagetwins.storage import DUPLICATES, Location, storage_of
+from imagetwins.store.record import RunRecord, RunStatus
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,25 @@ class Run:
 def list_runs(store: Location) -> list[Run]:
     """Return the runs of `store` that have a `run.json`, oldest first."""
     return [Run(store, found.parent.name) for found in storage_of(store).glob(store, "runs/*/run.json")]
+
+
+def find_put_aside(store: Location) -> list[Location]:
+    """Return the folders that runs of `store` moved files to and that hold some still, as far as their records say.
+
+    Each has a marker, unless an older version moved the files.
+    """
+    return [
+        record.parameters.location / DUPLICATES
+        for run in list_runs(store)
+        if _has_moved(run, record := run.read_record())
+    ]
+
+
+def _has_moved(run: Run, record: RunRecord) -> bool:
+    if record.status is RunStatus.RUNNING:
+        # How many it moved is written down when it ends, or when the next run on its folder recovers it.
+        return storage_of(run.store).read_log(run.journal) is not None
+    return record.counts["moved"] > 0 and record.status is not RunStatus.RESTORED
 
 
 def find_run(store: Location, run_id: str) -> Run:

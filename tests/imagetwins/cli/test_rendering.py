@@ -5,7 +5,9 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from imagetwins.cli.rendering import print_frame
+from imagetwins.cli.rendering import print_frame, print_run
+from imagetwins.reporting.runs import audit_run
+from tests.support.past_runs import image_table, write_run
 
 
 def shown(frame, title="Run 1"):
@@ -38,3 +40,14 @@ def test_names_that_are_no_absolute_paths_stay_whole_and_harmless():
         ["a/[red]b.png"],
         [r"/a/\x1b[2J.png"],
     ]
+
+
+def test_a_run_says_what_it_left_out(tmp_path):
+    run = write_run(tmp_path, "20260101T000000Z-00000000", image_table(["/pictures/a.png"]), {})
+    with run.editing_record() as record:
+        record.left_out.update({"[red]/": 1, "._*": 2})
+    printed = io.StringIO()
+
+    print_run(Console(file=printed, width=80), audit_run(run))
+
+    assert "Left out: 1 folder ([red]) and 2 files (2 ._*).\n" in printed.getvalue()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from imagetwins.config.folders import resolve_store
-from imagetwins.config.parameters import Parameters, check_locations
+from imagetwins.config.parameters import Parameters, check_locations, check_parameters
 from imagetwins.errors import ParameterError
 from imagetwins.settings import PROJECT, cache_limit_bytes, store_name
+from imagetwins.storage import DUPLICATES, MARKER
 
 
 def test_the_store_is_the_one_named_else_the_environments_else_the_projects(monkeypatch, tmp_path):
@@ -33,6 +34,17 @@ def test_a_store_outside_the_allowed_roots_is_refused_even_through_a_link(monkey
     for store in (outside, inside / "link" / "store", inside / ".." / "outside"):
         with pytest.raises(ParameterError, match="outside the folders that runs may touch"):
             resolve_store(store)
+
+
+@pytest.mark.parametrize("name", ["folder", "reference"])
+@pytest.mark.parametrize("below", ["", "sub/deep"])
+def test_what_was_put_aside_is_no_folder_to_run_on(tmp_path, name, below):
+    (tmp_path / DUPLICATES / "sub/deep").mkdir(parents=True)
+    (tmp_path / DUPLICATES / MARKER).touch()
+    aside = str(tmp_path / DUPLICATES / below)
+
+    with pytest.raises(ParameterError, match=f"{name} .*never compared.*remove"):
+        check_parameters({"folder": str(tmp_path)} | {name: aside if name == "folder" else [aside]})
 
 
 @pytest.mark.parametrize("name", ["folder", "reference", "store"])

@@ -3,14 +3,15 @@
 import os
 import socket
 import stat
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from imagetwins.decoding.model import MAX_BYTES
 from imagetwins.errors import ParameterError
-from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES
+from imagetwins.scanning.candidates import APPLE_DOUBLE_MAGIC, list_candidates
+from imagetwins.storage import DUPLICATES, MARKER
 from tests.support.pictures import encode, photo, tiny_png
 
 PNG = tiny_png(0)
@@ -23,8 +24,8 @@ def fill(folder, *names, content=PNG):
     return folder
 
 
-def listed(folder, *, recursive=True, exclude=(), reference=(), skip=()):
-    return list_candidates(folder, recursive=recursive, exclude=exclude, reference=reference, skip=skip)
+def listed(folder, *, recursive=True, exclude=(), reference=(), skip=(), **more):
+    return list_candidates(folder, recursive=recursive, exclude=exclude, reference=reference, skip=skip, **more)
 
 
 def names(folder, **options):
@@ -134,6 +135,59 @@ def test_exclude_is_like_a_gitignore(tmp_path):
     assert len(names(tmp_path, exclude=["sub/*.gif"])) == 6
     with pytest.raises(ParameterError, match="exclude"):
         names(tmp_path, exclude=["!"])
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    fill(
+        tmp_path, "a.png", "b.gif", "sub/c.gif", "@eaDir/a.png", "sub/@eaDir/c.png", ".git/d.png", f"{DUPLICATES}/a.png"
+    )
+    fill(tmp_path, "$RECYCLE.BIN/a.png", os.fsdecode(b"\xff.lrdata/e.png"), "store/f.png", "sub/.trashed-17-x.png")
+
+    left_out = Counter()
+    assert names(tmp_path, exclude=["*.gif"], skip=[tmp_path / "store"], left_out=left_out) == ["a.png"]
+
+    assert left_out == {
+        "@eaDir/": 2, ".git/": 1, "$RECYCLE.BIN/": 1, r"\xff.lrdata/": 1, f"{DUPLICATES}/": 1, "store/": 1, "*.gif": 2,
+        ".trashed-*": 1,
+    }  # fmt: skip
+    assert len(names(tmp_path, default_excludes=False)) == 10
+
+
+def test_the_live_picture_is_listed_and_its_deleted_copy_is_not(tmp_path):
+    trash = ["$RECYCLE.BIN/S-1-5-21/$R1.png", "#recycle/cat.png", "@Recycle/cat.png", ".Trash-1000/files/cat.png"]
+    fill(tmp_path, "album/cat.png", *trash)
+
+    assert names(tmp_path) == ["album/cat.png"]
+
+
+def test_a_folder_with_our_marker_is_never_entered_and_one_without_is(tmp_path):
+    fill(tmp_path, "a/cat.png", f"a/{DUPLICATES}/zcat.png", f"a/{DUPLICATES}/sub/zcat.png", f"b/{DUPLICATES}/own.png")
+    fill(tmp_path, f"a/{DUPLICATES}/{MARKER}", content=b"")
+
+    left_out = Counter()
+    assert names(tmp_path, left_out=left_out) == ["a/cat.png", f"b/{DUPLICATES}/own.png"]
+    assert left_out == {f"{DUPLICATES}/": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "beside", "is_listed"),
+    [
+        ("._a.jpg", APPLE_DOUBLE_MAGIC + b"\0\2", None, False),
+        ("._a.jpg", b"Mac OS X", "a.jpg", False),
+        ("._a.jpg", b"", "a.jpg", False),
+        ("._a.jpg", PNG, "b.jpg", True),
+        ("._.png", PNG, "a.png", True),
+        ("a.jpg", APPLE_DOUBLE_MAGIC, None, True),
+    ],
+)
+def test_what_macos_keeps_beside_a_picture_is_no_broken_picture(tmp_path, name, content, beside, is_listed):
+    fill(tmp_path, *[beside] * (beside is not None))
+    fill(tmp_path, f"sub/{name}" if name == "a.jpg" else name, content=content)
+
+    left_out = Counter()
+    found = names(tmp_path, left_out=left_out)
+
+    assert (any(one.endswith(name) for one in found if one != beside), left_out["._*"]) == (is_listed, not is_listed)
 
 
 def test_reference_folders_outside_and_inside(tmp_path):

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import uuid
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ from imagetwins.storage import location as locations
 from imagetwins.storage.leases import hold_lease
 from imagetwins.storage.location import parse_location, to_json_name
 from imagetwins.storage.objects import filesystem, key_of
-from imagetwins.storage.reserved import LEASE
+from imagetwins.storage.reserved import LEASE, MARKER
 from imagetwins.store.pruning import prune_runs
 from imagetwins.store.runs import Run, find_run, list_runs
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
@@ -181,7 +182,8 @@ def test_allowed_roots_may_be_urls(tmp_path):
 
 NAMES = [
     "b.png", "a/c.png", "a.png", "a [1].png", "ünï 图.png", "#?%41.png", "-rf 'q\".png", "no suffix", "notes.txt",
-    ".thumbs/a.png", "Duplicates/a.png", "a/Duplicates/x.png", "reference/r.png", "store/x.png",
+    ".thumbs/a.png", "a/@eaDir/a.png", "a/@eaDir/b.png", "b/Duplicates/x.png", f"b/Duplicates/sub/{MARKER}",
+    "b/Duplicates/sub/y.png", "b/Duplicates/sub/z/y.png", "._b.png", "Duplicates/a.png", "a/Duplicates/x.png", "reference/r.png", "store/x.png",
 ]  # fmt: skip
 
 
@@ -194,13 +196,17 @@ def test_the_same_names_are_listed_as_on_a_disk(any_bucket, tmp_path):
         (tmp_path / name).write_bytes(content)
 
     def listed(home, **options):
-        found = list_candidates(home, exclude=[".*/"], reference=[home / "reference"], skip=[home / "store"], **options)
-        return [(storage_of(home).relative_name(one.location, home), one.size_bytes, one.is_reference) for one in found]
+        more = {"reference": [home / "reference"], "skip": [home / "store"], "left_out": (left_out := Counter())}
+        found = list_candidates(home, exclude=["*41.png"], **more, **options)
+        rows = [(storage_of(home).relative_name(one.location, home), one.size_bytes, one.is_reference) for one in found]
+        return rows, left_out
 
     for recursive in (True, False):
         there, here = listed(folder, recursive=recursive), listed(tmp_path, recursive=recursive)
         assert there == here
-    assert ("no suffix", len(tiny_png(7)), False) in here
+        assert ("no suffix", len(tiny_png(7)), False) in here[0]
+        assert here[1]["._*"] == here[1]["*41.png"] == 1
+        assert (here[1]["@eaDir/"], here[1]["sub/"]) == (recursive, recursive)
 
 
 def test_names_that_no_path_can_have_are_left_alone(bucket):
