@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from imagetwins.config.folders import allowed_roots, check_local_folder, resolve_store, shorten_folder
+from imagetwins.config.folders import allowed_roots, check_local_folder, check_writable, resolve_store, shorten_folder
 from imagetwins.config.roots import check_roots
 from imagetwins.runtime.observer import observer
 from imagetwins.settings import count_cores
@@ -49,6 +49,7 @@ def calibrate(
     pictured = check_local_folder("folder", folder)
     check_roots([pictured], allowed_roots())
     home = resolve_store(store)
+    check_writable(home)
     directory = storage_of(home).local_directory(home) / "calibrations" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
     return calibrate_folder(
         pictured,

@@ -18,6 +18,9 @@ LOCAL_SERVER = "http://127.0.0.1:4200"
 
 DEFAULT_CACHE_GB = "40"
 
+NO_HOME = Path("/nonexistent")
+"""What Debian calls the home of a user who has none."""
+
 
 def data_directory() -> Path:
     """Return `data` of the checkout that this is, else of the current folder."""
@@ -34,9 +37,34 @@ def roots_setting() -> str:
     return os.environ.get("IMAGETWINS_ROOTS", "")
 
 
+def home_directory() -> Path | None:
+    """Return the user's home, which need not exist; None for a user whom the system does not know, where HOME is not set."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def cache_directory() -> Path:
-    """Return where stores in buckets have their caches and locks on this machine: IMAGETWINS_CACHE, else ~/.cache/imagetwins."""
-    return Path(os.environ.get("IMAGETWINS_CACHE") or Path.home() / ".cache" / "imagetwins").absolute()
+    """Return where stores in buckets have their caches and locks on this machine.
+
+    That is IMAGETWINS_CACHE, else `imagetwins` in XDG_CACHE_HOME, else ~/.cache/imagetwins.
+    """
+    if named := os.environ.get("IMAGETWINS_CACHE"):
+        return Path(named).absolute()
+    shared = os.environ.get("XDG_CACHE_HOME") or (home_directory() or NO_HOME) / ".cache"
+    return Path(shared).absolute() / "imagetwins"
+
+
+def prefect_home() -> Path:
+    """Return PREFECT_HOME, where a Prefect server of this user has its database, else ~/.prefect."""
+    named = os.environ.get("PREFECT_HOME")
+    return Path(named).expanduser() if named else (home_directory() or NO_HOME) / ".prefect"
+
+
+def prefect_database() -> str | None:
+    """Return PREFECT_SERVER_DATABASE_CONNECTION_URL: the database of a Prefect server, None if it is SQLite in its home."""
+    return os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL") or None
 
 
 def cache_limit_bytes() -> int:

@@ -67,8 +67,11 @@ def test_each_room_says_what_it_is_for_in_a_sentence(package):
 
 def test_the_environment_is_read_in_one_module():
     reading = {"environ", "getenv"}
-    # These set what Prefect reads when it is imported; they read nothing themselves.
-    setting = {HOME / "imagetwins/runtime/server.py", HOME / "imagetwins/cli/serve.py"}
+    # These set what Prefect and others read when they are imported; they read nothing themselves.
+    setting = {
+        HOME / name
+        for name in ("imagetwins/runtime/server.py", "imagetwins/runtime/places.py", "imagetwins/cli/serve.py")
+    }
     found = {path for package in PACKAGES for path in modules(package) if names(parse(path)) & reading}
     assert found == {HOME / "imagetwins/settings.py"} | setting
     for path in setting:

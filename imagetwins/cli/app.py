@@ -26,6 +26,7 @@ from imagetwins.reporting.files import explain_file, explain_pair, find_history
 from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
 from imagetwins.reporting.thresholds import audit_threshold, check_floor
 from imagetwins.runtime.observer import observer
+from imagetwins.runtime.places import check_prefect_home, use_writable_places
 from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment, running_server
 from imagetwins.runtime.waiting import find_endings, record_endings
 from imagetwins.storage import Location
@@ -62,7 +63,11 @@ def _call_flow(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Run a flow against the server that runs, or against the embedded one, with progress bars in a terminal."""
     with running_server() as server:
         if server is None:
-            stderr.print("Starting Prefect's embedded server, about 10 s (`imagetwins serve` keeps one running) ...")
+            check_prefect_home()
+            home = escape_markup(str(settings.prefect_home()))
+            stderr.print(
+                f"Starting Prefect's embedded server in {home}, about 10 s (`imagetwins serve` keeps one running) ..."
+            )
         with following(stderr) as follower:
             observer.set(follower)
             return call()
@@ -288,4 +293,5 @@ app.command()(serve)
 def main() -> None:
     """Run the command line."""
     bypass_proxy_on_loopback()
+    use_writable_places()
     app()

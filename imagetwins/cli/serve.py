@@ -19,9 +19,11 @@ from rich.console import Console
 
 from imagetwins import settings
 from imagetwins.cli.errors import exiting_on_errors
+from imagetwins.cli.markup import escape_markup
 from imagetwins.config.folders import allowed_roots, check_folder
 from imagetwins.config.roots import check_roots
 from imagetwins.errors import ImagetwinsError, ParameterError
+from imagetwins.runtime.places import check_prefect_home
 from imagetwins.runtime.server import LOOPBACK, check_server, prepare_environment, server_answers
 from imagetwins.storage import Location
 
@@ -87,7 +89,8 @@ def _server(host: str, port: int) -> Iterator[str]:
         stderr.print(f"Prefect runs at [bold]{address}[/]; its settings are its own.")
         yield address
         return
-    stderr.print("Starting Prefect's server, about 10 s ...")
+    check_prefect_home()
+    stderr.print(f"Starting Prefect's server in {escape_markup(str(settings.prefect_home()))}, about 10 s ...")
     process = _start_server(host, port, address)
     try:
         _wait_for(process, address)

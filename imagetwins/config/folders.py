@@ -6,7 +6,7 @@ from pathlib import Path
 from imagetwins import settings
 from imagetwins.config.roots import check_roots, parse_roots
 from imagetwins.errors import ParameterError
-from imagetwins.storage import MARKER, Location, is_path, parse_location, storage_of
+from imagetwins.storage import MARKER, Location, can_be_written, is_path, parse_location, storage_of
 
 _CREDENTIALS = (
     "Credentials are taken from where the command line of the bucket's provider takes them: the environment, a profile, or "
@@ -91,6 +91,18 @@ def resolve_store(store: str | Location | None) -> Location:
     except OSError as error:
         raise _not_listed("store", location, error) from None
     return location
+
+
+def check_writable(store: Location) -> None:
+    """Refuse a store, which need not exist yet, that a run could not write its tables to.
+
+    Raises:
+        ParameterError: naming it and the remedy.
+    """
+    if is_path(store) and not can_be_written(store):
+        raise ParameterError(
+            f"store {str(store)!r} cannot be written. Name another with --store or IMAGETWINS_STORE: what undoes a run is in it."
+        )
 
 
 def _not_listed(parameter: str, location: Location, error: OSError) -> ParameterError:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from imagetwins.config.folders import allowed_roots, check_folder, resolve_store
+from imagetwins.config.folders import allowed_roots, check_folder, check_writable, resolve_store
 from imagetwins.config.patterns import compile_patterns
 from imagetwins.config.roots import check_roots
 from imagetwins.decoding.model import DecodeSettings, Decoding, Resampling
@@ -188,12 +188,12 @@ def check_parameters(values: dict[str, Any]) -> Parameters:
 
 
 def check_locations(parameters: Parameters) -> None:
-    """Refuse a run on folders outside the allowed roots, or with a store that can be none.
+    """Refuse a run on folders outside the allowed roots, or with a store that can be none or cannot be written.
 
     Raises:
         ParameterError: naming the folder and the remedy.
     """
-    resolve_store(parameters.store)
+    check_writable(resolve_store(parameters.store))
     check_roots(parameters.locations, allowed_roots())
 
 

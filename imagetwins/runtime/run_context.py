@@ -12,7 +12,7 @@ from prefect.exceptions import Pause
 from prefect.futures import PrefectFutureList, as_completed
 from prefect.logging import get_run_logger
 
-from imagetwins import __version__
+from imagetwins import __version__, ssim
 from imagetwins.config.folders import resolve_store
 from imagetwins.config.parameters import Parameters, check_locations
 from imagetwins.errors import StoreError
@@ -128,6 +128,11 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
         record_endings(run.store)
         recover_runs(run.store, parameters.folder, run.run_id, cache_limit_bytes())
         context.write()
+        if not ssim.KEEPS_KERNELS:
+            context.announce(
+                "No folder for compiled kernels can be written: they are compiled for this run alone, which takes about 15 s. "
+                "NUMBA_CACHE_DIR names one."
+            )
         try:
             yield context
         except Pause:

@@ -1,6 +1,7 @@
 """Which Prefect server a command uses: one that runs already, else the embedded one. Quiet settings for both."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ import httpx
 
 from imagetwins import settings
 from imagetwins.errors import ServerError
+from imagetwins.runtime.places import check_temporary_directory
 from imagetwins.settings import LOCAL_SERVER
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -27,7 +29,14 @@ QUIET = {
 
 
 def prepare_environment(*, verbose: bool) -> None:
-    """Set the quiet settings. To be called before Prefect is imported, which reads them then."""
+    """Set the quiet settings. To be called before Prefect is imported, which reads them then.
+
+    Raises:
+        ParameterError: there is no place for temporary files.
+    """
+    check_temporary_directory()
+    # With a server elsewhere it needs no home; where it does, we say so.
+    warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if not verbose:

@@ -21,7 +21,12 @@ The modules, from the bottom up:
     stages, join                  the counts of pairs; what becomes of each pair
 """
 
+import atexit
 import hashlib
+import os
+import shutil
+import stat
+import tempfile
 from pathlib import Path
 
 from numba import config
@@ -40,10 +45,40 @@ def _hash_sources() -> str:
     return hashlib.blake2b(sources, digest_size=8).hexdigest()
 
 
-# Numba caches a compiled kernel until the file that defines it changes. It does not notice that a kernel or a constant
-# that was compiled into it, from another file, has changed. So compiled code is kept in a directory for each state of
-# the sources of this package.
-config.CACHE_DIR = config.CACHE_DIR or str(_FOLDER / "__pycache__" / _hash_sources())  # type: ignore[attr-defined]
+def _is_ours(directory: Path) -> bool:
+    """Whether files can be made in `directory`, and no user could have put any there whom this code does not come from."""
+    try:
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+        found = directory.stat()
+    except OSError:
+        return False
+    return found.st_uid in {0, os.getuid(), _FOLDER.stat().st_uid} and not found.st_mode & stat.S_IWOTH
+
+
+def _find_cache() -> str | None:
+    """Return where compiled kernels are kept: in NUMBA_CACHE_DIR, else beside the sources; None if in neither.
+
+    Numba caches a compiled kernel until the file that defines it changes. It does not notice that a kernel or a constant
+    that was compiled into it, from another file, has changed. So there is a directory for each state of the sources.
+    """
+    sources = _hash_sources()
+    places = (Path(place) / sources for place in (config.CACHE_DIR, _FOLDER / "__pycache__") if place)  # type: ignore[attr-defined]
+    return next((str(place) for place in places if _is_ours(place)), None)
+
+
+def _make_own_cache() -> str:
+    own = tempfile.mkdtemp(prefix="imagetwins-kernels-")
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own
+
+
+_found = _find_cache()
+KEEPS_KERNELS = _found is not None
+"""Whether compiled kernels are kept; if not, each process compiles them for itself, which takes about 15 s."""
+
+# Numba compiles nothing with `cache=True` unless it has a directory.
+config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 
 from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
@@ -67,6 +102,7 @@ from imagetwins.ssim.workspace import (  # noqa: E402
 __all__ = [
     "DIGEST_BYTES",
     "ENGINE_VERSION",
+    "KEEPS_KERNELS",
     "TOTALS",
     "VERIFY_MARGIN",
     "WORKSPACE_VERSION",

@@ -14,6 +14,7 @@ from imagetwins.storage.bucket import BucketStorage
 from imagetwins.storage.local import LocalStorage
 from imagetwins.storage.location import Location, is_path, is_url, parse_location
 from imagetwins.storage.reserved import DUPLICATES, MARKER
+from imagetwins.storage.writable import can_be_written, private_directory
 
 __all__ = [
     "DUPLICATES",
@@ -27,10 +28,12 @@ __all__ = [
     "Move",
     "Mover",
     "Storage",
+    "can_be_written",
     "is_inside",
     "is_path",
     "is_url",
     "parse_location",
+    "private_directory",
     "storage_of",
 ]
 

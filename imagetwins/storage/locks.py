@@ -13,12 +13,12 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from imagetwins.errors import FolderBusyError
+from imagetwins.storage.writable import private_directory
 
 
 @contextmanager
@@ -60,30 +60,26 @@ def _flock(directory: Path, kind: int, held: ExitStack, folder: Path, shown: str
         ) from None
 
 
-def _notes() -> Path:
-    return Path(tempfile.gettempdir()) / f"imagetwins-{os.getuid()}"
-
-
 @contextmanager
 def _note(folder: Path, shown: str, holder: str) -> Iterator[None]:
     name = f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
-    note = _notes() / name
     with suppress(OSError):
-        note.parent.mkdir(mode=0o700, exist_ok=True)
-        # Anyone may have made a directory of this name in the shared temporary directory: write only into our own.
-        if note.parent.lstat().st_uid == os.getuid() and not note.parent.is_symlink():
-            note.unlink(missing_ok=True)
-            note.write_text(json.dumps({"folder": str(folder), "shown": shown, "pid": os.getpid(), "holder": holder}))
+        note = private_directory() / name
+        note.unlink(missing_ok=True)
+        note.write_text(json.dumps({"folder": str(folder), "shown": shown, "pid": os.getpid(), "holder": holder}))
     try:
         yield
     finally:
         with suppress(OSError):
-            note.unlink(missing_ok=True)
+            (private_directory() / name).unlink(missing_ok=True)
 
 
 def _find_holder(directory: Path, folder: Path) -> str:
     """Return who holds the lock that kept us from `directory`, as far as notes of living processes tell."""
-    for note in sorted(_notes().glob("*.json")):
+    notes: list[Path] = []
+    with suppress(OSError):
+        notes = sorted(private_directory().glob("*.json"))
+    for note in notes:
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(note.read_text())
             theirs = Path(content["folder"])

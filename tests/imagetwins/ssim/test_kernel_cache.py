@@ -1,0 +1,75 @@
+"""Compiled kernels are loaded only from where nobody else can have put them, and are never a reason not to run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagetwins import ssim
+
+IS_ROOT = os.geteuid() == 0
+PROGRAM = """
+from numba import config
+from imagetwins import ssim
+from imagetwins.ssim.features import dot
+print(ssim.KEEPS_KERNELS, config.CACHE_DIR, dot.stats.cache_path)
+"""
+
+
+def import_engine(place, **more):
+    """Import the engine in a process of its own; return whether it keeps kernels, its directory, and that of a kernel."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(place)} | more
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.split()
+
+
+def test_each_state_of_the_sources_has_its_directory_in_the_place_that_is_named(tmp_path):
+    keeps, directory, kernels = import_engine(tmp_path)
+    assert (keeps, directory) == ("True", str(tmp_path / ssim._hash_sources()))
+    assert Path(kernels).parent == Path(directory)
+
+
+def test_a_place_that_cannot_be_written_is_passed_over(tmp_path):
+    (tmp_path / "file").touch()
+    keeps, directory, _ = import_engine(tmp_path / "file")
+    assert directory != str(tmp_path / "file" / ssim._hash_sources())
+    assert keeps == str(directory.startswith(str(Path(ssim.__file__).parent)))
+
+
+def let_in_others(directory):
+    directory.mkdir()
+    directory.chmod(0o777)
+
+
+def give_away(directory):
+    directory.mkdir()
+    os.chown(directory, 65534, 65534)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        let_in_others,
+        pytest.param(give_away, marks=pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")),
+    ],
+)
+def test_kernels_that_another_may_have_put_there_are_not_loaded(tmp_path, make):
+    make(tmp_path / ssim._hash_sources())
+    _, directory, kernels = import_engine(tmp_path)
+    assert not Path(directory).is_relative_to(tmp_path)
+    assert not Path(kernels).is_relative_to(tmp_path)
+
+
+def test_without_any_place_a_process_has_its_own_and_removes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(ssim, "_FOLDER", tmp_path / "file" / "installation")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "file").touch()
+    assert not ssim._is_ours(tmp_path / "file" / "installation")
+    own = Path(ssim._make_own_cache())
+    assert own.parent == tmp_path
+    assert own.stat().st_mode & 0o777 == 0o700
