@@ -11,8 +11,9 @@ from imagetwins.matching.reuse import ReusableRun
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import LOOKUP
-from imagetwins.store.tables import as_frame, write_table
+from imagetwins.store.tables import write_table
 from tests.support.past_runs import image_table, write_run
+from tests.support.tables import make_table
 
 IMAGES, KNOWN, SIZE, WORKERS = 1000, 600, 48, 2
 PATHS = [f"/pictures/{number}.png" for number in range(IMAGES)]
@@ -22,23 +23,12 @@ PARAMETERS = Parameters(folder="/pictures", size=SIZE)
 @pytest.fixture
 def run(tmp_path):
     """A run of IMAGES pictures, of which the cache knows the first KNOWN, and two files that cannot be read."""
-    run, count = Run(tmp_path, "2"), IMAGES + 2
-    digests = [f"digest of {path}" for path in PATHS[:KNOWN]] + [None] * (count - KNOWN)
-    columns = {
-        "image": range(count),
-        "path": [*PATHS, "/pictures/fifo", "/pictures/link"],
-        "size_bytes": [1] * count,
-        "mtime_ns": [1] * count,
-        "is_reference": [False] * count,
-        "error": [None] * IMAGES + ["a FIFO", "hard link"],
-        "validator": [""] * count,
-        "is_racy": [False] * count,
-        "digest": digests,
-        "row": range(count),
-    }
-    write_table(
-        as_frame({name: columns.get(name, [None] * count) for name in LOOKUP.names}, LOOKUP), LOOKUP, run.lookup
-    )
+    run = Run(tmp_path, "2")
+    known = [{"path": path, "digest": f"digest of {path}"} for path in PATHS[:KNOWN]]
+    others = [{"path": path} for path in PATHS[KNOWN:]]
+    unreadable = [{"path": "/pictures/fifo", "error": "a FIFO"}, {"path": "/pictures/link", "error": "hard link"}]
+    rows = [{"image": image} | row for image, row in enumerate([*known, *others, *unreadable])]
+    write_table(make_table(LOOKUP, rows), LOOKUP, run.lookup)
     return run
 
 

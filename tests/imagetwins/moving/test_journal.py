@@ -1,7 +1,9 @@
 """What an interrupted transfer is taken for: by the files that are there, and by a journal that may have been changed."""
 
 import errno
+import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import check_journal, open_journal, read_journal
 from imagetwins.moving.plan import PlannedMove
 from imagetwins.moving.restore import restore_moves
+from imagetwins.storage import local_moves
 from imagetwins.storage.local_moves import stamp_of
 from tests.support.syscalls import intercepted
 
@@ -40,7 +43,8 @@ class Interrupted:
             journal.copied(copying, stamp_of(os.lstat(self.copy(self.part))))
 
     def apply(self):
-        move = PlannedMove(0, self.source, self.target, self.stamp.size_bytes, self.stamp.mtime_ns, "-", self.kept)
+        was = self.stamp.size_bytes, self.stamp.mtime_ns, hashlib.sha256(b"pixels").hexdigest()
+        move = PlannedMove(0, self.source, self.target, *was, self.kept)
         return apply_moves([move], self.journal)[0]
 
     @property
@@ -85,8 +89,41 @@ def test_a_whole_copy_whose_original_is_there_is_removed(interrupted):
     recover_journal(interrupted.journal)
 
     assert interrupted.states == ["void"]
-    assert not interrupted.part.exists()
+    assert not interrupted.target.parent.exists()
     assert interrupted.source.read_bytes() == b"pixels"
+
+
+@pytest.mark.skipif(local_moves._renameat2 is None, reason="needs renameat2")
+def test_a_copy_whose_original_is_taken_away_before_it_has_its_name_counts_as_moved(interrupted):
+    recover_journal(interrupted.journal)
+
+    def take_away(name, call, arguments):
+        if name == "renameat2" and Path(os.fsdecode(arguments[1])) == interrupted.source:
+            local_moves.ctypes.set_errno(errno.EXDEV)
+            return -1
+        if name == "renameat2":
+            interrupted.source.unlink()
+        return call(*arguments)
+
+    with intercepted(take_away):
+        outcome = interrupted.apply()
+
+    assert (outcome.moved, outcome.new_path) == (True, interrupted.target)
+    assert interrupted.states == ["void", "done"]
+    assert interrupted.target.read_bytes() == b"pixels"
+
+
+@pytest.mark.parametrize("other", [b"other", b"pixels"], ids=["another size", "another time"])
+def test_another_file_where_a_lost_one_was_is_not_taken_for_it(other, interrupted):
+    assert interrupted.apply().moved
+    interrupted.target.unlink()
+    interrupted.source.write_bytes(other)
+
+    (outcome,) = restore_moves(interrupted.journal)
+
+    assert not outcome.restored
+    assert "no longer" in str(outcome.reason)
+    assert interrupted.source.read_bytes() == other
 
 
 def test_a_file_is_not_moved_again_before_it_is_known_how_its_last_move_ended(interrupted):

@@ -17,9 +17,10 @@ from imagetwins.scanning.cache import Cache, collect_loaded, describe_thumbnails
 from imagetwins.scanning.eviction import release_run
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import CACHED, LISTING, LOADED
-from imagetwins.store.tables import as_frame, read_table, write_table
+from imagetwins.store.tables import read_table, write_table
 from tasks.list import list_files
 from tests.support.pictures import tiny_png
+from tests.support.tables import make_table
 
 SIZE = 16
 
@@ -38,11 +39,8 @@ def make_arrays(run, name, count=3):
     return directory, [digest.tobytes() for digest in ssim.open_workspace(directory).digests]
 
 
-def table(schema, entries):
-    """Make a table of `entries`, dictionaries; what they do not say is null, or 0, or nothing."""
-    empty = {"size_bytes": 1, "mtime_ns": 1, "validator": "1:1", "used_ns": 1, "image": 0, "is_racy": False}
-    empty |= {"is_reference": False, "path": "/p"}
-    return as_frame({name: [entry.get(name, empty.get(name)) for entry in entries] for name in schema.names}, schema)
+def table(schema, *entries):
+    return make_table(schema, [{"size_bytes": 1, "mtime_ns": 1, "validator": "1:1"} | entry for entry in entries])
 
 
 def entries_of(cache):
@@ -53,11 +51,9 @@ def test_an_entry_whose_row_holds_another_thumbnail_is_dropped(run):
     directory, thumbnails = make_arrays(run, "thumbnails-a-1")
     index = table(
         CACHED,
-        [
-            {"file": b"/p/a", "digest": "a", "row": 0, "thumbnail": thumbnails[0]},
-            {"file": b"/p/b", "digest": "b", "row": 1, "thumbnail": thumbnails[2]},
-            {"file": b"/p/c", "digest": "c", "row": 3, "thumbnail": thumbnails[0]},
-        ],
+        {"file": b"/p/a", "digest": "a", "row": 0, "thumbnail": thumbnails[0]},
+        {"file": b"/p/b", "digest": "b", "row": 1, "thumbnail": thumbnails[2]},
+        {"file": b"/p/c", "digest": "c", "row": 3, "thumbnail": thumbnails[0]},
     )
 
     collected = collect_loaded(run, Cache(directory, SIZE, index))
@@ -69,18 +65,14 @@ def test_what_a_run_loaded_replaces_what_was_known_of_the_name_and_a_content_kee
     directory, thumbnails = make_arrays(run, "thumbnails-a-1")
     index = table(
         CACHED,
-        [
-            {"file": b"/p/a", "digest": "old", "row": 0, "thumbnail": thumbnails[0]},
-            {"file": b"/p/b", "digest": "b", "row": 1, "thumbnail": thumbnails[1]},
-        ],
+        {"file": b"/p/a", "digest": "old", "row": 0, "thumbnail": thumbnails[0]},
+        {"file": b"/p/b", "digest": "b", "row": 1, "thumbnail": thumbnails[1]},
     )
     loaded = table(
         LOADED,
-        [
-            {"path": "/p/a", "digest": "new", "row": 2, "thumbnail": thumbnails[2], "validator": "2:2"},
-            {"path": "/p/c", "digest": "b", "row": 2, "thumbnail": thumbnails[2], "validator": "3:3", "is_racy": True},
-            {"path": "/p/d", "digest": None, "row": -1, "thumbnail": None},
-        ],
+        {"path": "/p/a", "digest": "new", "row": 2, "thumbnail": thumbnails[2], "validator": "2:2"},
+        {"path": "/p/c", "digest": "b", "row": 2, "thumbnail": thumbnails[2], "validator": "3:3", "is_racy": True},
+        {"path": "/p/d", "digest": None, "row": -1, "thumbnail": None},
     )
     write_table(loaded, LOADED, run.loaded / "part-0.parquet")
     run.lock.parent.mkdir(parents=True)
