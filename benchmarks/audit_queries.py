@@ -74,7 +74,8 @@ def build_store(store: Path, runs: int, images: int, pairs: int) -> None:
 def plan_images(count: int) -> pd.DataFrame:
     number = np.arange(count)
     return as_frame(
-        {
+        dict.fromkeys(IMAGES.names, [None] * count)
+        | {
             "image": number.astype(np.int32),
             "path": [f"{FOLDER}/{n % 97:02d}/IMG_{n:07d}.jpg" for n in number],
             "path_bytes": [None] * count,

@@ -21,7 +21,11 @@ class ReasonCode(StrEnum):
     DUPLICATE = "duplicate"
     ASPECT_DIFFERS = "aspect-differs"
     LOW_DETAIL_SSIM = "low-detail-ssim"
-    BLANK = "blank"
+    BLANK = "blank"  # Of runs with decoder 1
+    NOTHING_TO_SEE = "nothing-to-see"
+    FRAMES_DIFFER = "frames-differ"
+    FRAMES_UNEQUAL = "frames-unequal"
+    RAW_PREVIEW = "raw-preview"
     TOO_MANY_MOVES = "too-many-moves"
     UNREADABLE = "unreadable"
     # Approval
@@ -113,6 +117,12 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.ASPECT_DIFFERS: "the aspect ratios differ ({first} and {second}), which square thumbnails hide",
     ReasonCode.LOW_DETAIL_SSIM: "where the pictures have detail their SSIM is {detail:.3f}, below {limit:g}",
     ReasonCode.BLANK: "both pictures are blank, and differ by {difference} levels (limit {limit})",
+    ReasonCode.NOTHING_TO_SEE: "neither picture has any structure at this size, and not all of their pixels are known to be equal",
+    ReasonCode.FRAMES_DIFFER: "they have {first} and {second} frames or pages, and only the first ones are compared",
+    ReasonCode.FRAMES_UNEQUAL: (
+        "they have {count} frames or pages each, only the first ones are compared, and not all are known to be equal"
+    ),
+    ReasonCode.RAW_PREVIEW: "of a camera's raw file only the preview is compared, and the files are not the same",
     ReasonCode.TOO_MANY_MOVES: _too_many,
     ReasonCode.UNREADABLE: "{error}",
     ReasonCode.APPROVED: "matches {kept}, which is kept before it; approved",

@@ -3,9 +3,12 @@
 Mapped over batches of files.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from prefect import task
 
 from imagetwins import ssim
@@ -14,8 +17,8 @@ from imagetwins.decoding.model import DECODED_FIELDS, Decoded
 from imagetwins.runtime.task_options import READING
 from imagetwins.runtime.worker import check_worker
 from imagetwins.scanning.lookup import needs_decoding
-from imagetwins.scanning.reading import decode_locations
-from imagetwins.storage import storage_of
+from imagetwins.scanning.reading import decode_locations, digest_locations
+from imagetwins.storage import Location, storage_of
 from imagetwins.storage.location import from_columns
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import IMAGES, LOADED, LOOKUP
@@ -85,5 +88,24 @@ def _load_chunk(run: Run, parameters: Parameters, files: pd.DataFrame) -> list[D
     locations = [from_columns(*names) for names in zip(files["path"], files["path_bytes"], strict=True)]
     decoded = decode_locations(locations, parameters.decode_settings, thumbnails)
     is_image = np.array([one.error is None for one in decoded], bool)
-    ssim.prepare_images(run.cache_directory(), files["row"].to_numpy()[is_image], thumbnails[is_image])
-    return decoded
+    rows = files["row"].to_numpy()
+    ssim.prepare_images(run.cache_directory(), rows[is_image], thumbnails[is_image])
+    structured = ssim.open_workspace(run.cache_directory()).structured[rows].astype(bool)
+    return _add_pixels_digests(decoded, locations, is_image & ~structured)
+
+
+def _add_pixels_digests(
+    decoded: list[Decoded], locations: list[Location], is_blank: NDArray[np.bool_]
+) -> list[Decoded]:
+    """Return `decoded` with the digests of all pixels of those pictures of which the thumbnail says too little."""
+    needed = [
+        index for index, one in enumerate(decoded) if is_blank[index] or (one.error is None and (one.frames or 1) > 1)
+    ]
+    digested = dict(zip(needed, digest_locations([locations[index] for index in needed]), strict=True))
+    return [
+        # The file may have been replaced in between.
+        replace(one, pixels_digest=digested[index].pixels_digest)
+        if index in digested and digested[index].error is None and digested[index].digest == one.digest
+        else one
+        for index, one in enumerate(decoded)
+    ]

@@ -12,12 +12,14 @@ from imagetwins import ssim
 from imagetwins.calibration.evaluation import ALIKE_SIZE, FLOOR, Calibration, evaluate
 from imagetwins.calibration.sample import FAMILY, Progress, choose_sample, measure_sides, plant_copies
 from imagetwins.decoding.model import Resampling
-from imagetwins.matching.decisions import BLANK_TOLERANCE
 from imagetwins.store.schemas import COSTS, OUTCOMES, PLANTED, UNPLANTED
 from imagetwins.store.tables import as_frame, write_table
 
 SIZES = (50, 100, 200, 400)
 TIMED_IMAGES = 64
+
+BLANK_TOLERANCE = 8
+"""Two pictures without structure in any window are taken for copies if no two pixels differ by more levels than this."""
 
 
 def calibrate(

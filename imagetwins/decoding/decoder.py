@@ -1,6 +1,6 @@
 """Make the thumbnail of one picture file.
 
-OpenCV decodes. Pillow reads headers only: the format by content, the dimensions before anything is decoded, and the
+OpenCV decodes. Pillow reads headers: the format by content, the dimensions before anything is decoded, and the
 orientation, which OpenCV ignores when it is asked for alpha or 16 bits.
 
 Decoders are C code: on a damaged file one may crash, hang, or write to the standard error. Files from anywhere are decoded
@@ -9,12 +9,15 @@ in `program`, a process of its own; call these functions directly only for files
 
 import hashlib
 import io
+import itertools
 import os
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -22,7 +25,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from imagetwins.decoding.formats import decoded_formats
-from imagetwins.decoding.model import MAX_BYTES, MAX_PIXELS, Decoded, DecodeSettings
+from imagetwins.decoding.jpeg import find_start, read_jpeg
+from imagetwins.decoding.model import (
+    MAX_BYTES,
+    MAX_FRAMES,
+    MAX_PIXELS,
+    MIN_FRAME_PIXELS,
+    Decoded,
+    DecodeSettings,
+    UndecodableError,
+)
 
 Pixels = NDArray[Any]
 """8-bit pixels, BGR or grey; OpenCV's own annotations know no element type."""
@@ -37,6 +49,24 @@ _IMREAD_FLAGS = {
 
 LEAST_REDUCED = 2
 """A picture is not reduced while it is decoded to less than this many times its thumbnail."""
+
+OUTLIERS = 10_000
+"""Of 16-bit values, one in so many is passed over when their depth is found: no more than a few pixels of a thumbnail show."""
+
+SEEN_LEVELS = 32
+"""A pixel is seen on white if it differs from white by so many levels in a channel."""
+
+SEEN_SHARE = 0.1
+"""The least share of what is drawn of a transparent picture, by opacity, that is to be seen on white; else the page is black.
+
+A white glyph with a coloured dot shows the dot alone on white; a white window with text and a shadow shows more than a tenth.
+"""
+
+_ORIENTATION, _EXIF_DETAILS, _DATE_TIME_ORIGINAL, _SUBSEC_TIME_ORIGINAL = 0x0112, 0x8769, 0x9003, 0x9291
+"""EXIF 2.32: tags, and the one that points to the details."""
+
+_PNG_BIT_DEPTH = 24
+"""Offset of the bits a channel in a PNG: the ninth byte of its first chunk, IHDR."""
 
 _INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
 
@@ -61,36 +91,50 @@ class Header:
     height_px: int
     orientation: int
     is_progressive: bool
+    frames: int
+    extras: int
+    taken: str | None
 
 
-class UndecodableError(Exception):
-    """The file is no picture that can be compared; the message says why. It becomes the file's `Decoded.error`."""
+class _UnknownFormatError(UndecodableError):
+    """The content is of no known format."""
+
+
+class _InexactError(Exception):
+    """Not all pixels of a file can be known exactly."""
 
 
 def decode(
-    path: Path, settings: DecodeSettings, reserve: Callable[[int], None] = lambda _bytes: None
+    path: Path, settings: DecodeSettings | None, reserve: Callable[[int], None] = lambda _bytes: None
 ) -> tuple[Decoded, Pixels | None]:
     """Return what the file `path` is, and its thumbnail, (size, size, 3) uint8 BGR, or None where there is an error.
 
-    `reserve` is called with the bytes of memory that decoding will take, and returns when it may begin. Never raises for a
-    bad file.
+    Without settings there is no thumbnail, but `Decoded.pixels_digest`. `reserve` is called with the bytes of memory that
+    decoding will take, and returns when it may begin. Never raises for a bad file.
     """
-    digest: str | None = None
-    header: Header | None = None
+    decoded, thumbnail = Decoded(), None
     try:
         content = read_content(path)
-        digest = hashlib.sha256(content).hexdigest()
-        header = read_header(content)
+        decoded = replace(decoded, digest=hashlib.sha256(content).hexdigest())
+        header, content = read_picture(content)
+        decoded = _add_header(decoded, header)
         check_size(header)
-        check_whole(content, header)
+        if settings is None:
+            return replace(decoded, pixels_digest=digest_pixels(content, header, reserve)), None
         reduction = plan_reduction(header, settings)
         reserve(estimate_memory(header, reduction))
         pixels = to_displayed(decode_content(content, reduction), header)
         height, width = (reduction * side for side in pixels.shape[:2])
-        return Decoded(digest, width, height, header.format, None), to_thumbnail(pixels, settings)
+        decoded, thumbnail = replace(decoded, width_px=width, height_px=height), to_thumbnail(pixels, settings)
     except (UndecodableError, OSError, MemoryError, cv2.error) as error:
-        width, height = (header.width_px, header.height_px) if header else (None, None)
-        return Decoded(digest, width, height, header.format if header else None, _describe(error)), None
+        return replace(decoded, error=_describe(error)), None
+    return decoded, thumbnail
+
+
+def _add_header(decoded: Decoded, header: Header) -> Decoded:
+    """Return `decoded` with what the header says: its fields of the same names."""
+    named = {field.name for field in fields(Decoded)}
+    return replace(decoded, **{name: value for name, value in vars(header).items() if name in named})
 
 
 def _describe(error: Exception) -> str:
@@ -122,6 +166,28 @@ def read_content(path: Path) -> bytes:
     return content
 
 
+def read_picture(content: bytes) -> tuple[Header, bytes]:
+    """Return the header of the picture in a file's content, and the content as it is decoded (see `jpeg.read_jpeg`).
+
+    Raises:
+        UndecodableError: its format is unknown, its header is damaged, or it is a JPEG that breaks off.
+    """
+    start = find_start(content)
+    try:
+        if start == 0:
+            return _read_jpeg(content, 0)
+        return read_header(content), content
+    except _UnknownFormatError:
+        if start <= 0:
+            raise
+        return _read_jpeg(content, start)
+
+
+def _read_jpeg(content: bytes, start: int) -> tuple[Header, bytes]:
+    jpeg = read_jpeg(content, start)
+    return replace(read_header(jpeg.content), extras=jpeg.extras), jpeg.content
+
+
 def read_header(content: bytes) -> Header:
     """Read the header of the picture whose file has this content.
 
@@ -130,17 +196,35 @@ def read_header(content: bytes) -> Header:
     """
     try:
         with Image.open(io.BytesIO(content), formats=decoded_formats()) as picture:
-            width, height = picture.size
             kind = str(picture.format).replace("MPO", "JPEG")
-            is_progressive = "progressive" in picture.info
             # To look for EXIF behind the pixels of a PNG, Pillow would decode it.
-            has_exif = kind != "PNG" or b"eXIf" in content
-            orientation = picture.getexif().get(0x0112, 1) if has_exif else 1
+            exif = picture.getexif() if kind != "PNG" or b"eXIf" in content else Image.Exif()
+            orientation = exif.get(_ORIENTATION, 1)
+            return Header(
+                format=kind,
+                width_px=picture.width,
+                height_px=picture.height,
+                orientation=orientation if orientation in _ORIENTATIONS else 1,
+                is_progressive="progressive" in picture.info,
+                frames=1 if kind == "JPEG" else min(getattr(picture, "n_frames", 1), MAX_FRAMES),
+                extras=0,
+                taken=_read_taken(exif),
+            )
     except UnidentifiedImageError:
-        raise UndecodableError(f"not a picture of a known format: {', '.join(decoded_formats())}") from None
+        raise _UnknownFormatError(f"not a picture of a known format: {', '.join(decoded_formats())}") from None
     except Exception as error:  # noqa: BLE001 - a damaged header raises anything in Pillow's parsers
         raise UndecodableError(f"damaged header: {error}") from None
-    return Header(kind, width, height, orientation if orientation in _ORIENTATIONS else 1, is_progressive)
+
+
+def _read_taken(exif: Image.Exif) -> str | None:
+    """Return the time that `Decoded.taken` describes; None if there is none, or if it is no time."""
+    try:
+        details = exif.get_ifd(_EXIF_DETAILS)
+        taken = datetime.strptime(str(details[_DATE_TIME_ORIGINAL]).strip("\0 "), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007
+    except Exception:  # noqa: BLE001 - of damaged EXIF data nothing is needed, and Pillow raises anything
+        return None
+    fraction = str(details.get(_SUBSEC_TIME_ORIGINAL, "")).strip("\0 ")
+    return f"{taken.isoformat()}.{fraction}" if fraction.isdecimal() and fraction.isascii() else taken.isoformat()
 
 
 def check_size(header: Header) -> None:
@@ -152,29 +236,6 @@ def check_size(header: Header) -> None:
     if header.width_px * header.height_px > MAX_PIXELS:
         size = f"{header.width_px} x {header.height_px}"
         raise UndecodableError(f"{size} pixels, more than the {MAX_PIXELS} that are decoded")
-
-
-def check_whole(content: bytes, header: Header) -> None:
-    """Refuse a truncated JPEG: OpenCV decodes its beginning without an error.
-
-    Raises:
-        UndecodableError: there is no end-of-image marker after the picture's data.
-    """
-    # In entropy-coded data FF is followed by 00 or a restart marker, so FF D9 ends a picture. One before the start of
-    # scan belongs to the EXIF thumbnail; what follows the end may be anything.
-    if header.format == "JPEG" and content.rfind(b"\xff\xd9", _scan_start(content)) < 0:
-        raise UndecodableError("truncated: the JPEG breaks off before its end")
-
-
-def _scan_start(content: bytes) -> int:
-    """Return the offset of the start-of-scan marker of a JPEG, behind which its entropy-coded data are.
-
-    The segments before it follow each other: FF, the marker, and the segment's length in two bytes, itself included.
-    """
-    offset = 2
-    while offset + 4 <= len(content) and content[offset + 1] != 0xDA:
-        offset += 1 if content[offset + 1] == 0xFF else 2 + int.from_bytes(content[offset + 2 : offset + 4])
-    return offset
 
 
 def plan_reduction(header: Header, settings: DecodeSettings) -> int:
@@ -222,33 +283,106 @@ def decode_content(content: bytes, reduction: int = 1) -> NDArray[Any]:
 
 
 def to_displayed(pixels: NDArray[Any], header: Header) -> Pixels:
-    """Return stored pixels as a viewer shows them on a white page, upright and without alpha.
+    """Return stored pixels as a viewer shows them, upright and without alpha.
 
+    The page behind transparent pictures is white; black, if next to nothing that is drawn would be seen on white.
     The result is uint8, (h, w) if grey, else (h, w, 3) BGR.
 
     Raises:
-        UndecodableError: the pixels are floating-point or 32-bit numbers: which values are black and white is unknown.
+        UndecodableError: which of their values are black and white is unknown: they are signed or 32-bit integers, or
+            floating-point numbers out of range.
     """
     # OpenCV has libtiff decode 8-bit TIFFs, which multiplies colours by alpha; all others are as stored.
     premultiplied = header.format == "TIFF" and pixels.dtype == np.uint8
-    if pixels.dtype == np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
-    if pixels.dtype != np.uint8:
-        raise UndecodableError(f"pixels are {pixels.dtype}, only 8-bit and 16-bit ones are compared")
+    pixels = to_8_bits(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = _on_white(pixels, premultiplied=premultiplied)
+        pixels = _on_page(pixels, premultiplied=premultiplied)
+    return _turn(pixels, header)
+
+
+def _turn(pixels: NDArray[Any], header: Header) -> NDArray[Any]:
     # OpenCV turns TIFFs by itself, whatever it was asked for.
     turn = _ORIENTATIONS.get(header.orientation) if header.format != "TIFF" else None
     return turn(pixels) if turn else pixels
 
 
-def _on_white(pixels: Pixels, *, premultiplied: bool) -> Pixels:
-    """Composite (h, w, 4) BGRA pixels on white; `premultiplied`: their colours have been multiplied by alpha."""
+def to_8_bits(pixels: NDArray[Any]) -> Pixels:
+    """Return pixels of any type as uint8 of the same shape.
+
+    16-bit integers are scaled by the depth that they use (`find_depth`), alpha by its own; floating-point numbers from 0 to
+    1 are multiplied by 255, those from 0 to 255 rounded.
+
+    Raises:
+        UndecodableError: they are of another type, or floating-point numbers out of range.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        has_alpha = pixels.ndim == 3 and pixels.shape[2] == 4
+        levels = _scale(pixels, find_depth(pixels[..., :3] if has_alpha else pixels))
+        if has_alpha:
+            alpha = cv2.extractChannel(pixels, 3)
+            levels = cv2.insertChannel(_scale(alpha, find_depth(alpha)), levels, 3)
+        return levels
+    if pixels.dtype.kind != "f":
+        raise UndecodableError(f"pixels are {pixels.dtype}, only 8-bit, 16-bit and floating-point ones are compared")
+    low, high = float(pixels.min()), float(pixels.max())
+    # Not a number is in no range.
+    if not (low >= 0 and high <= 255):
+        raise UndecodableError(f"pixels from {low:g} to {high:g}: floating-point ones are compared from 0 to 1 or 255")
+    return cv2.convertScaleAbs(pixels, alpha=255 if high <= 1 else 1)
+
+
+def _scale(pixels: NDArray[Any], depth: int) -> Pixels:
+    """Return pixels of `depth` bits as uint8; larger values are 255."""
+    return cv2.convertScaleAbs(pixels, alpha=255 / ((1 << depth) - 1))
+
+
+def find_depth(values: NDArray[Any]) -> int:
+    """Return how many bits uint16 values use: 8, 10, 12, 14 or 16, the fewest that hold all but one value in OUTLIERS.
+
+    Cameras, scanners and microscopes keep 10 and 12 bits in 16: taken for 16, they would be nearly black. Only depths that
+    exist are tried, and a few hot pixels do not count, so that two copies of a scene are seldom scaled differently.
+    """
+    for depth, smaller in itertools.pairwise((16, 14, 12, 10, 8)):
+        larger = sum(np.count_nonzero(block >> smaller) for block in _iter_blocks(values))
+        if larger * OUTLIERS > values.size:
+            return depth
+    return 8
+
+
+def _iter_blocks(pixels: NDArray[Any], *, like: NDArray[Any] | None = None) -> Iterator[NDArray[Any]]:
+    """Yield the rows of an array in pieces, of a megabyte or with as many rows as those of `like`.
+
+    What is computed of a piece takes little memory.
+    """
+    rows = max(1, (1 << 20) // max((pixels if like is None else like)[0].nbytes, 1))
+    return (pixels[start : start + rows] for start in range(0, len(pixels), rows))
+
+
+def _on_page(pixels: Pixels, *, premultiplied: bool) -> Pixels:
+    """Composite (h, w, 4) BGRA pixels on white or black; `premultiplied`: their colours have been multiplied by alpha."""
+    page = np.empty((*pixels.shape[:2], 3), np.uint8)
+    drawn = seen = 0
+    for block, out in zip(_iter_blocks(pixels), _iter_blocks(page, like=pixels), strict=True):
+        out[:] = _composite(block, page=255, premultiplied=premultiplied)
+        alpha = block[..., 3]
+        drawn += int(alpha.sum(dtype=np.int64))
+        seen += int(alpha[out.min(axis=2) <= 255 - SEEN_LEVELS].sum(dtype=np.int64))
+    if seen < SEEN_SHARE * drawn:
+        for block, out in zip(_iter_blocks(pixels), _iter_blocks(page, like=pixels), strict=True):
+            out[:] = _composite(block, page=0, premultiplied=premultiplied)
+    return page
+
+
+def _composite(pixels: Pixels, *, page: Literal[0, 255], premultiplied: bool) -> Pixels:
     alpha = cv2.cvtColor(cv2.extractChannel(pixels, 3), cv2.COLOR_GRAY2BGR)
     colours = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     if premultiplied:
-        return cv2.add(colours, cv2.bitwise_not(alpha))
-    return cv2.bitwise_not(cv2.multiply(cv2.bitwise_not(colours), alpha, scale=1 / 255))
+        return cv2.add(colours, cv2.bitwise_not(alpha)) if page else colours
+    if page:
+        return cv2.bitwise_not(cv2.multiply(cv2.bitwise_not(colours), alpha, scale=1 / 255))
+    return cv2.multiply(colours, alpha, scale=1 / 255)
 
 
 def to_thumbnail(pixels: Pixels, settings: DecodeSettings) -> Pixels:
@@ -256,3 +390,86 @@ def to_thumbnail(pixels: Pixels, settings: DecodeSettings) -> Pixels:
     shape = (settings.size, settings.size)
     small = cv2.resize(pixels, shape, interpolation=_INTERPOLATION[settings.resampling])
     return cv2.cvtColor(small, cv2.COLOR_GRAY2BGR) if small.ndim == 2 else small
+
+
+def digest_pixels(content: bytes, header: Header, reserve: Callable[[int], None]) -> str | None:
+    """Return the SHA-256, in hexadecimal, of all that a file shows: two files that have the same show the same.
+
+    That is every pixel of every frame or page as displayed, in full depth and with alpha, and how long each frame is shown.
+    Grey, BGR and BGRA pixels that are the same have the same digest, as have 8 bits and 16 bits.
+
+    Returns:
+        None where the pixels cannot be known exactly, or are too many: all frames together count as one picture.
+    """
+    if header.frames > 1:
+        shown = _iter_frames(content, header, reserve)
+    else:
+        reserve(estimate_memory(header, 1))
+        shown = iter([(_turn(decode_content(content), header), 0)])
+    digest = hashlib.sha256()
+    try:
+        for pixels, duration in shown:
+            # libtiff has multiplied the colours by alpha: different ones may be the same.
+            if header.format == "TIFF" and pixels.dtype == np.uint8 and pixels.shape[2:] == (4,):
+                return None
+            same = _to_canonical(pixels)
+            digest.update(repr((same.shape, same.dtype.str, duration)).encode())
+            for block in _iter_blocks(same):
+                digest.update(np.ascontiguousarray(block).data)
+    except _InexactError:
+        return None
+    return digest.hexdigest()
+
+
+def _iter_frames(
+    content: bytes, header: Header, reserve: Callable[[int], None]
+) -> Iterator[tuple[NDArray[Any], float]]:
+    """Yield the pixels of every frame or page as displayed, BGR(A) or grey, and its duration in ms.
+
+    Raises:
+        _InexactError: they are too many, or are decoded to 8 bits although there may be more.
+        UndecodableError: one is damaged.
+    """
+    has_8_bits = header.format in {"GIF", "WEBP"} or (header.format == "PNG" and content[_PNG_BIT_DEPTH] <= 8)
+    try:
+        with Image.open(io.BytesIO(content), formats=decoded_formats()) as picture:
+            pages = _count_pixels(picture, header)
+            if not (has_8_bits or header.format == "TIFF") or pages > MAX_PIXELS:
+                raise _InexactError
+            reserve(estimate_memory(header, 1) if has_8_bits else 20 * pages)
+            if not has_8_bits:
+                complete, decoded = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+                if not complete or len(decoded) != header.frames:
+                    raise _InexactError
+                yield from ((pixels, 0) for pixels in decoded)
+                return
+            for frame in range(header.frames):
+                picture.seek(frame)
+                pixels = np.asarray(picture.convert("RGBA"))
+                yield cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA), float(picture.info.get("duration") or 0)
+    except (EOFError, SyntaxError, ValueError, struct.error) as error:
+        raise UndecodableError(f"damaged: {error}") from None
+
+
+def _count_pixels(picture: Image.Image, header: Header) -> int:
+    """Return the pixels of all frames; a small frame counts as MIN_FRAME_PIXELS, for the time that any takes."""
+    if header.format != "TIFF":
+        return header.frames * max(header.width_px * header.height_px, MIN_FRAME_PIXELS)
+    count = 0
+    for page in range(min(header.frames, MAX_PIXELS // MIN_FRAME_PIXELS + 1)):
+        picture.seek(page)
+        count += max(picture.width * picture.height, MIN_FRAME_PIXELS)
+    return count
+
+
+def _to_canonical(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels without what says nothing: (h, w, channels) of 1 to 4 channels, uint8 if that is enough for uint16."""
+    found = pixels.reshape(*pixels.shape[:2], -1)
+    if found.dtype == np.uint16 and all((block % 257 == 0).all() for block in _iter_blocks(found)):
+        found = cv2.convertScaleAbs(pixels, alpha=1 / 257).reshape(found.shape)
+    opaque = np.iinfo(found.dtype).max if found.dtype.kind == "u" else 1
+    if found.shape[2] == 4 and all((block[..., 3] == opaque).all() for block in _iter_blocks(found)):
+        found = found[..., :3]
+    if found.shape[2] >= 3 and all((block[..., :3] == block[..., :1]).all() for block in _iter_blocks(found)):
+        found = found[..., [0, *range(3, found.shape[2])]]
+    return found

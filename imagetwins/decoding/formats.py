@@ -26,6 +26,9 @@ class Format:
     decoder: Literal["opencv"] | None = "opencv"
 
 
+RAW = "RAW"
+"""The name of all cameras' raw formats."""
+
 # Pillow, which tells the format by content, tries those with a decoder in this order.
 FORMATS = (
     # Pillow's MPO is a JPEG with more pictures after the first.

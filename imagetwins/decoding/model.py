@@ -6,11 +6,17 @@ Plain values: whoever only names them does not load OpenCV.
 from dataclasses import dataclass, fields
 from typing import Literal
 
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 """To be raised whenever the thumbnail of any file may change: thumbnails and scores stored under another one are not reused."""
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused before decoding. With four 16-bit channels, one of this size took 3.1 GB."""
+
+MAX_FRAMES = 2**31 - 1
+"""More frames than a table can count are counted as so many: a header may say anything."""
+
+MIN_FRAME_PIXELS = 10_000
+"""When the pixels of all frames of a file are counted, a smaller frame counts as so many: each takes its time."""
 
 MAX_BYTES = 1 << 30
 """Larger files are refused before reading."""
@@ -57,13 +63,27 @@ class Decoded:
         height_px: as `width_px`.
         format: a name from `formats.FORMATS`; None if unknown.
         error: why there is no thumbnail; None exactly when there is one.
+        frames: how many frames or pages the file has; the thumbnail is of the first. 1 for a single picture.
+        extras: what is in the file beside its picture, and is not compared: the pictures and the film behind that of a JPEG
+            (MPO, gain maps, motion photos), the layers of a PSD.
+        taken: EXIF's DateTimeOriginal with its fractions of a second, ISO 8601 local time: "2019-05-01T12:00:00.25".
+        pixels_digest: SHA-256 of all that the file shows, in hexadecimal; see `decoder.digest_pixels`. None where nobody
+            asked for it, or where it would not be exact.
     """
 
-    digest: str | None
-    width_px: int | None
-    height_px: int | None
-    format: str | None
-    error: str | None
+    digest: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    format: str | None = None
+    error: str | None = None
+    frames: int | None = None
+    extras: int | None = None
+    taken: str | None = None
+    pixels_digest: str | None = None
+
+
+class UndecodableError(Exception):
+    """The file is no picture that can be compared; the message says why. It becomes the file's `Decoded.error`."""
 
 
 DECODED_FIELDS = tuple(field.name for field in fields(Decoded))

@@ -61,7 +61,21 @@ def decode_files(files: Iterable[Path], settings: DecodeSettings, thumbnails_out
     Raises:
         DecoderError: no decoder process can be started.
     """
-    remaining = iter(files)
+    return _decode_all(iter(files), settings, thumbnails_out)
+
+
+def digest_files(files: Iterable[Path]) -> list[Decoded]:
+    """Return what each of `files` is, with the digest of its pixels (`Decoded.pixels_digest`); otherwise as `decode_files`.
+
+    Raises:
+        DecoderError: no decoder process can be started.
+    """
+    return _decode_all(iter(files), None, None)
+
+
+def _decode_all(
+    remaining: Iterator[Path], settings: DecodeSettings | None, thumbnails_out: NDArray[np.uint8] | None
+) -> list[Decoded]:
     unanswered: deque[Path] = deque()
     answers: list[Decoded] = []
     while True:
@@ -73,14 +87,14 @@ def decode_files(files: Iterable[Path], settings: DecodeSettings, thumbnails_out
             suspect = deque([unanswered.popleft()])
             death = _decode_until_death(suspect, iter(()), settings, thumbnails_out, answers, fresh=True)
             if death:
-                answers.append(Decoded(None, None, None, None, death))
+                answers.append(Decoded(error=death))
 
 
 def _decode_until_death(
     unanswered: deque[Path],
     remaining: Iterator[Path],
-    settings: DecodeSettings,
-    thumbnails_out: NDArray[np.uint8],
+    settings: DecodeSettings | None,
+    thumbnails_out: NDArray[np.uint8] | None,
     answers: list[Decoded],
     *,
     fresh: bool = False,
@@ -95,7 +109,7 @@ def _decode_until_death(
             for file in unanswered:
                 child.send(file, settings)
             while unanswered:
-                answers.append(child.receive(thumbnails_out[len(answers)]))
+                answers.append(child.receive(None if thumbnails_out is None else thumbnails_out[len(answers)]))
                 unanswered.popleft()
                 for file in itertools.islice(remaining, 1):
                     unanswered.append(file)
@@ -142,11 +156,14 @@ class _Child:
                 f"Check that {sys.executable} has imagetwins, numpy, OpenCV and Pillow installed, and that memory is free."
             )
 
-    def send(self, file: Path, settings: DecodeSettings) -> None:
-        """Request the thumbnail of `file`; the thumbnail of the request `_AHEAD` before it must have been received."""
-        offset = self.n_sent % _AHEAD * settings.size * settings.size * 3
+    def send(self, file: Path, settings: DecodeSettings | None) -> None:
+        """Request the thumbnail of `file`; the thumbnail of the request `_AHEAD` before it must have been received.
+
+        Without settings, request the digest of its pixels.
+        """
+        offset = self.n_sent % _AHEAD * settings.size * settings.size * 3 if settings else 0
         self.n_sent += 1
-        request = {"path": os.fspath(file), "settings": vars(settings), "offset": offset}
+        request = {"path": os.fspath(file), "settings": vars(settings) if settings else None, "offset": offset}
         try:
             self.requests.write(json.dumps(request).encode() + b"\n")
             self.requests.flush()
@@ -154,8 +171,8 @@ class _Child:
             raise _ChildDeathError from error
         _read_ahead(file)
 
-    def receive(self, thumbnail_out: NDArray[np.uint8]) -> Decoded:
-        """Wait for the next answer, granting the memory that it takes, and copy its thumbnail to `thumbnail_out`."""
+    def receive(self, thumbnail_out: NDArray[np.uint8] | None) -> Decoded:
+        """Wait for the next answer, granting the memory that it takes, and copy its thumbnail, if any, to `thumbnail_out`."""
         answer = self._read_line()
         if "needs" in answer:
             with memory_budget().reserved(answer["needs"]):
@@ -163,7 +180,7 @@ class _Child:
                     os.write(self.grants, b"\n")
                 answer = self._read_line()
         decoded = Decoded(**answer)
-        if decoded.error is None:
+        if decoded.error is None and thumbnail_out is not None:
             os.preadv(self.thumbnails, [thumbnail_out.data], self.n_received % _AHEAD * thumbnail_out.nbytes)
         self.n_received += 1
         return decoded

@@ -4,9 +4,10 @@ Run as `python -P -m imagetwins.decoding.program SHARED GRANTS`, with the file d
 parent and of a pipe from it. Parent and process exchange lines of JSON over standard input and output:
 
     process: {"ready": its process id}                           once, at the start
-    parent:  {"path": ..., "settings": {...}, "offset": ...}     a file to decode, and where in SHARED its thumbnail belongs
+    parent:  {"path": ..., "settings": {...}, "offset": ...}     a file to decode, and where in SHARED its thumbnail belongs;
+                                                                 with "settings": null, its pixels are to be digested
     process: {"needs": bytes}                                    of a large picture: it waits until a line comes from GRANTS
-    process: {"digest": ..., ..., "error": ...}                  the fields of `Decoded`; without an error, SHARED is filled
+    process: {"digest": ..., ..., "error": ...}                  the fields of `Decoded`; SHARED is filled if there is no error
 
 Requests are answered in their order.
 """
@@ -79,7 +80,8 @@ def _limit_process() -> None:
 def _decode(request: dict[str, Any], stderr: BinaryIO, reserve: Callable[[int], None]) -> tuple[Decoded, Pixels | None]:
     # The signal ends this process even inside a decoder that hangs; the parent sees which file it was.
     _end_after(MAX_SECONDS)
-    decoded, pixels = decode(Path(request["path"]), DecodeSettings(**request["settings"]), reserve)
+    settings = DecodeSettings(**request["settings"]) if request["settings"] else None
+    decoded, pixels = decode(Path(request["path"]), settings, reserve)
     # It also ends a process that gets no more requests: an idle one holds 20 MB of its own.
     _end_after(MAX_IDLE_SECONDS)
     warning = _read_warning(stderr)
@@ -107,11 +109,12 @@ def _reserve(answers: BinaryIO, grants: BinaryIO, count: int) -> None:
 _HARMLESS = (
     b"libpng warning",
     b"extraneous bytes before marker 0xd9",
-    b"Invalid SOS parameters",
-    b"Unknown Adobe color transform",
-    b"unknown JFIF revision",
 )
-"""Parts of warnings that libpng and libjpeg write about pictures that every viewer shows whole."""
+"""Parts of warnings that libpng and libjpeg write about pictures that every viewer shows whole.
+
+libjpeg writes only the first one of a picture: of its warnings, none but the last possible may be here. What it warns of in
+headers is put right before it decodes (`jpeg`).
+"""
 
 
 def _read_warning(stderr: BinaryIO) -> str:

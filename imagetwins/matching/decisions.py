@@ -8,8 +8,11 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
   transitive, and a chain of small changes must not carry away a picture that resembles nothing that is left.
 - *Any grouping.* A duplicate is every image that matches any image ranked before it, even one that is itself moved:
   the plain rule "flag image2 of every matching pair".
-- *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, or when their aspect ratios differ
-  (square thumbnails hide that). An image whose only matches are doubtful is listed for review, and stays.
+- *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, when their aspect ratios differ (square
+  thumbnails hide that), or when their thumbnails say too little: because there is nothing to see on them, because a file has
+  more frames or pages than the one that is compared, or because it is a camera's raw file. Then only files that are equal,
+  or show the same to the last pixel, are without doubt. An image whose only matches are doubtful is listed for review, and
+  stays.
 """
 
 from collections.abc import Sequence
@@ -21,13 +24,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.config.parameters import Parameters
+from imagetwins.decoding.formats import RAW
 from imagetwins.matching.ranking import rank_images
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import as_frame
-
-BLANK_TOLERANCE = 8
-"""Two pictures without structure in any window are duplicates if no two pixels differ by more levels than this."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
         doubts[row] = Reason.of(ReasonCode.ASPECT_DIFFERS, first=first, second=second)
     if parameters.min_detail_ssim > -1:
         _add_low_detail(doubts, matches, parameters.min_detail_ssim)
+    _add_unequal(doubts, matches, images)
     return doubts
 
 
@@ -65,9 +67,30 @@ def _add_low_detail(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: f
     detail = matches["detail_ssim"].to_numpy(np.float64, na_value=np.nan)
     for row in np.flatnonzero(detail < limit):
         doubts[row] = Reason.of(ReasonCode.LOW_DETAIL_SSIM, detail=float(detail[row]), limit=limit)
-    difference = matches["max_difference"].to_numpy(np.int64, na_value=0)
-    for row in np.flatnonzero(np.isnan(detail) & (difference > BLANK_TOLERANCE)):
-        doubts[row] = Reason.of(ReasonCode.BLANK, difference=int(difference[row]), limit=BLANK_TOLERANCE)
+
+
+def _add_unequal(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.DataFrame) -> None:
+    """Doubt the matches about which thumbnails say too little, unless the files are equal or show the same."""
+    first, second = (matches[name].to_numpy() for name in ("image1", "image2"))
+    # Tables of older versions do not say.
+    frames = images["frames"].to_numpy(np.int64, na_value=1)
+    is_raw = (images["format"] == RAW).to_numpy(bool, na_value=False)
+    is_blank = matches["detail_ssim"].isna().to_numpy()
+    needs_equality = is_blank | (np.maximum(frames[first], frames[second]) > 1) | is_raw[first] | is_raw[second]
+    equal = np.zeros(len(matches), bool)
+    for name in ("digest", "pixels_digest"):
+        known = pd.factorize(images[name])[0]
+        equal |= (known[first] == known[second]) & (known[first] >= 0)
+    for row in np.flatnonzero(needs_equality & ~equal):
+        one, other = int(frames[first[row]]), int(frames[second[row]])
+        if is_raw[first[row]] or is_raw[second[row]]:
+            doubts[row] = Reason.of(ReasonCode.RAW_PREVIEW)
+        elif one != other:
+            doubts[row] = Reason.of(ReasonCode.FRAMES_DIFFER, first=one, second=other)
+        elif one > 1:
+            doubts[row] = Reason.of(ReasonCode.FRAMES_UNEQUAL, count=one)
+        else:
+            doubts[row] = Reason.of(ReasonCode.NOTHING_TO_SEE)
 
 
 def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters) -> pd.DataFrame:

@@ -1,13 +1,14 @@
 """Decode the files of a folder, wherever it is: on this machine, or in a bucket, from which objects are fetched first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagetwins.decoding.model import Decoded, DecodeSettings
-from imagetwins.decoding.pool import decode_files
+from imagetwins.decoding.pool import decode_files, digest_files
 from imagetwins.storage import Location, storage_of
 
 
@@ -26,8 +27,17 @@ def decode_locations(
     Raises:
         DecoderError: no decoder process can be started.
     """
+    return _read(locations, lambda files: decode_files(files, settings, thumbnails_out))
+
+
+def digest_locations(locations: Sequence[Location]) -> list[Decoded]:
+    """Return what is at `locations`, with the digests of its pixels, as `digest_files`; otherwise as `decode_locations`."""
+    return _read(locations, digest_files)
+
+
+def _read(locations: Sequence[Location], decode: Callable[[Iterator[Path]], list[Decoded]]) -> list[Decoded]:
     if not locations:
         return []
     with storage_of(locations[0]).fetching(locations) as (files, errors):
-        decoded = decode_files((file() for file in files), settings, thumbnails_out)
+        decoded = decode(file() for file in files)
     return [replace(found, error=errors.get(index, found.error)) for index, found in enumerate(decoded)]

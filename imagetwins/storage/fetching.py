@@ -47,7 +47,9 @@ class _Fetcher:
         return self._files[index].result()
 
     def _fetch(self, index: int) -> Path:
-        location, file = self._locations[index], self._directory / str(index)
+        location = self._locations[index]
+        # Under its own suffix: only that tells a camera's raw file from a TIFF.
+        file = self._directory / f"{index}{location.suffix}"
         try:
             with reaching(location):
                 filesystem(location).get_file(key_of(location), str(file))

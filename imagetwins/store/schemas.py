@@ -75,7 +75,9 @@ IMAGES = pa.schema(
         LISTING.field("error"),
     ]
 )
-"""LISTING with what decoding the file found out: SHA-256 of its content, dimensions as displayed, format; or the error."""
+"""LISTING with what decoding the file found out (`decoding.model.Decoded` says what each column holds), or the error.
+
+Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`."""
 
 COMPARISONS = pa.schema(
     [
@@ -126,7 +128,7 @@ PLANTED = pa.schema(
     ]
 )
 """One row a planted copy and thumbnail size: its score with its picture, null below the calibration's floor. `detail` is
-its detail SSIM; where neither has structure, 1 if they differ by no more than the guard tolerates, else -1."""
+its detail SSIM; where neither has structure, 1 if they differ by no more than `calibration.sweep.BLANK_TOLERANCE`, else -1."""
 
 UNPLANTED = pa.schema(
     [

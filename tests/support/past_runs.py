@@ -19,7 +19,8 @@ def image_table(paths, digests=None, errors=None, sizes=None):
     count, errors, sizes = len(paths), errors or {}, sizes or {}
     readable = [path not in errors for path in paths]
     return as_frame(
-        {
+        dict.fromkeys(IMAGES.names, [None] * count)
+        | {
             "image": range(count),
             "path": paths,
             "path_bytes": [None] * count,

@@ -156,6 +156,27 @@ def _alpha() -> list[Picture]:
         Picture("alpha.grey.png", la.getvalue(), grey_shown, "PNG", 1),
         Picture("alpha.avif", encode(rgba, "AVIF", quality=95, subsampling="4:4:4"), shown, "AVIF", 5),
         *_transparent_colour(),
+        *_invisible_on_white(),
+    ]
+
+
+def glyph(number: int, colour: int = 255, side: int = 64) -> NDArray[np.uint8]:
+    """Return an icon of one colour on a transparent ground, RGBA; each number from 0 to 6 has another shape."""
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    angle, radius = np.arctan2(y, x), np.hypot(x, y)
+    drawn = radius < 0.55 + 0.3 * np.cos((number + 1) * angle)
+    return np.dstack([np.full((side, side, 3), colour, np.uint8), drawn * np.uint8(255)])
+
+
+def _invisible_on_white() -> list[Picture]:
+    """White, alone or with a coloured dot, is seen on black."""
+    dotted = glyph(2)
+    dotted[28:36, 28:36, :3] = 200, 30, 30
+    shown = [pixels[..., :3] * (pixels[..., 3:] // 255) for pixels in (glyph(2), dotted)]
+    return [
+        Picture("white.png", encode(glyph(2), "PNG"), shown[0], "PNG"),
+        Picture("white.tif", tiff(glyph(2), extrasamples=["unassalpha"]), shown[0], "TIFF"),
+        Picture("white with a dot.png", encode(dotted, "PNG"), shown[1], "PNG"),
     ]
 
 
@@ -180,6 +201,27 @@ def _deep() -> list[Picture]:
         Picture("deep.tif", tiff(deep), rgb, "TIFF"),
         Picture("deep.grey.png", encode(deep[..., 0], "PNG"), grey(rgb[..., 0]), "PNG"),
         Picture("deep.grey.tif", tiff(deep[..., 0]), grey(rgb[..., 0]), "TIFF"),
+        *_kept_in_more(),
+    ]
+
+
+def _kept_in_more() -> list[Picture]:
+    """8, 10, 12 and 14 bits kept in 16, and floating-point numbers."""
+    rgb = photo()
+    scaled = {bits: (rgb * (((1 << bits) - 1) / 255)).round().astype(np.uint16) for bits in (8, 10, 12, 14)}
+    alpha = np.dstack([scaled[10], with_alpha(rgb)[..., 3].astype(np.uint16) * 257])
+    hot = scaled[12].copy()
+    hot[40, 50] = 65535
+    return [
+        *(Picture(f"deep.{bits}.png", png16(values), rgb, "PNG", 1) for bits, values in scaled.items()),
+        *(
+            Picture(f"deep.{bits}.tif", tiff(values[..., 0]), grey(rgb[..., 0]), "TIFF", 1)
+            for bits, values in scaled.items()
+        ),
+        Picture("deep.10.alpha.png", png16(alpha), on_white(with_alpha(rgb)), "PNG", 2),
+        Picture("deep.12.hot.png", png16(hot), rgb, "PNG", 1),
+        Picture("float.tif", tiff((rgb[..., 0] / 255).astype(np.float32)), grey(rgb[..., 0]), "TIFF"),
+        Picture("float.255.tif", tiff(rgb[..., 0].astype(np.float32)), grey(rgb[..., 0]), "TIFF"),
     ]
 
 
@@ -240,6 +282,9 @@ def damaged() -> dict[str, bytes]:
         "bomb.png": raw_png(100_000, 100_000, np.zeros((1, 10), np.uint8), bits=8, colour=2),
         "only-header.jpg": b"\xff\xd8\xff\xe0",
         "only-magic.png": b"\x89PNG\r\n\x1a\n",
-        "floats.tif": tiff(np.random.default_rng(0).random((20, 30), np.float32)),
+        "negative.tif": tiff(np.random.default_rng(0).random((20, 30), np.float32) - 0.5),
+        "large.tif": tiff(np.random.default_rng(0).random((20, 30), np.float32) * 300),
+        "no numbers.tif": tiff(np.full((20, 30), np.nan, np.float32)),
+        "integers.tif": tiff(np.random.default_rng(0).integers(0, 99, (20, 30), np.int32)),
         "picture.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100),
     }

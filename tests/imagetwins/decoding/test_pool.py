@@ -88,7 +88,7 @@ def test_an_end_inside_the_exif_thumbnail_is_not_the_end(tmp_path):
     )
 
     assert rows["whole.jpg"].error is None
-    assert "truncated" in rows["cut.jpg"].error
+    assert "premature end" in rows["cut.jpg"].error
 
 
 def test_a_bomb_is_refused_by_its_header_and_tells_its_size(tmp_path):

@@ -531,7 +531,7 @@ def test_no_journal_nothing_to_restore(tmp_path):
 
 def test_plan_puts_relative_paths_below_duplicates():
     paths = [Path("/f/a.png"), Path("/f/sub/b.png"), Path(os.fsdecode(b"/f/\xff.png"))]
-    columns = {
+    columns = dict.fromkeys(IMAGES.names, [None] * 3) | {
         "image": [0, 1, 2],
         "path": [to_columns(path)[0] for path in paths],
         "path_bytes": [to_columns(path)[1] for path in paths],
