@@ -20,7 +20,7 @@ class MoveOutcome:
     reason: Reason | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class JournalState:
     """Where the files of a journal are.
 
@@ -28,11 +28,13 @@ class JournalState:
         latest: the last finished transfer of each image.
         unrecovered: the images with a transfer of which it is not known how it ended.
         targets: where the file of each source was moved last.
+        is_marked: whether the folder that they are moved to is known to have its marker.
     """
 
     latest: dict[int, Transfer]
     unrecovered: set[int]
     targets: dict[Location, Location]
+    is_marked: bool = False
 
     @classmethod
     def of(cls, journal: Journal) -> "JournalState":
@@ -99,6 +101,8 @@ def apply_moves(
             else:
                 outcomes.append(_apply_one(opened, state, move))
                 on_move(outcomes[-1])
+        if moves and not any(outcome.moved for outcome in outcomes):
+            mover_of(moves[0].source).unmark(moves[0].target, moves[0].source)
     return outcomes
 
 
@@ -115,10 +119,11 @@ def _apply_one(journal: Journal, state: JournalState, move: PlannedMove) -> Move
     try:
         state.check_recovered(move.image)
         _check_kept(state, move.kept)
-        moved = _transfer_out(journal, move)
+        moved = _transfer_out(journal, state, move)
     except (RefusedError, OSError) as problem:
         return _refuse(move, reason_of(problem))
     state.add(moved)
+    state.is_marked = True
     return MoveOutcome(move.image, moved.target, moved=True, reason=None)
 
 
@@ -129,10 +134,13 @@ def _check_kept(state: JournalState, kept: Location) -> None:
         raise RefusedError(Reason.of(ReasonCode.KEPT_MISSING, kept=kept))
 
 
-def _transfer_out(journal: Journal, move: PlannedMove) -> Transfer:
+def _transfer_out(journal: Journal, state: JournalState, move: PlannedMove) -> Transfer:
     mover = mover_of(move.source)
     stamp = mover.check_source(move.listed, move.target)
     with mover.making_directories(move.target, move.source):
+        if not state.is_marked:
+            # Before the first file is there: at no time may another run take it for one of a user's own.
+            mover.mark(move.target, move.source)
         for target in mover.iter_free_names(move.target):
             # This spares announcing names that are taken; what decides is that the move itself replaces nothing.
             if not mover.is_taken(target):
@@ -204,6 +212,7 @@ def _recover(journal: Journal, transfer: Transfer, reason: str) -> Transfer:
         return journal.done(transfer)
     if transfer.direction == "out":
         mover.remove_emptied(transfer.target, transfer.source)
+        mover.unmark(transfer.target, transfer.source)
     return journal.void(transfer, reason)
 
 

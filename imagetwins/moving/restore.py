@@ -41,7 +41,10 @@ def restore_moves(journal: Location) -> list[RestoreOutcome]:
         recover_all(opened)
         state = JournalState.of(opened)
         out = [transfer for transfer in state.latest.values() if transfer.direction == "out"]
-        return [_restore_one(opened, state, transfer) for transfer in sorted(out, key=lambda one: -one.number)]
+        outcomes = [_restore_one(opened, state, transfer) for transfer in sorted(out, key=lambda one: -one.number)]
+        for moved in opened.transfers[:1]:
+            mover_of(moved.source).unmark(moved.target, moved.source)
+        return outcomes
 
 
 def _restore_one(journal: Journal, state: JournalState, moved: Transfer) -> RestoreOutcome:

@@ -198,6 +198,18 @@ class Mover(ABC):
         """Remove the directory of `target` and those above it that are empty, up to the folder that it shares with `source`."""
 
     @abstractmethod
+    def mark(self, target: Location, source: Location) -> None:
+        """Put the marker, which keeps a folder from being scanned, into the existing `Duplicates` that `target` is in; on the disk on return.
+
+        Raises:
+            OSError: it cannot be put there.
+        """
+
+    @abstractmethod
+    def unmark(self, target: Location, source: Location) -> None:
+        """Remove the marker of the `Duplicates` that `target` was in, and the folder with it, if nothing else is there."""
+
+    @abstractmethod
     def move(self, move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:
         """Make the announced `move`, and return it with what was announced on the way.
 

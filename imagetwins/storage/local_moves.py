@@ -8,6 +8,7 @@ source removed.
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import stat
 import uuid
@@ -19,8 +20,8 @@ from typing import Any
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
 from imagetwins.storage.base import AnyMove, FileStamp, Listed, Move, MoveLog, Mover
 from imagetwins.storage.location import Location
-from imagetwins.storage.names import iter_numbered
-from imagetwins.storage.reserved import PART_PREFIX, PART_SUFFIX
+from imagetwins.storage.names import find_duplicates, iter_numbered
+from imagetwins.storage.reserved import MARKER, MARKER_TEXT, PART_PREFIX, PART_SUFFIX
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -97,6 +98,21 @@ class LocalMover(Mover):
         path = as_path(target)
         remove_directories(_directories_between(path.parent, _shared_folder(as_path(source), path)))
 
+    def mark(self, target: Location, source: Location) -> None:
+        if duplicates := find_duplicates(target, source):
+            create_marker(as_path(duplicates) / MARKER)
+
+    def unmark(self, target: Location, source: Location) -> None:
+        duplicates = find_duplicates(target, source)
+        if duplicates is None:
+            return
+        directory = as_path(duplicates)
+        with suppress(OSError), os.scandir(directory) as entries:
+            # Two names tell: the folder may hold many.
+            if [entry.name for entry in itertools.islice(entries, 2)] == [MARKER]:
+                (directory / MARKER).unlink()
+                directory.rmdir()
+
     def move(self, move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:
         try:
             rename_noreplace(as_path(move.source), as_path(move.target))
@@ -125,6 +141,26 @@ class LocalMover(Mover):
 def _shared_folder(source: Path, target: Path) -> Path:
     """Return the folder both lie in: the user's folder, since the target is the source's path below `Duplicates`."""
     return Path(os.path.commonpath([source.parent, target.parent]))
+
+
+def create_marker(marker: Path) -> None:
+    """Create the file `marker`, unless it is there, and flush it.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    try:
+        descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return
+    try:
+        # Its name is what counts: a disk that is full takes no text, but may well let files be renamed.
+        with suppress(OSError):
+            _write_all(descriptor, MARKER_TEXT.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_directory(marker.parent)
 
 
 def _copy_across(move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:

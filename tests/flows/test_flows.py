@@ -25,7 +25,7 @@ from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
-from imagetwins.storage import storage_of
+from imagetwins.storage import MARKER, storage_of
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
@@ -82,11 +82,11 @@ def store(tmp_path):
 
 
 def contents(folder):
-    """Names and digests of all files of `folder`."""
+    """Names and digests of all files of `folder` but markers."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != MARKER
     }
 
 

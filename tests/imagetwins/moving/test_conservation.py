@@ -31,7 +31,7 @@ from imagetwins.moving.journal import read_journal
 from imagetwins.moving.plan import PlannedMove
 from imagetwins.moving.restore import restore_moves
 from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES, local_moves
+from imagetwins.storage import DUPLICATES, MARKER, local_moves
 from imagetwins.storage.reserved import PART_PREFIX
 from tests.support.figures import FIGURES
 from tests.support.syscalls import killed_at
@@ -89,7 +89,8 @@ class Conservation(RuleBasedStateMachine):
         self.owned.discard(path)
 
     def _everything(self):
-        return {file for root in (self.folder, self.place) for file in root.rglob("*") if file.is_file()}
+        files = {file for root in (self.folder, self.place) for file in root.rglob("*") if file.is_file()}
+        return {file for file in files if file.name != MARKER}
 
     def _files(self):
         """Return all files but unfinished copies."""
@@ -222,6 +223,13 @@ class Conservation(RuleBasedStateMachine):
         if self.recovered:
             told = {one.target for journal in self.journals for one in read_journal(journal) if one.state == "done"}
             assert {path for path in self._files() if path.is_relative_to(self.place)} <= told | self.owned
+
+    @invariant()
+    def nothing_that_was_moved_is_scanned_from_above(self):
+        if self.place.name == DUPLICATES:
+            moved = {one.target for journal in self.journals for one in read_journal(journal) if one.direction == "out"}
+            above = list_candidates(self.base, recursive=True, exclude=[], reference=[], skip=[])
+            assert not {file.location for file in above} & moved - self.owned
 
 
 class ByLink(Conservation):

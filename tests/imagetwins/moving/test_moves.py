@@ -22,9 +22,11 @@ from imagetwins.moving.journal import open_journal, read_journal
 from imagetwins.moving.plan import PlannedMove, plan_moves
 from imagetwins.moving.recover import recover_run
 from imagetwins.moving.restore import restore_moves
-from imagetwins.storage import DUPLICATES, local_moves
+from imagetwins.scanning.candidates import list_candidates
+from imagetwins.storage import DUPLICATES, MARKER, local_moves
 from imagetwins.storage.local_moves import stamp_of
 from imagetwins.storage.location import to_columns
+from imagetwins.storage.reserved import MARKER_TEXT
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import IMAGES
 from imagetwins.store.tables import as_frame
@@ -44,8 +46,8 @@ def planned(folder, image, name, kept="kept.png", duplicates=None):
 
 
 def snapshot(*folders):
-    """Return digest by path of every file; part files and all."""
-    files = (file for folder in folders for file in folder.rglob("*") if not file.is_dir())
+    """Return digest by path of every file but markers; part files and all."""
+    files = (file for folder in folders for file in folder.rglob("*") if not file.is_dir() and file.name != MARKER)
     return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -135,6 +137,71 @@ def test_moves_and_restores(new_job):
     assert snapshot(job.folder, job.duplicates) == job.before
     assert not (job.duplicates / "sub").exists()
     assert job.restore() == []
+
+
+def test_what_was_put_aside_is_marked_until_all_of_it_is_back(tmp_path):
+    folder = tmp_path / "album"
+    for name in ("kept.png", "a.png", "sub/b.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    before = sorted(tmp_path.rglob("*"))
+    for number, name in enumerate(("a.png", "sub/b.png")):
+        assert apply_moves([planned(folder, 0, name)], tmp_path / f"../{tmp_path.name}-{number}.jsonl")[0].moved
+
+    assert listed(tmp_path) == ["kept.png"]
+    assert "imagetwins restore" in (folder / DUPLICATES / MARKER).read_text()
+    restore_moves(tmp_path / f"../{tmp_path.name}-0.jsonl")
+    assert listed(tmp_path) == ["a.png", "kept.png"]
+    restore_moves(tmp_path / f"../{tmp_path.name}-1.jsonl")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_duplicates_that_nothing_was_moved_to_is_not_marked(job):
+    job.moves[0].source.write_bytes(b"edited")
+    for file in (job.duplicates / "a.png", job.duplicates):
+        (file.unlink if file.is_file() else file.rmdir)()
+
+    for code in (errno.EACCES, errno.ENOSPC):
+        with failing_at(1, code, times=10_000), suppress(OSError):
+            apply_moves(job.moves, job.journal)
+        assert not job.duplicates.exists()
+    assert not apply_moves(job.moves[:1], job.journal)[0].moved
+    assert not job.duplicates.exists()
+
+
+def test_a_disk_too_full_for_the_markers_text_takes_its_name(job):
+    def refuse(name, call, arguments):
+        if name == "write" and Path(f"/proc/self/fd/{arguments[0]}").readlink().name == MARKER:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return call(*arguments)
+
+    with intercepted(refuse):
+        assert all(outcome.moved for outcome in job.apply())
+
+    assert (job.duplicates / MARKER).read_bytes() == b""
+
+
+def test_the_marker_is_there_although_the_first_move_failed(job):
+    (job.duplicates / "a.png").unlink()
+    job.duplicates.rmdir()
+    renames = itertools.count()
+
+    def fail_first(name, call, arguments):
+        if name == "renameat2" and next(renames) == 0:
+            local_moves.ctypes.set_errno(errno.EIO)
+            return -1
+        return call(*arguments)
+
+    with intercepted(fail_first):
+        outcomes = job.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [False, True, True]
+    assert (job.duplicates / MARKER).exists()
+
+
+def listed(folder):
+    found = list_candidates(folder, recursive=True, exclude=[], reference=[], skip=[])
+    return sorted(file.location.name for file in found)
 
 
 def test_times_survive_a_move(new_job):
@@ -559,6 +626,7 @@ from pathlib import Path
 from imagetwins.moving.plan import PlannedMove
 from imagetwins.moving.execute import apply_moves
 from imagetwins.moving.restore import restore_moves
+from imagetwins.storage import MARKER
 folder, journal, target = map(Path, sys.argv[1:4])
 moves = []
 for image, source in enumerate(sorted(folder.glob("*.png"))[1:]):
@@ -566,9 +634,10 @@ for image, source in enumerate(sorted(folder.glob("*.png"))[1:]):
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     moves.append(PlannedMove(image, source, target / source.name, status.st_size, status.st_mtime_ns, digest, folder / "0.png"))
 told = [(outcome.moved, str(outcome.reason or "")) for outcome in apply_moves(moves, journal)]
-left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+files = lambda: [path for path in folder.rglob("*") if path.is_file() and path.name != MARKER]
+left = sorted(str(path.relative_to(folder)) for path in files())
 undone = [(outcome.restored, str(outcome.reason or "")) for outcome in restore_moves(journal)]
-after = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+after = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files()}
 print(json.dumps([told, left, undone, after]))
 """
 
@@ -679,6 +748,12 @@ def test_what_a_step_relies_on_is_on_the_disk_before_it(new_job):
         told = {one.source: one for one in announced(flushed.get(job.journal, b""), job.journal)}
         if name in {"renameat2", "link"} and paths[0] in sources:
             assert paths[0] in told
+            if job.duplicates.name == DUPLICATES:
+                assert flushed[job.duplicates / MARKER] == MARKER_TEXT.encode()
+                assert MARKER in flushed[job.duplicates]
+        elif name == "create" and paths[0].name == MARKER:
+            assert not any(source not in snapshot(job.folder) for source in sources)
+            return finish(name, call, arguments)
         elif name == "create" and paths[0] != job.journal:
             assert paths[0] in {one.part for one in told.values()}
         elif name == "renameat2":
