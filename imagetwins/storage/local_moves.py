@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
-from imagetwins.storage.base import AnyMove, FileStamp, Listed, Move, MoveLog, Mover
+from imagetwins.storage.base import AnyMove, FileStamp, Listed, Move, MoveLog, Mover, clamp_ns
 from imagetwins.storage.location import Location
 from imagetwins.storage.names import find_duplicates, iter_numbered
 from imagetwins.storage.reserved import MARKER, MARKER_TEXT, PART_PREFIX, PART_SUFFIX
@@ -44,7 +44,7 @@ def as_path(location: Location) -> Path:
 
 def stamp_of(status: os.stat_result) -> FileStamp:
     """Return the stamp of a file from its status."""
-    return FileStamp(status.st_ino, status.st_size, status.st_mtime_ns)
+    return FileStamp(status.st_ino, status.st_size, clamp_ns(status.st_mtime_ns))
 
 
 def read_stamp(path: Path) -> FileStamp | None:
@@ -68,10 +68,11 @@ class LocalMover(Mover):
             status = os.lstat(source)
         except FileNotFoundError:
             raise RefusedError(Reason(ReasonCode.SOURCE_MISSING)) from None
-        unchanged = (status.st_size, status.st_mtime_ns) == (listed.size_bytes, listed.mtime_ns)
+        stamp = stamp_of(status)
+        unchanged = (stamp.size_bytes, stamp.mtime_ns) == (listed.size_bytes, listed.mtime_ns)
         if not stat.S_ISREG(status.st_mode) or not unchanged:
             raise RefusedError(Reason(ReasonCode.SOURCE_CHANGED))
-        return stamp_of(status)
+        return stamp
 
     def is_taken(self, location: Location) -> bool:
         return os.path.lexists(as_path(location))

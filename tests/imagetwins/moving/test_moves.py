@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from imagetwins.errors import StoreError
@@ -22,8 +23,9 @@ from imagetwins.moving.journal import open_journal, read_journal
 from imagetwins.moving.plan import PlannedMove, plan_moves
 from imagetwins.moving.recover import recover_run
 from imagetwins.moving.restore import restore_moves
+from imagetwins.reasons import ReasonCode
 from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES, MARKER, local_moves
+from imagetwins.storage import DUPLICATES, MARKER, local_moves, storage_of
 from imagetwins.storage.local_moves import stamp_of
 from imagetwins.storage.location import to_columns
 from imagetwins.storage.reserved import MARKER_TEXT
@@ -35,6 +37,15 @@ from tests.support.past_runs import make_record
 from tests.support.syscalls import failing_at, intercepted, killed_at
 
 SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
+
+SECONDS = {
+    "1600": -11_676_096_000,
+    "1901": -2_147_483_648,
+    "2106": 2**32,
+    "2262": 9_223_372_037,
+    "2446": 15_032_385_535,
+}
+"""Seconds since 1970 of years in which a clock of some number of bits begins or ends."""
 
 
 def planned(folder, image, name, kept="kept.png", duplicates=None):
@@ -216,6 +227,32 @@ def test_times_survive_a_move(new_job):
             before[move.source.name].st_mtime_ns,
             before[move.source.name].st_mode,
         )
+
+
+@pytest.mark.parametrize("seconds", SECONDS.values(), ids=SECONDS)
+def test_files_of_every_year_are_listed_moved_and_restored(new_job, seconds):
+    job = new_job()
+    for file in job.folder.rglob("*.png"):
+        os.utime(file, ns=(0, seconds * 10**9))
+    rows = list_candidates(job.folder, recursive=True, exclude=[], reference=[], skip=[])
+    times = {file.location: file.mtime_ns for file in rows}
+    pa.array([*times.values(), *(-time for time in times.values())], pa.int64())
+    moves = [replace(move, mtime_ns=times[move.source]) for move in job.moves]
+    before = {move.source: move.source.stat().st_mtime_ns for move in moves}
+
+    outcomes = apply_moves(moves, job.journal)
+    for move in moves:
+        assert find_change(move, outcomes[move.image].new_path) is None
+    restored = job.restore()
+
+    assert [outcome.reason for outcome in (*outcomes, *restored)] == [None] * 6
+    assert {move.source: move.source.stat().st_mtime_ns for move in moves} == before
+    os.utime(job.moves[0].source, ns=(0, 0))
+    assert find_change(moves[0], moves[0].source).code == ReasonCode.MODIFIED
+
+
+def find_change(move, location):
+    return storage_of(location).find_change(replace(move.listed, location=location))
 
 
 @pytest.mark.slow
