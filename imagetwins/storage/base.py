@@ -54,12 +54,12 @@ class FileStamp:
 
 @dataclass(frozen=True)
 class Listed:
-    """A file as it was listed: what must still hold when something is done to it later."""
+    """A file as it was listed: what must still hold when something is done to it later. `digest` is None if its content need not."""
 
     location: Location
     size_bytes: int
     mtime_ns: int
-    digest: str
+    digest: str | None
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,10 @@ class BucketMover(Mover):
         stamp = read_stamp(listed.location)
         if stamp is None:
             raise RefusedError(Reason(ReasonCode.SOURCE_MISSING))
+        if stamp.size_bytes != listed.size_bytes:
+            raise RefusedError(Reason(ReasonCode.SOURCE_CHANGED))
         # The time of an object is in whole seconds, and another one after a move, so the content is compared.
-        if stamp.size_bytes != listed.size_bytes or digest_object(listed.location, stamp.size_bytes) != listed.digest:
+        if listed.digest is not None and digest_object(listed.location, stamp.size_bytes) != listed.digest:
             raise RefusedError(Reason(ReasonCode.SOURCE_CHANGED))
         return stamp
 

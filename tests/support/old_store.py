@@ -13,8 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imagetwins.store.schemas import IMAGES
-
 ARCHIVE = Path(__file__).parents[1] / "data" / "store-0.1.0.tar.xz"
 THEN = "/photos"
 
@@ -50,7 +48,7 @@ def _relocate(part, photos):
 
 def _set_times(images):
     """Give the files the times that were listed: an archive holds less exact ones."""
-    for row in images.select(IMAGES.names).to_pylist():
+    for row in images.to_pylist():
         source = Path(os.fsdecode(row["path_bytes"] or row["path"].encode()))
         folder = next(parent for parent in source.parents if parent.parent.name == "photos")
         for file in (source, folder / "Duplicates" / source.relative_to(folder)):

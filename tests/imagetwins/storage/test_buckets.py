@@ -733,7 +733,7 @@ def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, ca
     }
 
     assert rethreshold(summary["run_id"], 0.99999, store)["now"]["duplicate"] == 1
-    assert restore("latest", store) == {"run_id": summary["run_id"], "restored": 3, "not_restored": {}}
+    assert restore("latest", store) == {"run_id": summary["run_id"], "restored": 3, "companions": 0, "not_restored": {}}
     assert snapshot(there) == before
 
     applied = apply(summary["run_id"], 0.99999, store=store)

@@ -97,7 +97,7 @@ def test_what_its_runs_put_aside_is_not_scanned_from_above(store, runs, tmp_path
 def test_its_moves_are_undone(runs, tmp_path):
     latest, folder = runs[2], tmp_path / "photos/one"
     before = contents(folder)
-    assert restore_files.fn(latest) == {"restored": 4, "not_restored": {}}
+    assert restore_files.fn(latest) == {"restored": 4, "companions": 0, "not_restored": {}}
     assert contents(folder) == before
     assert not (folder / "Duplicates").exists()
     record = json.loads(latest.record_file.read_text())
