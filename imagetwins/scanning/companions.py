@@ -8,6 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from imagetwins.storage import Found, Location
 
 APPLE_DOUBLE = "._"
@@ -128,3 +132,18 @@ def rename_companion(name: str, picture: str, renamed: str) -> str:
         if rest[: len(old)].lower() == old.lower():
             return f"{start}{new}{rest[len(old) :]}"
     return name
+
+
+def find_raw_pairs(matches: pd.DataFrame, images: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which of `matches` (`schemas.COMPARISONS`) are of a raw file and a picture of the same shot beside it.
+
+    `images` are `schemas.IMAGES`; row i is the image with the id i.
+    """
+    paths = images["path"].str.lower()
+    is_raw = paths.str.endswith(RAWS).to_numpy(bool)
+    first, second = matches["image1"].to_numpy(np.int64), matches["image2"].to_numpy(np.int64)
+    pairs: NDArray[np.bool_] = is_raw[first] ^ is_raw[second]
+    if pairs.any():
+        shots = paths.str.rsplit(".", n=1).str[0].to_numpy()
+        pairs[pairs] = shots[first[pairs]] == shots[second[pairs]]
+    return pairs
