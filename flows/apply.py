@@ -51,7 +51,7 @@ def apply(run_id: str, threshold: Score, dry_run: bool = False, store: str | Non
             context.count(decide_again(context.run, past, parameters, count_cores()))
         with context.stage(Stage.MOVE):
             if not dry_run:
-                context.count(move_duplicates(context.run, parameters.location))
+                context.count(move_duplicates(context.run, parameters))
         with context.stage(Stage.REPORT):
             publish_run(context.run)
     return context.summary()

@@ -16,6 +16,7 @@ from imagetwins.config.parameters import (
     Ratio,
     Score,
     Share,
+    Sidecars,
     Size,
     check_parameters,
 )
@@ -69,6 +70,7 @@ def deduplicate(
     approval_hours: Hours = 24.0,
     exclude: list[str] = [],  # noqa: B006 - Prefect shows the default in its form; it is never changed.
     default_excludes: bool = True,
+    sidecars: Sidecars = "move",
     reference: list[str] = [],  # noqa: B006
     store: str | None = None,
     dask: Address | None = None,
@@ -105,6 +107,8 @@ def deduplicate(
             !NAME/ takes in what those leave out.
         default_excludes: Leave out hidden folders, trash, snapshots, the innards of photo libraries, and thumbnails
             that storage boxes and photo servers make. The run says how many it left out.
+        sidecars: What becomes of the files that belong to a picture that moves (XMP, AAE, Google's JSON, the film of
+            a Live Photo, the raw file beside a JPEG): move, they follow it, and come back with it, or leave.
         reference: Folders, or URLs, whose pictures are compared too, always kept, and never moved.
         store: Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store.
         dask: Address of a Dask scheduler, as in tcp://10.0.0.5:8786, whose workers load and score the pictures.
@@ -150,7 +154,7 @@ def deduplicate(
             context.replace_counts(apply_answer(run, answer, parameters.folder))
         with context.stage(Stage.MOVE):
             if not parameters.dry_run:
-                context.count(move_duplicates(run, parameters.location))
+                context.count(move_duplicates(run, parameters))
         with context.stage(Stage.REPORT):
             publish_run(run)
     return context.summary()

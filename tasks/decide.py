@@ -13,8 +13,8 @@ from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning.thumbnails import cached_thumbnails, decoded_thumbnails
 from imagetwins.storage.location import from_columns
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, VERIFIED
-from imagetwins.store.tables import copy_part, list_parts, read_table, write_table
+from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, VERIFIED
+from imagetwins.store.tables import copy_part, list_parts, read_table, read_table_if_any, write_table
 
 IS_VERIFIED = pa.schema([COMPARISONS.field("verified")])
 """The one column that is needed to count what is verified: a table may hold millions of pairs."""
@@ -54,6 +54,10 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
     for source, target in ((past.images, run.images), (past.comparisons, run.comparisons)):
         for part in list_parts(source):
             copy_part(part, target / part.name)
+    companions = read_table_if_any(past.companions, COMPANIONS)
+    if len(companions):
+        fresh = companions.assign(new_path=companions["path"], reason=None)
+        write_table(fresh, COMPANIONS, run.companions / "part-0.parquet")
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
     changes = find_changes(images.iloc[images_to_check(matches, parameters.threshold)])

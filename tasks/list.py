@@ -11,10 +11,12 @@ from prefect import task
 from imagetwins.config.parameters import Parameters
 from imagetwins.runtime.task_options import READING
 from imagetwins.scanning.candidates import Candidate, list_candidates
+from imagetwins.scanning.companions import APPLE_DOUBLE
 from imagetwins.scanning.lookup import RACY_WINDOW_NS
+from imagetwins.storage import Found, storage_of
 from imagetwins.storage.location import to_columns
 from imagetwins.store.runs import Run, find_put_aside
-from imagetwins.store.schemas import LISTING
+from imagetwins.store.schemas import COMPANIONS, LISTING
 from imagetwins.store.tables import as_frame, read_notes, write_table
 
 LEFT_OUT = "left_out"
@@ -37,6 +39,9 @@ def list_files(run: Run, parameters: Parameters) -> Counter[str]:
             skip=[run.store, *find_put_aside(run.store)],
             left_out=left_out,
         )
+        storage_of(run.companions).remove_tree(run.companions)  # What a try that was killed here left.
+        if any(candidate.companions for candidate in found):
+            write_table(_to_companions(found), COMPANIONS, run.companions / "part-0.parquet")
         notes = {LEFT_OUT: json.dumps(left_out)}
         write_table(_to_frame(found, racy_since), LISTING, run.listing, notes=notes)
     return Counter(json.loads(read_notes(run.listing)[LEFT_OUT]))
@@ -51,8 +56,28 @@ def _to_frame(found: Sequence[Candidate], racy_since: int) -> pd.DataFrame:
         "size_bytes": [candidate.size_bytes for candidate in found],
         "mtime_ns": [candidate.mtime_ns for candidate in found],
         "is_reference": [candidate.is_reference for candidate in found],
+        "companions": [sum(map(_is_worth_keeping, candidate.companions)) for candidate in found],
         "error": [candidate.error for candidate in found],
         "validator": [candidate.validator for candidate in found],
         "is_racy": [candidate.changed_ns >= racy_since for candidate in found],
     }
     return as_frame(columns, LISTING)
+
+
+def _is_worth_keeping(companion: Found) -> bool:
+    """Whether a companion says something for its picture: not what a file system of macOS would keep elsewhere."""
+    return not companion.location.name.startswith(APPLE_DOUBLE)
+
+
+def _to_companions(found: Sequence[Candidate]) -> pd.DataFrame:
+    rows = [(image, companion) for image, candidate in enumerate(found) for companion in candidate.companions]
+    names = [to_columns(companion.location) for _, companion in rows]
+    columns = {
+        "image": [image for image, _ in rows],
+        "path": [path for path, _ in names],
+        "path_bytes": [path_bytes for _, path_bytes in names],
+        "size_bytes": [companion.size_bytes for _, companion in rows],
+        "mtime_ns": [companion.mtime_ns for _, companion in rows],
+        "new_path": [path for path, _ in names],
+    }
+    return as_frame(columns, COMPANIONS)

@@ -7,28 +7,41 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 from prefect import task
 
+from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import set_decisions
 from imagetwins.moving.execute import MoveOutcome, apply_moves
 from imagetwins.moving.plan import PlannedMove, plan_moves
+from imagetwins.moving.recover import note_companions
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.storage import Location
 from imagetwins.storage.location import to_columns
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import DECISIONS, IMAGES, Action
-from imagetwins.store.tables import read_table, write_table
+from imagetwins.store.schemas import COMPANIONS, DECISIONS, IMAGES, Action
+from imagetwins.store.tables import read_table, read_table_if_any, write_table
 
 
 @task(name="move-duplicates", **STAGE)
-def move_duplicates(run: Run, folder: Location) -> dict[str, int]:
-    """Move the files whose action is "would move", and write what became of each into the decisions."""
+def move_duplicates(run: Run, parameters: Parameters) -> dict[str, int]:
+    """Move the files whose action is "would move", and what belongs to them; write what became of each into the tables."""
     decisions = read_table(run.decisions, DECISIONS)
     waiting = decisions.loc[decisions["action"] == Action.WOULD_MOVE, ["image", "kept_image"]]
     duplicates = [(int(image), int(kept)) for image, kept in waiting.itertuples(index=False)]
-    moves = plan_moves(folder, read_table(run.images, IMAGES), duplicates)
+    companions = read_table_if_any(run.companions, COMPANIONS) if parameters.sidecars == "move" else None
+    moves = plan_moves(parameters.location, read_table(run.images, IMAGES), duplicates, companions)
     outcomes = _apply_until_stopped(moves, run.journal)
     write_table(_note_outcomes(decisions, outcomes), DECISIONS, run.decisions / "part-0.parquet")
+    followed = [companion for outcome in outcomes for companion in outcome.companions]
+    note_companions(
+        run,
+        {companion.source: companion.new_path for companion in followed},
+        {companion.source: companion.reason for companion in followed if companion.reason},
+    )
     moved = sum(outcome.moved for outcome in outcomes)
-    return {"moved": moved, "not_moved": len(outcomes) - moved}
+    return {
+        "moved": moved,
+        "not_moved": len(outcomes) - moved,
+        "companions": sum(companion.moved for companion in followed),
+    }
 
 
 def _apply_until_stopped(moves: Sequence[PlannedMove], journal: Location) -> list[MoveOutcome]:

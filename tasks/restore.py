@@ -21,10 +21,11 @@ def restore_files(run: Run) -> dict[str, Any]:
     """
     check_journal(run.journal, run.read_record().parameters.location)
     outcomes = restore_moves(run.journal)
-    restored = sum(outcome.restored for outcome in outcomes)
+    restored = sum(outcome.restored for outcome in outcomes if not outcome.is_companion)
+    companions = sum(outcome.restored for outcome in outcomes if outcome.is_companion)
     left = {to_columns(outcome.path)[0]: str(outcome.reason) for outcome in outcomes if not outcome.restored}
     with run.editing_record() as record:
         record.counts["restored"] += restored
-        if restored and not left:
+        if outcomes and not left:
             record.status = RunStatus.RESTORED
-    return {"restored": restored, "not_restored": left}
+    return {"restored": restored, "companions": companions, "not_restored": left}

@@ -56,7 +56,7 @@ def print_run(console: Console, audit: RunAudit) -> None:
     total = sum(record.seconds.values())
     console.print(
         f"[bold]{pluralize(counts['duplicates'], 'duplicate')}[/] among {pluralize(counts['images'], 'picture')}, "
-        f"{counts['moved']} moved, {counts['review']} for review, {counts['errors']} unreadable; "
+        f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}, in {total:.1f} s."
     )
     if record.left_out:
@@ -67,6 +67,10 @@ def print_run(console: Console, audit: RunAudit) -> None:
     if counts["moved"] and record.status is not RunStatus.RESTORED:
         console.print(f"Moved to:  {escape_markup(folder.rstrip('/'))}/{DUPLICATES}/")
         console.print(f"Undo:  [bold]{escape_markup(_undo(record))}[/]", soft_wrap=True)
+
+
+def _describe_companions(count: int) -> str:
+    return f" and {pluralize(count, 'file')} that belong{'s' if count == 1 else ''} to them" if count else ""
 
 
 def _describe_pairs(record: RunRecord) -> str:
@@ -120,7 +124,8 @@ def _print_more(console: Console, count: int) -> None:
 def print_restore(console: Console, answer: dict[str, Any]) -> None:
     """Print what an undo did."""
     console.print(
-        f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}."
+        f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}"
+        f"{_describe_companions(answer['companions'])}."
     )
     if answer["not_restored"]:
         table = _table("Not restored", "file", "why")

@@ -25,6 +25,7 @@ Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16, le=1024)]
 Keep = Literal["first", "resolution", "size", "oldest", "newest"]
 Grouping = Literal["representative", "any"]
+Sidecars = Literal["move", "leave"]
 ApprovalPolicy = Literal["never", "review", "always"]
 Count = Annotated[int, Field(ge=0)]
 Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
@@ -126,6 +127,13 @@ class Parameters(BaseModel):
             "storage boxes and photo servers make. The run says how many it left out."
         ),
     ] = True
+    sidecars: Annotated[
+        Sidecars,
+        Field(
+            description="What becomes of the files that belong to a picture that moves (XMP, AAE, Google's JSON, the film of "
+            "a Live Photo, the raw file beside a JPEG): move, they follow it, and come back with it, or leave."
+        ),
+    ] = "move"
     reference: Annotated[
         list[str], Field(description="Folders, or URLs, whose pictures are compared too, always kept, and never moved.")
     ] = []

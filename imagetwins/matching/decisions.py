@@ -27,6 +27,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.formats import RAW
 from imagetwins.matching.ranking import rank_images
 from imagetwins.reasons import Reason, ReasonCode
+from imagetwins.scanning.companions import find_raw_pairs
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import as_frame
 
@@ -105,6 +106,8 @@ def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Paramete
         One row an image. Duplicates have the action "would move"; `NewPath` is `FullPath` everywhere.
     """
     matches = comparisons[comparisons["ssim"] >= parameters.threshold].reset_index(drop=True)
+    # A raw file belongs to the picture of the same shot beside it: neither is the other's duplicate.
+    matches = matches[~find_raw_pairs(matches, images)].reset_index(drop=True)
     decisive = _find_decisive(matches, images, parameters)
     decisions = _keep_all(images)
     copies: dict[int, int] = {}

@@ -5,38 +5,50 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from imagetwins.moving.journal import Journal, Transfer, journal_exists, open_journal
-from imagetwins.moving.plan import PlannedMove
+from imagetwins.moving.plan import PlannedCompanion, PlannedMove
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
-from imagetwins.storage import FileStamp, Location, Mover, storage_of
+from imagetwins.scanning.companions import rename_companion
+from imagetwins.storage import FileStamp, Listed, Location, Mover, storage_of
 
 
 @dataclass(frozen=True)
-class MoveOutcome:
-    """What became of a planned move: where the file is now, and, if it was not moved, why."""
+class CompanionOutcome:
+    """What became of the companion `source` of a picture that moved: where it is now, and, if it did not follow, why."""
 
-    image: int
+    source: Location
     new_path: Location
     moved: bool
     reason: Reason | None
 
 
 @dataclass(frozen=True)
+class MoveOutcome:
+    """What became of a planned move: where the file is now, and, if it was not moved, why; and of what was to follow it."""
+
+    image: int
+    new_path: Location
+    moved: bool
+    reason: Reason | None
+    companions: tuple[CompanionOutcome, ...] = ()
+
+
+@dataclass
 class JournalState:
     """Where the files of a journal are.
 
     Attributes:
-        latest: the last finished transfer of each image.
-        unrecovered: the images with a transfer of which it is not known how it ended.
-        targets: where the file of each source was moved last.
+        latest: the last finished transfer of each file, by where it was listed.
+        unrecovered: the files, named likewise, with a transfer of which it is not known how it ended.
+        is_marked: whether the folder that they are moved to is known to have its marker.
     """
 
-    latest: dict[int, Transfer]
-    unrecovered: set[int]
-    targets: dict[Location, Location]
+    latest: dict[Location, Transfer]
+    unrecovered: set[Location]
+    is_marked: bool = False
 
     @classmethod
     def of(cls, journal: Journal) -> "JournalState":
-        state = cls({}, {transfer.image for transfer in journal.transfers if transfer.state == "open"}, {})
+        state = cls({}, {transfer.origin for transfer in journal.transfers if transfer.state == "open"})
         for transfer in journal.transfers:
             if transfer.state == "done":
                 state.add(transfer)
@@ -44,16 +56,30 @@ class JournalState:
 
     def add(self, transfer: Transfer) -> None:
         """Note a finished transfer."""
-        self.latest[transfer.image] = transfer
-        self.targets[transfer.source] = transfer.target
+        self.latest[transfer.origin] = transfer
 
-    def check_recovered(self, image: int) -> None:
-        """Refuse an image of whose file it is not known where it is.
+    def find_moved(self, origin: Location) -> Transfer | None:
+        """Return the transfer by which the file that was listed as `origin` is in `Duplicates` now; None if it is not."""
+        found = self.latest.get(origin)
+        return found if found and found.direction == "out" else None
+
+    def check_movable(self, origin: Location) -> None:
+        """Refuse to move a file, listed as `origin`, out once more.
+
+        Raises:
+            RefusedError: it was restored, or an interrupted transfer of it could not be recovered.
+        """
+        if origin in self.latest:
+            raise RefusedError(Reason(ReasonCode.RESTORED_BEFORE))
+        self.check_recovered(origin)
+
+    def check_recovered(self, origin: Location) -> None:
+        """Refuse a file, listed as `origin`, of which it is not known where it is.
 
         Raises:
             RefusedError: an interrupted transfer of it could not be recovered.
         """
-        if image in self.unrecovered:
+        if origin in self.unrecovered:
             raise RefusedError(Reason(ReasonCode.UNRECOVERED))
 
 
@@ -99,6 +125,8 @@ def apply_moves(
             else:
                 outcomes.append(_apply_one(opened, state, move))
                 on_move(outcomes[-1])
+        if moves and not any(outcome.moved for outcome in outcomes):
+            mover_of(moves[0].source).unmark(moves[0].target, moves[0].source)
     return outcomes
 
 
@@ -107,38 +135,79 @@ def _refuse(move: PlannedMove, reason: Reason) -> MoveOutcome:
 
 
 def _apply_one(journal: Journal, state: JournalState, move: PlannedMove) -> MoveOutcome:
-    before = state.latest.get(move.image)
-    if before and before.direction == "out":
-        return MoveOutcome(move.image, before.target, moved=True, reason=None)
-    if before:
-        return _refuse(move, Reason(ReasonCode.RESTORED_BEFORE))
-    try:
-        state.check_recovered(move.image)
-        _check_kept(state, move.kept)
-        moved = _transfer_out(journal, move)
-    except (RefusedError, OSError) as problem:
-        return _refuse(move, reason_of(problem))
-    state.add(moved)
-    return MoveOutcome(move.image, moved.target, moved=True, reason=None)
+    moved = state.find_moved(move.source)
+    if moved is None:
+        try:
+            state.check_movable(move.source)
+            _check_kept(state, move.kept)
+            moved = _transfer_out(journal, state, move.listed, move.target, move.digest, move.image)
+        except (RefusedError, OSError) as problem:
+            return _refuse(move, reason_of(problem))
+    companions = tuple(_follow(journal, state, companion) for companion in move.companions)
+    return MoveOutcome(move.image, moved.target, moved=True, reason=None, companions=companions)
 
 
 def _check_kept(state: JournalState, kept: Location) -> None:
     """Refuse a move whose kept file is gone; one that was itself moved by this run counts where it is now."""
-    storage = storage_of(kept)
-    if storage.stat(kept) is None and storage.stat(state.targets.get(kept, kept)) is None:
+    storage, moved = storage_of(kept), state.latest.get(kept)
+    if storage.stat(kept) is None and storage.stat(moved.target if moved else kept) is None:
         raise RefusedError(Reason.of(ReasonCode.KEPT_MISSING, kept=kept))
 
 
-def _transfer_out(journal: Journal, move: PlannedMove) -> Transfer:
-    mover = mover_of(move.source)
-    stamp = mover.check_source(move.listed, move.target)
-    with mover.making_directories(move.target, move.source):
-        for target in mover.iter_free_names(move.target):
+def _follow(journal: Journal, state: JournalState, companion: PlannedCompanion) -> CompanionOutcome:
+    """Move a companion after its pictures, as it is now: nothing depends on what it was when it was listed."""
+    source = companion.source
+    moved = state.find_moved(source)
+    if moved is None:
+        try:
+            state.check_movable(source)
+            moved = _transfer_companion(journal, state, companion)
+        except (RefusedError, OSError) as problem:
+            return CompanionOutcome(source, source, moved=False, reason=reason_of(problem))
+    return CompanionOutcome(source, moved.target, moved=True, reason=None)
+
+
+def _transfer_companion(journal: Journal, state: JournalState, companion: PlannedCompanion) -> Transfer:
+    transfers = [state.find_moved(picture) for picture in companion.pictures]
+    for picture, transfer in zip(companion.pictures, transfers, strict=True):
+        if transfer is None:
+            raise RefusedError(Reason.of(ReasonCode.PICTURE_STAYS, picture=picture))
+    source, first = companion.source, companion.pictures[0]
+    storage, now = storage_of(source), state.latest[first].target
+    stamp = storage.stat(source)
+    if stamp is None:
+        raise RefusedError(Reason(ReasonCode.SOURCE_MISSING))
+    target = now.with_name(rename_companion(source.name, first.name, now.name))
+    digest = storage.digest(source, stamp.size_bytes) if storage.mover.verifies_content else None
+    listed = Listed(source, stamp.size_bytes, stamp.mtime_ns, None)
+    return _transfer_out(journal, state, listed, target, digest, companion.image, is_companion=True)
+
+
+def _transfer_out(
+    journal: Journal,
+    state: JournalState,
+    listed: Listed,
+    target: Location,
+    digest: str | None,
+    image: int,
+    *,
+    is_companion: bool = False,
+) -> Transfer:
+    source, mover = listed.location, mover_of(listed.location)
+    stamp = mover.check_source(listed, target)
+    with mover.making_directories(target, source):
+        if not state.is_marked:
+            # Before the first file is there: at no time may another run take it for one of a user's own.
+            mover.mark(target, source)
+        for free in mover.iter_free_names(target):
             # This spares announcing names that are taken; what decides is that the move itself replaces nothing.
-            if not mover.is_taken(target):
+            if not mover.is_taken(free):
                 with suppress(FileExistsError):
-                    announced = journal.begin("out", move.image, move.source, target, stamp, move.digest)
-                    return make_transfer(journal, announced)
+                    announced = journal.begin("out", image, source, free, stamp, digest, is_companion=is_companion)
+                    moved = make_transfer(journal, announced)
+                    state.add(moved)
+                    state.is_marked = True
+                    return moved
     raise AssertionError("iter_free_names ends by raising")
 
 
@@ -204,6 +273,7 @@ def _recover(journal: Journal, transfer: Transfer, reason: str) -> Transfer:
         return journal.done(transfer)
     if transfer.direction == "out":
         mover.remove_emptied(transfer.target, transfer.source)
+        mover.unmark(transfer.target, transfer.source)
     return journal.void(transfer, reason)
 
 

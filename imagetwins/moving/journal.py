@@ -24,7 +24,8 @@ from imagetwins.errors import StoreError
 from imagetwins.storage import AppendLog, FileStamp, Location, Move, is_inside, parse_location, storage_of
 from imagetwins.storage.location import to_json_name
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
+"""Version 1 knew of no companions."""
 
 Direction = Literal["out", "back"]
 
@@ -36,7 +37,8 @@ class Transfer(Move):
     Attributes:
         number: its position in the journal.
         direction: "out" to `Duplicates`, or "back".
-        image: the id of the file in its run.
+        image: the id of the file in its run; of a companion, that of the picture that it belongs to.
+        is_companion: whether the file is none of the run's images, but belongs to one.
         state: "open" until it is known where the file is.
         reason: why it is void, in words.
     """
@@ -44,8 +46,14 @@ class Transfer(Move):
     number: int
     direction: Direction
     image: int
+    is_companion: bool = False
     state: Literal["open", "done", "void"] = "open"
     reason: str = ""
+
+    @property
+    def origin(self) -> Location:
+        """Where the file was listed."""
+        return self.source if self.direction == "out" else self.target
 
 
 class Journal:
@@ -63,6 +71,8 @@ class Journal:
         target: Location,
         stamp: FileStamp,
         digest: str | None = None,
+        *,
+        is_companion: bool = False,
     ) -> Transfer:
         """Announce a transfer; when this returns, the announcement is on the disk."""
         transfer = Transfer(
@@ -73,10 +83,12 @@ class Journal:
             number=len(self.transfers),
             direction=direction,
             image=image,
+            is_companion=is_companion,
         )
         record: dict[str, Any] = {"direction": direction, "image": image}
         record |= {"source": to_json_name(source), "target": to_json_name(target)}
         record |= {"identity": asdict(stamp), "digest": digest}
+        record |= {"companion": True} if is_companion else {}
         self._append({"event": "begin", "number": transfer.number, **record}, flush=True)
         self.transfers.append(transfer)
         return transfer
@@ -177,7 +189,7 @@ def _parse(location: Location, content: bytes) -> tuple[list[dict[str, Any]], in
 def _replay(location: Location, records: list[dict[str, Any]]) -> list[Transfer]:
     transfers: list[Transfer] = []
     try:
-        if records and records[0].get("version") != JOURNAL_VERSION:
+        if records and records[0].get("version") not in range(1, JOURNAL_VERSION + 1):
             raise StoreError(f"{location} was not written by this version: {records[0]}")
         for record in records[1:]:
             if record["event"] == "begin":
@@ -198,6 +210,7 @@ def _parse_begin(record: dict[str, Any]) -> Transfer:
         target=parse_location(record["target"]),
         stamp=FileStamp(**record["identity"]),
         digest=record.get("digest"),
+        is_companion=record.get("companion", False),
     )
 
 

@@ -1,18 +1,20 @@
 """What a killed or cancelled run left behind: its moves are recovered, and its tables say what became of each file."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from imagetwins.matching.decisions import set_decisions
 from imagetwins.moving.execute import recover_journal
-from imagetwins.moving.journal import check_journal, journal_exists, read_journal
+from imagetwins.moving.journal import Transfer, check_journal, journal_exists, read_journal
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.eviction import release_run
 from imagetwins.storage import Location
 from imagetwins.storage.location import to_columns
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.schemas import DECISIONS, Action
-from imagetwins.store.tables import read_table, write_table
+from imagetwins.store.schemas import COMPANIONS, DECISIONS, Action
+from imagetwins.store.tables import read_table, read_table_if_any, write_table
 
 
 def recover_runs(store: Location, folder: str, own: str, limit: int) -> list[str]:
@@ -48,18 +50,38 @@ def recover_run(run: Run) -> None:
         return
     check_journal(run.journal, run.read_record().parameters.location)
     recover_journal(run.journal)
+    # The last finished transfer of a file says where it is.
+    last = {transfer.origin: transfer for transfer in read_journal(run.journal) if transfer.state == "done"}
     decisions = read_table(run.decisions, DECISIONS).set_index("image", drop=False)
-    _apply_journal(decisions, run)
+    _apply_journal(decisions, {one.image: one for one in last.values() if not one.is_companion})
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
+    following = {origin: one.target for origin, one in last.items() if one.is_companion and one.direction == "out"}
+    note_companions(run, following)
     with run.editing_record() as record:
         record.counts["moved"] = int((decisions["action"] == Action.MOVED).sum())
+        record.counts["companions"] = len(following)
 
 
-def _apply_journal(decisions: pd.DataFrame, run: Run) -> None:
-    """Set, in place, what became of each file that was to move. A file that moved keeps the reason why it was to."""
+def note_companions(
+    run: Run, moved: Mapping[Location, Location], reasons: Mapping[Location, Reason] | None = None
+) -> None:
+    """Write into the table of the companions where those are that moved, and why others did not."""
+    companions = read_table_if_any(run.companions, COMPANIONS)
+    if companions.empty:
+        return
+    new_paths = {to_columns(source)[0]: to_columns(target)[0] for source, target in moved.items()}
+    why = {to_columns(source)[0]: str(reason) for source, reason in (reasons or {}).items()}
+    companions["new_path"] = companions["path"].map(lambda path: new_paths.get(path, path))
+    companions["reason"] = companions["path"].map(why.get).astype(object)
+    write_table(companions, COMPANIONS, run.companions / "part-0.parquet")
+
+
+def _apply_journal(decisions: pd.DataFrame, last: Mapping[int, Transfer]) -> None:
+    """Set, in place, what became of each file that was to move. A file that moved keeps the reason why it was to.
+
+    `last` has the last finished transfer of each image.
+    """
     waiting = decisions["action"] == Action.WOULD_MOVE
-    # The last finished transfer of an image says where it is.
-    last = {transfer.image: transfer for transfer in read_journal(run.journal) if transfer.state == "done"}
     for image, transfer in last.items():
         decisions.loc[image, "NewPath"] = to_columns(transfer.target)[0]
         if transfer.direction == "out":

@@ -24,12 +24,14 @@ class RestoreOutcome:
     from_path: Location
     restored: bool
     reason: Reason | None
+    is_companion: bool
 
 
 def restore_moves(journal: Location) -> list[RestoreOutcome]:
     """Move back every file that `journal` moved out and that is not back yet, last moved first; may be repeated.
 
-    Nothing is overwritten: a file whose name is taken, or that another file has replaced since, stays, with a reason.
+    Nothing is overwritten: a file whose name is taken, or that another file has replaced since, stays, with a reason. What
+    belongs to a picture follows it once more: it goes back after it, and stays where it stays.
     Sub-folders of `Duplicates` that this empties are removed, and `Duplicates` with them.
 
     Raises:
@@ -41,12 +43,23 @@ def restore_moves(journal: Location) -> list[RestoreOutcome]:
         recover_all(opened)
         state = JournalState.of(opened)
         out = [transfer for transfer in state.latest.values() if transfer.direction == "out"]
-        return [_restore_one(opened, state, transfer) for transfer in sorted(out, key=lambda one: -one.number)]
+        outcomes: list[RestoreOutcome] = []
+        staying: dict[int, Location] = {}
+        for transfer in sorted(out, key=lambda one: (one.is_companion, -one.number)):
+            outcomes.append(_restore_one(opened, state, transfer, staying))
+            if not (transfer.is_companion or outcomes[-1].restored):
+                staying[transfer.image] = transfer.target
+        for moved in opened.transfers[:1]:
+            mover_of(moved.source).unmark(moved.target, moved.source)
+        return outcomes
 
 
-def _restore_one(journal: Journal, state: JournalState, moved: Transfer) -> RestoreOutcome:
+def _restore_one(
+    journal: Journal, state: JournalState, moved: Transfer, staying: dict[int, Location]
+) -> RestoreOutcome:
     try:
-        state.check_recovered(moved.image)
+        state.check_recovered(moved.origin)
+        _check_picture(moved, staying)
         found = _find_moved(moved)
         if found is None:
             journal.done(_begin_back(journal, moved, moved.arrived))
@@ -58,11 +71,21 @@ def _restore_one(journal: Journal, state: JournalState, moved: Transfer) -> Rest
         return _refuse(moved, reason_of(problem))
     mover_of(moved.source).remove_emptied(moved.target, moved.source)
     reason = None if found else Reason(ReasonCode.BACK_ALREADY)
-    return RestoreOutcome(moved.source, moved.target, restored=True, reason=reason)
+    return RestoreOutcome(moved.source, moved.target, restored=True, reason=reason, is_companion=moved.is_companion)
+
+
+def _check_picture(moved: Transfer, staying: dict[int, Location]) -> None:
+    """Refuse what belongs to a picture that stays in `Duplicates`: another one may have its name by now.
+
+    Raises:
+        RefusedError: names the picture.
+    """
+    if moved.is_companion and moved.image in staying:
+        raise RefusedError(Reason.of(ReasonCode.PICTURE_STAYS, picture=staying[moved.image]))
 
 
 def _refuse(moved: Transfer, reason: Reason) -> RestoreOutcome:
-    return RestoreOutcome(moved.source, moved.target, restored=False, reason=reason)
+    return RestoreOutcome(moved.source, moved.target, restored=False, reason=reason, is_companion=moved.is_companion)
 
 
 def _find_moved(moved: Transfer) -> FileStamp | None:
@@ -95,4 +118,6 @@ def _transfer_back(journal: Journal, moved: Transfer, found: FileStamp) -> None:
 def _begin_back(journal: Journal, moved: Transfer, found: FileStamp) -> Transfer:
     # What a person edited goes back as it is; but a copy of it, in a bucket, is recognised by its content.
     digest = moved.digest if mover_of(moved.source).verifies_content else None
-    return journal.begin("back", moved.image, moved.target, moved.source, found, digest)
+    return journal.begin(
+        "back", moved.image, moved.target, moved.source, found, digest, is_companion=moved.is_companion
+    )

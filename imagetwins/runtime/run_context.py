@@ -100,7 +100,7 @@ class RunContext:
             "run_id": self.run.run_id,
             **{name: counts[name] for name in ("images", "pairs")},
             "scored": self.record.funnel["scored"],
-            **{name: counts[name] for name in ("matches", "duplicates", "moved", "review", "errors")},
+            **{name: counts[name] for name in ("matches", "duplicates", "moved", "companions", "review", "errors")},
             "left_out": dict(self.record.left_out),
             "seconds": {stage.value: seconds for stage, seconds in self.record.seconds.items()},
         }

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from imagetwins.config.patterns import compile_patterns
 from imagetwins.decoding.formats import has_picture_magic, has_picture_suffix, magic_length
 from imagetwins.decoding.model import MAX_BYTES
+from imagetwins.scanning.companions import APPLE_DOUBLE, find_companions
 from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
 from imagetwins.storage.location import to_columns
 
-APPLE_DOUBLE, APPLE_DOUBLE_MAGIC = "._", b"\0\5\x16\7"
-"""What the name and the content of a file begin with in which macOS keeps, on file systems of others, what belongs to the
-file that is named without it (AppleDouble, RFC 1740)."""
+APPLE_DOUBLE_MAGIC = b"\0\5\x16\7"
+"""What an AppleDouble file begins with (RFC 1740)."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Candidate:
         is_reference: whether it is in a reference folder.
         error: why it is not compared, None if it is.
         validator, changed_ns: see `storage.Found`.
+        companions: the files that belong to it.
     """
 
     location: Location
@@ -38,6 +39,7 @@ class Candidate:
     error: str | None
     validator: str = ""
     changed_ns: int = 0
+    companions: tuple[Found, ...] = ()
 
 
 def list_candidates(
@@ -75,12 +77,21 @@ def list_candidates(
     never = [*skip, *(root / DUPLICATES for root in roots)]
     seen: set[object] = set()
     listed: list[Found] = []
+    companions: dict[Location, list[Found]] = {}
     for root in roots:
         is_excluded = _counting(root, find_pattern, never, left_out)
-        found = _find_pictures(root, recursive, is_excluded, never, seen, left_out)
-        listed += sorted(found, key=lambda file: _sort_key(file.location, root))
+        files = list(storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen))
+        pictures = sorted(_find_pictures(root, files, left_out), key=lambda file: _sort_key(file.location, root))
+        listed += pictures
+        companions |= find_companions(
+            [file.location for file in pictures], [file for file in files if file.kind == "file"]
+        )
     return [
-        _to_candidate(found, is_reference=any(is_inside(found.location, root) for root in roots[1:]))
+        _to_candidate(
+            found,
+            is_reference=any(is_inside(found.location, root) for root in roots[1:]),
+            companions=companions.get(found.location, []),
+        )
         for found in _mark_hard_links(listed)
     ]
 
@@ -114,19 +125,11 @@ def _sort_key(location: Location, root: Location) -> bytes:
     return os.fsencode(storage_of(root).relative_name(location, root))
 
 
-def _find_pictures(
-    root: Location,
-    recursive: bool,
-    is_excluded: Callable[[str], bool],
-    never: Sequence[Location],
-    seen: set[object],
-    left_out: Counter[str],
-) -> Iterator[Found]:
-    """Yield the files below `root` that look like pictures, and what could not be examined, in no order."""
-    storage = storage_of(root)
+def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str]) -> Iterator[Found]:
+    """Yield those of `files`, found below `root`, that look like pictures, and what could not be examined, in no order."""
     named: list[Found] = []
     unnamed: list[Found] = []
-    for found in storage.walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen):
+    for found in files:
         if found.kind == "put aside":
             _count_folder(found.location, left_out)
         elif found.kind == "folder" or has_picture_suffix(found.location.suffix):
@@ -138,7 +141,7 @@ def _find_pictures(
         left_out[f"{APPLE_DOUBLE}*"] += len(doubles)
     yield from (found for found in named if found.location not in doubles)
     # Names without a picture's suffix cost a request each in a bucket, so they are asked for together.
-    starts = storage.read_starts([found.location for found in unnamed], magic_length())
+    starts = storage_of(root).read_starts([found.location for found in unnamed], magic_length())
     yield from (found for found, start in zip(unnamed, starts, strict=True) if has_picture_magic(start))
 
 
@@ -176,11 +179,18 @@ def _mark_hard_links(files: Iterable[Found]) -> Iterator[Found]:
             yield file
 
 
-def _to_candidate(found: Found, *, is_reference: bool) -> Candidate:
+def _to_candidate(found: Found, *, is_reference: bool, companions: Sequence[Found]) -> Candidate:
     error = found.error
     if error is None and found.size_bytes > MAX_BYTES:
         # The decoder would say the same, but only after all of it had been fetched from a bucket.
         error = f"{found.size_bytes} bytes, more than the {MAX_BYTES} that are read"
     return Candidate(
-        found.location, found.size_bytes, found.mtime_ns, is_reference, error, found.validator, found.changed_ns
+        found.location,
+        found.size_bytes,
+        found.mtime_ns,
+        is_reference,
+        error,
+        found.validator,
+        found.changed_ns,
+        tuple(companions),
     )

@@ -13,6 +13,17 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from imagetwins.reasons import Reason
 from imagetwins.storage.location import Location
 
+_MAX_NS = 2**63 - 1
+
+
+def clamp_ns(time_ns: int) -> int:
+    """Return nanoseconds since 1970 as tables of 64-bit integers hold them: 1677 and 2262 stand for times before and after.
+
+    File systems know others: ext4 up to the year 2446, XFS up to 2486.
+    """
+    # Not the lowest integer, which has no negative.
+    return max(-_MAX_NS, min(_MAX_NS, time_ns))
+
 
 @dataclass(frozen=True)
 class FileStamp:
@@ -21,7 +32,7 @@ class FileStamp:
     Attributes:
         inode: its inode number; 0 of an object. The device is left out: its number may change with a reboot.
         size_bytes: its size.
-        mtime_ns: its time of modification in nanoseconds since 1970; of an object, when it was put there.
+        mtime_ns: its time of modification in nanoseconds since 1970, see `clamp_ns`; of an object, when it was put there.
         etag: the entity tag of an object, which is another where the content is another; "" of a file.
     """
 
@@ -43,12 +54,12 @@ class FileStamp:
 
 @dataclass(frozen=True)
 class Listed:
-    """A file as it was listed: what must still hold when something is done to it later."""
+    """A file as it was listed: what must still hold when something is done to it later. `digest` is None if its content need not."""
 
     location: Location
     size_bytes: int
     mtime_ns: int
-    digest: str
+    digest: str | None
 
 
 @dataclass(frozen=True)
@@ -196,6 +207,18 @@ class Mover(ABC):
     @abstractmethod
     def remove_emptied(self, target: Location, source: Location) -> None:
         """Remove the directory of `target` and those above it that are empty, up to the folder that it shares with `source`."""
+
+    @abstractmethod
+    def mark(self, target: Location, source: Location) -> None:
+        """Put the marker, which keeps a folder from being scanned, into the existing `Duplicates` that `target` is in; on the disk on return.
+
+        Raises:
+            OSError: it cannot be put there.
+        """
+
+    @abstractmethod
+    def unmark(self, target: Location, source: Location) -> None:
+        """Remove the marker of the `Duplicates` that `target` was in, and the folder with it, if nothing else is there."""
 
     @abstractmethod
     def move(self, move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:

@@ -7,13 +7,22 @@ directories: what makes, checks or removes them does nothing here.
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
 from imagetwins.storage.base import AnyMove, FileStamp, Listed, Move, MoveLog, Mover
 from imagetwins.storage.location import Location
-from imagetwins.storage.names import iter_numbered
-from imagetwins.storage.objects import copy_object, digest_object, find_object, key_of, remove_object
+from imagetwins.storage.names import find_duplicates, iter_numbered
+from imagetwins.storage.objects import (
+    copy_object,
+    create_object,
+    digest_object,
+    find_object,
+    iter_objects,
+    key_of,
+    remove_object,
+)
+from imagetwins.storage.reserved import LEASE, MARKER, MARKER_TEXT
 
 _MAX_KEY_BYTES = 1024
 """Of the whole name of an object, on S3 and Google's storage alike."""
@@ -35,8 +44,10 @@ class BucketMover(Mover):
         stamp = read_stamp(listed.location)
         if stamp is None:
             raise RefusedError(Reason(ReasonCode.SOURCE_MISSING))
+        if stamp.size_bytes != listed.size_bytes:
+            raise RefusedError(Reason(ReasonCode.SOURCE_CHANGED))
         # The time of an object is in whole seconds, and another one after a move, so the content is compared.
-        if stamp.size_bytes != listed.size_bytes or digest_object(listed.location, stamp.size_bytes) != listed.digest:
+        if listed.digest is not None and digest_object(listed.location, stamp.size_bytes) != listed.digest:
             raise RefusedError(Reason(ReasonCode.SOURCE_CHANGED))
         return stamp
 
@@ -56,6 +67,20 @@ class BucketMover(Mover):
 
     def remove_emptied(self, target: Location, source: Location) -> None:
         """Do nothing."""
+
+    def mark(self, target: Location, source: Location) -> None:
+        if duplicates := find_duplicates(target, source):
+            with suppress(FileExistsError):
+                create_object(duplicates / MARKER, MARKER_TEXT.encode())
+
+    def unmark(self, target: Location, source: Location) -> None:
+        duplicates = find_duplicates(target, source)
+        with suppress(OSError):
+            if duplicates and (marker := find_object(duplicates / MARKER)):
+                # The lease is there while a run or a restore is at work.
+                left = {name for name, _ in iter_objects(duplicates, recursive=True)} - {MARKER, LEASE}
+                if not left:
+                    remove_object(duplicates / MARKER, marker.etag)
 
     def move(self, move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:
         copy_object(move.source, move.target, move.stamp.etag)

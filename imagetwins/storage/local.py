@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from imagetwins.reasons import Reason, ReasonCode
-from imagetwins.storage.base import AppendLog, Fetched, FileStamp, Found, Listed, Storage
-from imagetwins.storage.local_moves import LocalMover, as_path, read_stamp
+from imagetwins.storage.base import AppendLog, Fetched, FileStamp, Found, Listed, Storage, clamp_ns
+from imagetwins.storage.local_moves import LocalMover, as_path, read_stamp, stamp_of
 from imagetwins.storage.location import Location, is_path
 from imagetwins.storage.locks import lock_directory
 from imagetwins.storage.logs import open_local_log
@@ -135,10 +135,10 @@ class LocalStorage(Storage):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def find_change(self, listed: Listed) -> Reason | None:
-        status = os.lstat(as_path(listed.location))
-        if status.st_size != listed.size_bytes:
-            return Reason.of(ReasonCode.SIZE_CHANGED, now=status.st_size, then=listed.size_bytes)
-        if status.st_mtime_ns != listed.mtime_ns:
+        stamp = stamp_of(os.lstat(as_path(listed.location)))
+        if stamp.size_bytes != listed.size_bytes:
+            return Reason.of(ReasonCode.SIZE_CHANGED, now=stamp.size_bytes, then=listed.size_bytes)
+        if stamp.mtime_ns != listed.mtime_ns:
             return Reason(ReasonCode.MODIFIED)
         return None if self.digest(listed.location) == listed.digest else Reason(ReasonCode.CONTENT_CHANGED)
 
@@ -198,12 +198,12 @@ def _examine(path: Path) -> Found | None:
     if stat.S_ISLNK(status.st_mode) or (path.name.startswith(PART_PREFIX) and path.suffix == PART_SUFFIX):
         return None
     if not stat.S_ISREG(status.st_mode):
-        return Found(path, "other", mtime_ns=status.st_mtime_ns, error="not a regular file: never opened")
+        return Found(path, "other", mtime_ns=clamp_ns(status.st_mtime_ns), error="not a regular file: never opened")
     return Found(
         path,
         "file",
         size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        mtime_ns=clamp_ns(status.st_mtime_ns),
         validator=f"{status.st_ctime_ns}:{status.st_ino}",
         changed_ns=max(status.st_mtime_ns, status.st_ctime_ns),
         inode_key=(status.st_dev, status.st_ino),

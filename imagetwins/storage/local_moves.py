@@ -8,6 +8,7 @@ source removed.
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import stat
 import uuid
@@ -17,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
-from imagetwins.storage.base import AnyMove, FileStamp, Listed, Move, MoveLog, Mover
+from imagetwins.storage.base import AnyMove, FileStamp, Listed, Move, MoveLog, Mover, clamp_ns
 from imagetwins.storage.location import Location
-from imagetwins.storage.names import iter_numbered
-from imagetwins.storage.reserved import PART_PREFIX, PART_SUFFIX
+from imagetwins.storage.names import find_duplicates, iter_numbered
+from imagetwins.storage.reserved import MARKER, MARKER_TEXT, PART_PREFIX, PART_SUFFIX
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -43,7 +44,7 @@ def as_path(location: Location) -> Path:
 
 def stamp_of(status: os.stat_result) -> FileStamp:
     """Return the stamp of a file from its status."""
-    return FileStamp(status.st_ino, status.st_size, status.st_mtime_ns)
+    return FileStamp(status.st_ino, status.st_size, clamp_ns(status.st_mtime_ns))
 
 
 def read_stamp(path: Path) -> FileStamp | None:
@@ -67,10 +68,11 @@ class LocalMover(Mover):
             status = os.lstat(source)
         except FileNotFoundError:
             raise RefusedError(Reason(ReasonCode.SOURCE_MISSING)) from None
-        unchanged = (status.st_size, status.st_mtime_ns) == (listed.size_bytes, listed.mtime_ns)
+        stamp = stamp_of(status)
+        unchanged = (stamp.size_bytes, stamp.mtime_ns) == (listed.size_bytes, listed.mtime_ns)
         if not stat.S_ISREG(status.st_mode) or not unchanged:
             raise RefusedError(Reason(ReasonCode.SOURCE_CHANGED))
-        return stamp_of(status)
+        return stamp
 
     def is_taken(self, location: Location) -> bool:
         return os.path.lexists(as_path(location))
@@ -96,6 +98,21 @@ class LocalMover(Mover):
     def remove_emptied(self, target: Location, source: Location) -> None:
         path = as_path(target)
         remove_directories(_directories_between(path.parent, _shared_folder(as_path(source), path)))
+
+    def mark(self, target: Location, source: Location) -> None:
+        if duplicates := find_duplicates(target, source):
+            create_marker(as_path(duplicates) / MARKER)
+
+    def unmark(self, target: Location, source: Location) -> None:
+        duplicates = find_duplicates(target, source)
+        if duplicates is None:
+            return
+        directory = as_path(duplicates)
+        with suppress(OSError), os.scandir(directory) as entries:
+            # Two names tell: the folder may hold many.
+            if [entry.name for entry in itertools.islice(entries, 2)] == [MARKER]:
+                (directory / MARKER).unlink()
+                directory.rmdir()
 
     def move(self, move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:
         try:
@@ -125,6 +142,26 @@ class LocalMover(Mover):
 def _shared_folder(source: Path, target: Path) -> Path:
     """Return the folder both lie in: the user's folder, since the target is the source's path below `Duplicates`."""
     return Path(os.path.commonpath([source.parent, target.parent]))
+
+
+def create_marker(marker: Path) -> None:
+    """Create the file `marker`, unless it is there, and flush it.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    try:
+        descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return
+    try:
+        # Its name is what counts: a disk that is full takes no text, but may well let files be renamed.
+        with suppress(OSError):
+            _write_all(descriptor, MARKER_TEXT.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_directory(marker.parent)
 
 
 def _copy_across(move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:

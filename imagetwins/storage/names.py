@@ -1,10 +1,11 @@
-"""Names for files whose own is taken."""
+"""Names for files whose own is taken, and the folder that they go to."""
 
 import errno
 import os
 from collections.abc import Iterator
 
 from imagetwins.storage.location import Location
+from imagetwins.storage.reserved import DUPLICATES
 
 _MAX_NAMES = 10_000
 _MAX_SUFFIX_BYTES = 32
@@ -24,6 +25,13 @@ def iter_numbered(target: Location, limit_bytes: int) -> Iterator[Location]:
         ending = f" ({number}){suffix}"
         yield target.with_name(_shorten(stem, limit_bytes - len(os.fsencode(ending))) + ending)
     raise OSError(errno.EEXIST, f"{_MAX_NAMES} files have this name already", str(target))
+
+
+def find_duplicates(target: Location, source: Location) -> Location | None:
+    """Return the `Duplicates`, of the folder that both files are in, to which the file `source` goes; None if `target` is elsewhere."""
+    above = set(source.parents)
+    outside = [folder for folder in target.parents if folder not in above]
+    return outside[-1] if outside and outside[-1].name == DUPLICATES else None
 
 
 def _shorten(stem: str, limit_bytes: int) -> str:

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagetwins.storage.base import clamp_ns
 from imagetwins.storage.location import Location, has_plain_parts
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class ObjectInfo:
         when = next((info[name] for name in ("LastModified", "mtime", "updated", "created") if info.get(name)), 0)
         seconds = _seconds(when)
         tag = next((info[name] for name in ("ETag", "etag") if info.get(name)), f"put at {seconds}")
-        return cls(int(info["size"]), round(seconds * 1e6) * 1000, str(tag))
+        return cls(int(info["size"]), clamp_ns(round(seconds * 1e6) * 1000), str(tag))
 
 
 def _seconds(when: Any) -> float:

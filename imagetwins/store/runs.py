@@ -5,6 +5,7 @@
       images/run_id=<run_id>/*.parquet
       comparisons/run_id=<run_id>/*.parquet
       decisions/run_id=<run_id>/*.parquet
+      companions/run_id=<run_id>/*.parquet       only where there are any
       calibrations/<time>/*.parquet, calibration.html
       cache/<run_id>/            listing and plan, while the run works
       cache/thumbnails-*/        thumbnails and what is prepared of them, see cache.py
@@ -63,6 +64,11 @@ class Run:
     @property
     def decisions(self) -> Location:
         return self.store / "decisions" / f"run_id={self.run_id}"
+
+    @property
+    def companions(self) -> Location:
+        """The files that belong to the images; nothing where there are none."""
+        return self.store / "companions" / f"run_id={self.run_id}"
 
     @property
     def listing(self) -> Path:

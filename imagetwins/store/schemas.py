@@ -32,6 +32,8 @@ LISTING = pa.schema(
         pa.field("size_bytes", pa.int64(), nullable=False),
         pa.field("mtime_ns", pa.int64(), nullable=False),
         pa.field("is_reference", pa.bool_(), nullable=False),
+        # How many files belong to it, see COMPANIONS; null in tables of imagetwins 0.1.
+        pa.field("companions", pa.int32()),
         pa.field("error", pa.string()),
         # What a change of the content changes besides size and time: ctime and inode of a file, the ETag of an object.
         pa.field("validator", pa.string(), nullable=False),
@@ -40,6 +42,16 @@ LISTING = pa.schema(
     ]
 )
 """One row a file, in listing order; `image` is its id in the run's tables, 0, 1, 2 ..."""
+
+COMPANIONS = pa.schema(
+    [
+        *(LISTING.field(name) for name in ("image", "path", "path_bytes", "size_bytes", "mtime_ns")),
+        pa.field("new_path", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+    ]
+)
+"""One row a file (`path`) that belongs to the picture `image`: a sidecar, a film, a raw file; several rows where it belongs to
+several. `new_path` is `path` where it did not follow its picture; `reason` says why, if the picture moved."""
 
 _ARROW_TYPES: dict[Any, pa.DataType] = {str | None: pa.string(), int | None: pa.int32()}
 

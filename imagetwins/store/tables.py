@@ -22,8 +22,13 @@ NOTE = "imagetwins."
 
 
 def as_frame(columns: dict[str, Any], schema: pa.Schema) -> pd.DataFrame:
-    """Return `columns` (lists or arrays) as a frame with the types that reading it from disk would give."""
-    return _to_frame(pa.table(columns, schema=schema))
+    """Return `columns` (lists or arrays) as a frame with the types that reading it from disk would give.
+
+    As in a table that is read, a column that may be null is null where there is none.
+    """
+    count = len(next(iter(columns.values())))
+    missing = {field.name: [None] * count for field in schema if field.nullable and field.name not in columns}
+    return _to_frame(pa.table(missing | columns, schema=schema))
 
 
 def write_table(
@@ -61,6 +66,17 @@ def read_table(location: Location, schema: pa.Schema, *, where: pc.Expression | 
     """
     parts = [location] if location.suffix == ".parquet" else list_parts(location)
     return pd.concat([_read_part(part, schema, where) for part in parts], ignore_index=True)
+
+
+def read_table_if_any(directory: Location, schema: pa.Schema) -> pd.DataFrame:
+    """Read all parts of a table, as `read_table` does; without a part it has no rows.
+
+    Raises:
+        StoreError: a part has not the columns of `schema`.
+    """
+    if not storage_of(directory).glob(directory, "*.parquet"):
+        return _to_frame(schema.empty_table())
+    return read_table(directory, schema)
 
 
 def list_parts(directory: Location) -> list[Location]:

@@ -107,7 +107,7 @@ def test_a_run_uses_its_threshold_and_a_retry_keeps_its_finished_stages(service,
 
 def check_run_at(threshold, scores, pictures, run, flow_run):
     expected = {f"{number}.png" for number in np.flatnonzero(scores >= threshold)[1:]}
-    assert {path.name for path in (pictures / "Duplicates").iterdir()} == expected
+    assert {path.name for path in (pictures / "Duplicates").glob("[!.]*")} == expected
     assert {path.name for path in pictures.glob("*.png")} == {f"{number}.png" for number in range(4)} - expected
     record = run.read_record()
     assert (record.parameters.threshold, record.status) == (threshold, "completed")

@@ -32,7 +32,7 @@ def pictures(tmp_path):
 
 
 def moved(folder):
-    return {path.name for path in (folder / "Duplicates").glob("*")}
+    return {path.name for path in (folder / "Duplicates").glob("[!.]*")}
 
 
 def record_of(service, run):

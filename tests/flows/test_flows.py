@@ -25,7 +25,7 @@ from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
-from imagetwins.storage import storage_of
+from imagetwins.storage import MARKER, storage_of
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
@@ -82,11 +82,11 @@ def store(tmp_path):
 
 
 def contents(folder):
-    """Names and digests of all files of `folder`."""
+    """Names and digests of all files of `folder` but markers."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != MARKER
     }
 
 
@@ -167,7 +167,12 @@ def test_a_run_moves_a_second_moves_nothing_more_and_restore_puts_all_back(folde
     assert (again["images"], again["moved"], again["duplicates"]) == (5, 0, 0)
     assert Run(Path(store), again["run_id"]).read_record().pairs_from == summary["run_id"]
     assert contents(folder) == after
-    assert restore(summary["run_id"], store) == {"run_id": summary["run_id"], "restored": 5, "not_restored": {}}
+    assert restore(summary["run_id"], store) == {
+        "run_id": summary["run_id"],
+        "restored": 5,
+        "companions": 0,
+        "not_restored": {},
+    }
     assert contents(folder) == before
     assert Run(Path(store), summary["run_id"]).read_record().status == "restored"
 

@@ -21,6 +21,7 @@ from prefect.states import Cancelling
 from flows.deduplicate import deduplicate
 from flows.restore import restore
 from imagetwins.moving.journal import read_journal
+from imagetwins.storage import MARKER
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import DECISIONS
 from imagetwins.store.tables import read_table
@@ -56,7 +57,11 @@ def folder(tmp_path):
 
 
 def digests(folder):
-    return Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file())
+    return Counter(
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MARKER
+    )
 
 
 def interrupt(folder, store, number):
@@ -76,7 +81,7 @@ def interrupt(folder, store, number):
 def wait_for_moves(folder):
     moved = folder / "Duplicates"
     deadline = time.monotonic() + 180
-    while not moved.exists() or len(list(moved.iterdir())) < MOVED_FIRST:
+    while not moved.exists() or len(list(moved.glob("[!.]*"))) < MOVED_FIRST:
         assert time.monotonic() < deadline, "the run does not move"
         time.sleep(0.01)
 

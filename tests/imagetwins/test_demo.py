@@ -8,6 +8,7 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from imagetwins.demo import SAMPLES, build_samples
+from imagetwins.storage import MARKER
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,11 @@ def folder(tmp_path_factory):
 
 
 def digests(folder):
-    return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.rglob("*") if file.is_file()}
+    return {
+        file: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != MARKER
+    }
 
 
 def score(folder, first, second):

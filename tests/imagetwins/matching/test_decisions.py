@@ -45,6 +45,15 @@ def outcome(decisions):
     return [None if pd.isna(kept) else int(kept) for kept in decisions["kept_image"]]
 
 
+def test_a_raw_file_is_no_duplicate_of_the_picture_that_the_camera_wrote_beside_it():
+    paths = ["/f/a.JPG", "/f/a.nef", "/f/b.cr2", "/f/b.nef", "/f/c/a.nef"]
+    every = itertools.combinations(range(5), 2)
+
+    decisions = decide(make_images(5, path=paths), make_pairs(*((*pair, 0.99) for pair in every)), PLAIN)
+
+    assert outcome(decisions) == [None, None, 0, 0, 0]
+
+
 def loop_any(count, scores, threshold):
     """The plain rule: flag image2 of every pair at or above the threshold; the best match says which image it copies."""
     kept = [None] * count

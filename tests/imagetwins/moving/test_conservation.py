@@ -28,16 +28,27 @@ from hypothesis.stateful import (
 
 from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import read_journal
-from imagetwins.moving.plan import PlannedMove
+from imagetwins.moving.plan import PlannedCompanion, PlannedMove
 from imagetwins.moving.restore import restore_moves
 from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES, local_moves
+from imagetwins.storage import DUPLICATES, MARKER, local_moves
 from imagetwins.storage.reserved import PART_PREFIX
 from tests.support.figures import FIGURES
 from tests.support.syscalls import killed_at
 
 SHM = Path("/dev/shm")  # noqa: S108 - memory, where flushing costs nothing
-NAMES = ["a.png", "b.png", "a (2).png", "sub/a.png", "sub/c.png", "sub/deep/é\n[x].png", os.fsdecode(b"\xff.png")]
+NAMES = [
+    "a.png",
+    "b.png",
+    "a (2).png",
+    "a.xmp",
+    "a (2).png.xmp",
+    "sub/a.png",
+    "sub/a.mov",
+    "sub/c.png",
+    "sub/deep/é\n[x].png",
+    os.fsdecode(b"\xff.png"),
+]
 MAYBE_KILLED = st.none() | st.integers(1, 45)
 PICTURES = st.integers(0, 2)
 
@@ -89,7 +100,8 @@ class Conservation(RuleBasedStateMachine):
         self.owned.discard(path)
 
     def _everything(self):
-        return {file for root in (self.folder, self.place) for file in root.rglob("*") if file.is_file()}
+        files = {file for root in (self.folder, self.place) for file in root.rglob("*") if file.is_file()}
+        return {file for file in files if file.name != MARKER}
 
     def _files(self):
         """Return all files but unfinished copies."""
@@ -143,7 +155,9 @@ class Conservation(RuleBasedStateMachine):
             if file.error is None and kept != file.location:
                 target = self.place / file.location.relative_to(self.folder)
                 known = (file.size_bytes, file.mtime_ns, digest_of(file.location))
-                moves.append(PlannedMove(image, file.location, target, *known, kept))
+                names = [companion.location for companion in file.companions]
+                following = tuple(PlannedCompanion(image, name, (file.location,)) for name in names)
+                moves.append(PlannedMove(image, file.location, target, *known, kept, following))
         return moves
 
     def _do(self, work, moment):
@@ -173,6 +187,7 @@ class Conservation(RuleBasedStateMachine):
         outcomes = self._do(lambda: apply_moves(moves, journal), moment)
         for move, outcome in zip(moves, outcomes or [], strict=False):
             assert outcome.moved, outcome.reason
+            assert all(companion.moved for companion in outcome.companions)
             assert digest_of(outcome.new_path) == move.digest
             assert not move.source.exists()
 
@@ -222,6 +237,13 @@ class Conservation(RuleBasedStateMachine):
         if self.recovered:
             told = {one.target for journal in self.journals for one in read_journal(journal) if one.state == "done"}
             assert {path for path in self._files() if path.is_relative_to(self.place)} <= told | self.owned
+
+    @invariant()
+    def nothing_that_was_moved_is_scanned_from_above(self):
+        if self.place.name == DUPLICATES:
+            moved = {one.target for journal in self.journals for one in read_journal(journal) if one.direction == "out"}
+            above = list_candidates(self.base, recursive=True, exclude=[], reference=[], skip=[])
+            assert not {file.location for file in above} & moved - self.owned
 
 
 class ByLink(Conservation):

@@ -14,25 +14,38 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from imagetwins.errors import StoreError
 from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import open_journal, read_journal
-from imagetwins.moving.plan import PlannedMove, plan_moves
+from imagetwins.moving.plan import PlannedCompanion, PlannedMove, plan_moves
 from imagetwins.moving.recover import recover_run
 from imagetwins.moving.restore import restore_moves
-from imagetwins.storage import DUPLICATES, local_moves
+from imagetwins.reasons import ReasonCode
+from imagetwins.scanning.candidates import list_candidates
+from imagetwins.storage import DUPLICATES, MARKER, local_moves, storage_of
 from imagetwins.storage.local_moves import stamp_of
 from imagetwins.storage.location import to_columns
+from imagetwins.storage.reserved import MARKER_TEXT
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import IMAGES
+from imagetwins.store.schemas import COMPANIONS, IMAGES
 from imagetwins.store.tables import as_frame
 from tasks.restore import restore_files
-from tests.support.past_runs import make_record
+from tests.support.past_runs import image_table, make_record
 from tests.support.syscalls import failing_at, intercepted, killed_at
 
 SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
+
+SECONDS = {
+    "1600": -11_676_096_000,
+    "1901": -2_147_483_648,
+    "2106": 2**32,
+    "2262": 9_223_372_037,
+    "2446": 15_032_385_535,
+}
+"""Seconds since 1970 of years in which a clock of some number of bits begins or ends."""
 
 
 def planned(folder, image, name, kept="kept.png", duplicates=None):
@@ -44,8 +57,8 @@ def planned(folder, image, name, kept="kept.png", duplicates=None):
 
 
 def snapshot(*folders):
-    """Return digest by path of every file; part files and all."""
-    files = (file for folder in folders for file in folder.rglob("*") if not file.is_dir())
+    """Return digest by path of every file but markers; part files and all."""
+    files = (file for folder in folders for file in folder.rglob("*") if not file.is_dir() and file.name != MARKER)
     return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -54,18 +67,24 @@ def contents(*folders):
 
 
 class Job:
-    """A folder with a kept file, three duplicates and a taken name, and where its duplicates go."""
+    """A folder with a kept file, three duplicates, what belongs to two of them, and a taken name; and where its duplicates go."""
+
+    COMPANIONS = ("a.xmp", "sub/b.MOV")
 
     def __init__(self, folder, duplicates, journal):
         self.folder, self.duplicates, self.journal = folder, duplicates, journal
         (folder / "sub").mkdir(parents=True)
         duplicates.mkdir(parents=True, exist_ok=True)
-        for name in ("kept.png", "a.png", "sub/b.png", "c.png"):
+        for name in ("kept.png", "a.png", "sub/b.png", "c.png", *self.COMPANIONS):
             (folder / name).write_bytes(name.encode() * 30)
         (duplicates / "a.png").write_bytes(b"taken")
         self.before = snapshot(folder, duplicates)
         self.moves = [
             planned(folder, i, name, duplicates=duplicates) for i, name in enumerate(("a.png", "sub/b.png", "c.png"))
+        ]
+        self.moves[:2] = [
+            replace(move, companions=(PlannedCompanion(move.image, folder / name, (move.source,)),))
+            for move, name in zip(self.moves, self.COMPANIONS, strict=False)
         ]
 
     def apply(self):
@@ -81,11 +100,14 @@ class Job:
         files = snapshot(self.folder, self.duplicates)
         assert Counter(files.values()) == Counter(self.before.values())
         expected = {self.folder / "kept.png", self.duplicates / "a.png", self.duplicates / "a (2).png"}
-        assert set(files) == expected | {self.duplicates / "sub/b.png", self.duplicates / "c.png"}
+        new_names = ("a (2).xmp", "sub/b.png", "sub/b.MOV", "c.png")
+        assert set(files) == expected | {self.duplicates / name for name in new_names}
         out = {t.source: t.target for t in read_journal(self.journal) if (t.state, t.direction) == ("done", "out")}
         assert out == {
             self.folder / "a.png": self.duplicates / "a (2).png",
+            self.folder / "a.xmp": self.duplicates / "a (2).xmp",
             self.folder / "sub/b.png": self.duplicates / "sub/b.png",
+            self.folder / "sub/b.MOV": self.duplicates / "sub/b.MOV",
             self.folder / "c.png": self.duplicates / "c.png",
         }
 
@@ -131,10 +153,79 @@ def test_moves_and_restores(new_job):
     assert [outcome.new_path for outcome in outcomes] == [
         job.duplicates / "a (2).png", job.duplicates / "sub/b.png", job.duplicates / "c.png"
     ]  # fmt: skip
-    assert [(outcome.restored, outcome.reason) for outcome in restored] == [(True, None)] * 3
+    assert [companion.new_path for outcome in outcomes for companion in outcome.companions] == [
+        job.duplicates / "a (2).xmp", job.duplicates / "sub/b.MOV"
+    ]  # fmt: skip
+    assert [(outcome.restored, outcome.reason) for outcome in restored] == [(True, None)] * 5
+    assert [outcome.path.name for outcome in restored] == ["c.png", "b.png", "a.png", "b.MOV", "a.xmp"]
     assert snapshot(job.folder, job.duplicates) == job.before
     assert not (job.duplicates / "sub").exists()
     assert job.restore() == []
+
+
+def test_what_was_put_aside_is_marked_until_all_of_it_is_back(tmp_path):
+    folder = tmp_path / "album"
+    for name in ("kept.png", "a.png", "sub/b.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    before = sorted(tmp_path.rglob("*"))
+    for number, name in enumerate(("a.png", "sub/b.png")):
+        assert apply_moves([planned(folder, 0, name)], tmp_path / f"../{tmp_path.name}-{number}.jsonl")[0].moved
+
+    assert listed(tmp_path) == ["kept.png"]
+    assert "imagetwins restore" in (folder / DUPLICATES / MARKER).read_text()
+    restore_moves(tmp_path / f"../{tmp_path.name}-0.jsonl")
+    assert listed(tmp_path) == ["a.png", "kept.png"]
+    restore_moves(tmp_path / f"../{tmp_path.name}-1.jsonl")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_duplicates_that_nothing_was_moved_to_is_not_marked(job):
+    job.moves[0].source.write_bytes(b"edited")
+    for file in (job.duplicates / "a.png", job.duplicates):
+        (file.unlink if file.is_file() else file.rmdir)()
+
+    for code in (errno.EACCES, errno.ENOSPC):
+        with failing_at(1, code, times=10_000), suppress(OSError):
+            apply_moves(job.moves, job.journal)
+        assert not job.duplicates.exists()
+    assert not apply_moves(job.moves[:1], job.journal)[0].moved
+    assert not job.duplicates.exists()
+
+
+def test_a_disk_too_full_for_the_markers_text_takes_its_name(job):
+    def refuse(name, call, arguments):
+        if name == "write" and Path(f"/proc/self/fd/{arguments[0]}").readlink().name == MARKER:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return call(*arguments)
+
+    with intercepted(refuse):
+        assert all(outcome.moved for outcome in job.apply())
+
+    assert (job.duplicates / MARKER).read_bytes() == b""
+
+
+def test_the_marker_is_there_although_the_first_move_failed(job):
+    (job.duplicates / "a.png").unlink()
+    job.duplicates.rmdir()
+    renames = itertools.count()
+
+    def fail_first(name, call, arguments):
+        if name == "renameat2" and next(renames) == 0:
+            local_moves.ctypes.set_errno(errno.EIO)
+            return -1
+        return call(*arguments)
+
+    with intercepted(fail_first):
+        outcomes = job.apply()
+
+    assert [outcome.moved for outcome in outcomes] == [False, True, True]
+    assert (job.duplicates / MARKER).exists()
+
+
+def listed(folder):
+    found = list_candidates(folder, recursive=True, exclude=[], reference=[], skip=[])
+    return sorted(file.location.name for file in found)
 
 
 def test_times_survive_a_move(new_job):
@@ -149,6 +240,32 @@ def test_times_survive_a_move(new_job):
             before[move.source.name].st_mtime_ns,
             before[move.source.name].st_mode,
         )
+
+
+@pytest.mark.parametrize("seconds", SECONDS.values(), ids=SECONDS)
+def test_files_of_every_year_are_listed_moved_and_restored(new_job, seconds):
+    job = new_job()
+    for file in job.folder.rglob("*.png"):
+        os.utime(file, ns=(0, seconds * 10**9))
+    rows = list_candidates(job.folder, recursive=True, exclude=[], reference=[], skip=[])
+    times = {file.location: file.mtime_ns for file in rows}
+    pa.array([*times.values(), *(-time for time in times.values())], pa.int64())
+    moves = [replace(move, mtime_ns=times[move.source]) for move in job.moves]
+    before = {move.source: move.source.stat().st_mtime_ns for move in moves}
+
+    outcomes = apply_moves(moves, job.journal)
+    for move in moves:
+        assert find_change(move, outcomes[move.image].new_path) is None
+    restored = job.restore()
+
+    assert [outcome.reason for outcome in (*outcomes, *restored)] == [None] * 8
+    assert {move.source: move.source.stat().st_mtime_ns for move in moves} == before
+    os.utime(job.moves[0].source, ns=(0, 0))
+    assert find_change(moves[0], moves[0].source).code == ReasonCode.MODIFIED
+
+
+def find_change(move, location):
+    return storage_of(location).find_change(replace(move.listed, location=location))
 
 
 @pytest.mark.slow
@@ -365,7 +482,7 @@ def test_a_link_on_the_way_to_a_file_is_not_followed(job, tmp_path):
 
     assert [outcome.moved for outcome in outcomes] == [True, False, True]
     assert "link" in str(outcomes[1].reason)
-    assert [file.name for file in outside.iterdir()] == ["b.png"]
+    assert {file.name for file in outside.iterdir()} == {"b.png", "b.MOV"}
 
 
 def test_a_link_on_the_way_back_is_not_followed(job, tmp_path):
@@ -376,9 +493,9 @@ def test_a_link_on_the_way_back_is_not_followed(job, tmp_path):
 
     outcomes = {outcome.path.name: outcome for outcome in job.restore()}
 
-    assert [name for name, outcome in outcomes.items() if not outcome.restored] == ["b.png"]
+    assert [name for name, outcome in outcomes.items() if not outcome.restored] == ["b.png", "b.MOV"]
     assert "link" in str(outcomes["b.png"].reason)
-    assert [file.name for file in outside.iterdir()] == ["b.png"]
+    assert {file.name for file in outside.iterdir()} == {"b.png", "b.MOV"}
 
 
 def test_a_file_in_the_way_of_a_folder(job):
@@ -422,15 +539,123 @@ def test_restore_overwrites_nothing_and_may_be_repeated(job):
     outcomes = job.restore()
 
     reasons = {outcome.path.name: str(outcome.reason) for outcome in outcomes}
-    assert [outcome.restored for outcome in outcomes] == [False] * 3
+    assert [outcome.restored for outcome in outcomes] == [False] * 5
     assert "name" in reasons["a.png"]
     assert "replaced" in reasons["c.png"]
     assert "no longer" in reasons["b.png"]
+    for name, picture in (("a.xmp", "a (2).png"), ("b.MOV", "b.png")):
+        assert reasons[name].startswith("a picture that it belongs to stays")
+        assert picture in reasons[name]
     assert (job.folder / "a.png").read_bytes() == b"new"
 
     (job.folder / "a.png").unlink()
 
-    assert [outcome.path.name for outcome in job.restore() if outcome.restored] == ["a.png"]
+    assert [outcome.path.name for outcome in job.restore() if outcome.restored] == ["a.png", "a.xmp"]
+
+
+# -- what belongs to a picture ---------------------------------------------------------------------------------------
+
+
+def test_what_belongs_to_a_picture_that_stays_stays_too(job):
+    job.moves[0].source.write_bytes(b"edited")
+
+    first, second, _ = job.apply()
+
+    assert (first.moved, first.companions) == (False, ())
+    assert (job.folder / "a.xmp").exists()
+    assert [companion.moved for companion in second.companions] == [True]
+
+
+def test_a_companion_follows_as_it_is_and_one_that_is_gone_is_a_reason(job):
+    (job.folder / "a.xmp").write_bytes(b"edited since, and longer")
+    (job.folder / "sub/b.MOV").unlink()
+
+    (edited,), (gone,) = (outcome.companions for outcome in job.apply()[:2])
+
+    assert (edited.moved, edited.new_path.read_bytes()) == (True, b"edited since, and longer")
+    assert (gone.moved, str(gone.reason)) == (False, "it is no longer there")
+    assert all(outcome.restored for outcome in job.restore())
+    assert (job.folder / "a.xmp").read_bytes() == b"edited since, and longer"
+
+
+def test_a_companion_whose_name_is_taken_loses_nothing_and_is_restored(job):
+    (job.duplicates / "a (2).xmp").write_bytes(b"taken")
+
+    (companion,) = job.apply()[0].companions
+
+    assert companion.new_path == job.duplicates / "a (2) (2).xmp"
+    (job.folder / "a.xmp").write_bytes(b"new")
+    assert {outcome.path.name for outcome in job.restore() if not outcome.restored} == {"a.xmp"}
+    assert (job.duplicates / "a (2) (2).xmp").read_bytes() == b"a.xmp" * 30
+    (job.folder / "a.xmp").unlink()
+    assert [outcome.path.name for outcome in job.restore()] == ["a.xmp"]
+
+
+def test_what_belongs_to_two_pictures_follows_only_both(job):
+    first, _, last = job.moves
+    shared = PlannedCompanion(0, job.folder / "a.xmp", (first.source, last.source))
+    both = [replace(first, companions=()), replace(last, companions=(shared,))]
+    last.source.rename(job.folder / "away.png")
+
+    assert [len(outcome.companions) for outcome in apply_moves(both, job.journal)] == [0, 0]
+    assert (job.folder / "a.xmp").exists()
+
+    (job.folder / "away.png").rename(last.source)
+    (companion,) = apply_moves(both, job.journal)[1].companions
+
+    assert companion.new_path == job.duplicates / "a (2).xmp"
+    first_back = replace(both[1], companions=(replace(shared, pictures=(last.source, job.folder / "kept.png")),))
+    assert restore_moves(job.journal)[-1].restored
+    assert not apply_moves([first_back], job.journal.with_suffix(".2"))[0].companions[0].moved
+
+
+def test_a_journal_of_a_version_without_companions_is_read_and_undone(job):
+    apply_moves([replace(move, companions=()) for move in job.moves], job.journal)
+    header, rest = job.journal.read_bytes().split(b"\n", 1)
+    assert b"companion" not in rest
+    job.journal.write_bytes(header.replace(b"2", b"1") + b"\n" + rest)
+
+    assert [outcome.restored for outcome in job.restore()] == [True] * 3
+    assert snapshot(job.folder, job.duplicates) == job.before
+
+
+def test_a_person_who_took_the_picture_back_gets_what_belongs_to_it(job):
+    job.apply()
+    (job.duplicates / "a (2).png").rename(job.folder / "a.png")
+
+    assert all(outcome.restored for outcome in job.restore())
+    assert snapshot(job.folder, job.duplicates) == job.before
+
+
+IMAGES_OF_A_FOLDER = ["a/b.jpg", "a/b.nef", "a/b.png", "kept.jpg", "kept.nef", "z.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "expected"),
+    [
+        ([(0, 3)], {}),
+        ([(0, 3), (2, 3)], {2: ["b.nef", "b.xmp", "b.nef.xmp"]}),
+        ([(2, 3), (0, 3)], {0: ["b.nef", "b.xmp", "b.nef.xmp"]}),
+        # The raw file moves for its own sake, or it stays because another one moves for its sake.
+        ([(0, 3), (1, 4), (2, 3)], {2: ["b.xmp"], 1: ["b.nef.xmp"]}),
+        ([(0, 3), (2, 3), (4, 1)], {}),
+        ([(1, 4)], {1: ["b.nef.xmp"]}),
+    ],
+)
+def test_what_follows_which_of_several_pictures(duplicates, expected):
+    paths = [f"/f/{name}" for name in IMAGES_OF_A_FOLDER]
+    of = {"/f/a/b.xmp": (0, 1, 2), "/f/a/b.nef": (0, 2), "/f/a/b.nef.xmp": (1,)}
+    rows = [(image, path) for path, images in of.items() for image in images]
+    columns = {"image": [image for image, _ in rows], "path": [path for _, path in rows]}
+    columns |= {"size_bytes": [1] * len(rows), "mtime_ns": [1] * len(rows), "new_path": columns["path"]}
+
+    moves = plan_moves(Path("/f"), image_table(paths), duplicates, as_frame(columns, COMPANIONS))
+
+    found = {move.image: [one.source.name for one in move.companions] for move in moves if move.companions}
+    assert {image: sorted(names) for image, names in found.items()} == {
+        image: sorted(names) for image, names in expected.items()
+    }
+    assert all(names[0] == "b.nef" for names in found.values() if "b.nef" in names), "before what belongs to it as well"
 
 
 def test_what_a_person_moved_back_counts_as_restored(job):
@@ -559,6 +784,7 @@ from pathlib import Path
 from imagetwins.moving.plan import PlannedMove
 from imagetwins.moving.execute import apply_moves
 from imagetwins.moving.restore import restore_moves
+from imagetwins.storage import MARKER
 folder, journal, target = map(Path, sys.argv[1:4])
 moves = []
 for image, source in enumerate(sorted(folder.glob("*.png"))[1:]):
@@ -566,9 +792,10 @@ for image, source in enumerate(sorted(folder.glob("*.png"))[1:]):
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     moves.append(PlannedMove(image, source, target / source.name, status.st_size, status.st_mtime_ns, digest, folder / "0.png"))
 told = [(outcome.moved, str(outcome.reason or "")) for outcome in apply_moves(moves, journal)]
-left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+files = lambda: [path for path in folder.rglob("*") if path.is_file() and path.name != MARKER]
+left = sorted(str(path.relative_to(folder)) for path in files())
 undone = [(outcome.restored, str(outcome.reason or "")) for outcome in restore_moves(journal)]
-after = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+after = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files()}
 print(json.dumps([told, left, undone, after]))
 """
 
@@ -672,13 +899,19 @@ def test_interrupted_at_every_step(new_job):
 def test_what_a_step_relies_on_is_on_the_disk_before_it(new_job):
     """A kill leaves what was written; a power cut only what was flushed."""
     job, flushed, steps = new_job(), {}, Counter()
-    sources = {move.source for move in job.moves}
+    sources = {move.source for move in job.moves} | {job.folder / name for name in job.COMPANIONS}
 
     def check(name, call, arguments):
         paths = [Path(os.fsdecode(one)) for one in arguments if not isinstance(one, int | memoryview)]
         told = {one.source: one for one in announced(flushed.get(job.journal, b""), job.journal)}
         if name in {"renameat2", "link"} and paths[0] in sources:
             assert paths[0] in told
+            if job.duplicates.name == DUPLICATES:
+                assert flushed[job.duplicates / MARKER] == MARKER_TEXT.encode()
+                assert MARKER in flushed[job.duplicates]
+        elif name == "create" and paths[0].name == MARKER:
+            assert not any(source not in snapshot(job.folder) for source in sources)
+            return finish(name, call, arguments)
         elif name == "create" and paths[0] != job.journal:
             assert paths[0] in {one.part for one in told.values()}
         elif name == "renameat2":
@@ -705,8 +938,8 @@ def test_what_a_step_relies_on_is_on_the_disk_before_it(new_job):
         job.apply()
     job.check_all_moved_once()
     # To another device, the rename that does not do comes first.
-    renamed, linked = Counter(renameat2=3), Counter(link=3, unlink=3)
-    assert steps in (renamed, linked, Counter(renameat2=6, create=3, unlink=3))
+    renamed, linked = Counter(renameat2=5), Counter(link=5, unlink=5)
+    assert steps in (renamed, linked, Counter(renameat2=10, create=5, unlink=5))
 
 
 def announced(content, journal):

@@ -106,10 +106,10 @@ def put(location, content):
 
 
 def snapshot(folder):
-    """Return the content of every object below `folder` by its name there."""
+    """Return the content of every object below `folder`, but markers, by its name there."""
     files = filesystem(folder)
     start = len(key_of(folder).rstrip("/")) + 1
-    return {name[start:]: files.cat_file(name) for name in files.find(key_of(folder))}
+    return {name[start:]: files.cat_file(name) for name in files.find(key_of(folder)) if not name.endswith(MARKER)}
 
 
 # -- names -----------------------------------------------------------------------------------------------------------
@@ -317,6 +317,27 @@ def test_moves_and_restores(any_bucket, tmp_path, is_local):
     assert snapshot(job.folder) == job.before
     assert restore_moves(job.journal) == []
     assert [outcome.moved for outcome in job.apply()] == [False] * 2
+
+
+def test_what_was_put_aside_is_marked_until_all_of_it_is_back(any_bucket, tmp_path):
+    def listed(home):
+        found = list_candidates(home, recursive=True, exclude=[], reference=[], skip=[])
+        return [storage_of(home).relative_name(one.location, home) for one in found]
+
+    job = Job(any_bucket, tmp_path / "journal.jsonl")
+    taken, marker = job.folder / DUPLICATES / "a.png", job.folder / DUPLICATES / MARKER
+    filesystem(taken).rm_file(key_of(taken))
+    before = listed(any_bucket)
+
+    job.apply()
+    assert listed(any_bucket) == [f"{job.folder.name}/kept.png"]
+    with pytest.raises(ParameterError, match="put aside"):
+        check_folder("folder", str(job.folder / DUPLICATES))
+    assert b"imagetwins restore" in filesystem(marker).cat_file(key_of(marker))
+    restore_moves(job.journal)
+
+    assert listed(any_bucket) == before
+    assert storage_of(marker).stat(marker) is None
 
 
 class KilledError(BaseException):
@@ -712,7 +733,7 @@ def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, ca
     }
 
     assert rethreshold(summary["run_id"], 0.99999, store)["now"]["duplicate"] == 1
-    assert restore("latest", store) == {"run_id": summary["run_id"], "restored": 3, "not_restored": {}}
+    assert restore("latest", store) == {"run_id": summary["run_id"], "restored": 3, "companions": 0, "not_restored": {}}
     assert snapshot(there) == before
 
     applied = apply(summary["run_id"], 0.99999, store=store)

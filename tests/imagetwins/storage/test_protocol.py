@@ -10,7 +10,7 @@ import pytest
 from imagetwins.errors import StoreError
 from imagetwins.reasons import ReasonCode, RefusedError
 from imagetwins.storage import Listed, Storage, is_inside, parse_location, storage_of
-from imagetwins.storage.objects import filesystem, key_of
+from imagetwins.storage.objects import ObjectInfo, filesystem, key_of
 
 NAMES = ["a.png", "b [1].png", "sub/c 图.png", "sub/deep/d"]
 
@@ -232,3 +232,11 @@ def test_a_location_of_another_kind_is_refused(folder):
     other = Path("/a") if str(folder).startswith("memory") else parse_location("memory://x/a")
     with pytest.raises(TypeError):
         storage_of(folder).stat(other)
+
+
+@pytest.mark.parametrize(
+    ("when", "mtime_ns"),
+    [("9999-12-31T23:59:59+00:00", 2**63 - 1), ("2106-02-07T06:28:16+00:00", 2**32 * 10**9), (-2e10, 1 - 2**63)],
+)
+def test_objects_of_every_year_have_a_time_that_tables_hold(when, mtime_ns):
+    assert ObjectInfo.of({"size": 1, "mtime": when}).mtime_ns == mtime_ns

@@ -17,10 +17,11 @@ from imagetwins.reporting.run_page import build_report
 from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
 from imagetwins.reporting.thresholds import audit_threshold
 from imagetwins.store.record import RECORD_VERSION, RunRecord, RunStatus, Stage
-from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.schemas import DECISIONS
+from imagetwins.store.runs import Run, find_put_aside, list_runs
+from imagetwins.store.schemas import DECISIONS, LISTING
 from imagetwins.store.tables import read_table
 from tasks.decide import decide_again
+from tasks.list import list_files
 from tasks.restore import restore_files
 from tests.support.old_store import unpack
 from tests.support.past_runs import make_record
@@ -82,10 +83,21 @@ def test_its_scores_are_thresholded_again(runs):
         audit_threshold(dry_run, 0.4)
 
 
+def test_what_its_runs_put_aside_is_not_scanned_from_above(store, runs, tmp_path):
+    aside = find_put_aside(store)
+    assert tmp_path / "photos/one/Duplicates" in aside
+    run = Run(store, "20261201T000000Z-00000000")
+    assert list_files.fn(run, Parameters(folder=str(tmp_path / "photos")))["Duplicates/"] >= 1
+    assert "/Duplicates/" not in " ".join(read_table(run.listing, LISTING)["path"])
+    for one in runs:
+        restore_files.fn(one)
+    assert tmp_path / "photos/one/Duplicates" not in find_put_aside(store)
+
+
 def test_its_moves_are_undone(runs, tmp_path):
     latest, folder = runs[2], tmp_path / "photos/one"
     before = contents(folder)
-    assert restore_files.fn(latest) == {"restored": 4, "not_restored": {}}
+    assert restore_files.fn(latest) == {"restored": 4, "companions": 0, "not_restored": {}}
     assert contents(folder) == before
     assert not (folder / "Duplicates").exists()
     record = json.loads(latest.record_file.read_text())
