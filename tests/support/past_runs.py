@@ -19,10 +19,10 @@ def image_table(paths, digests=None, errors=None, sizes=None):
     count, errors, sizes = len(paths), errors or {}, sizes or {}
     readable = [path not in errors for path in paths]
     return as_frame(
-        {
+        {name: [None] * count for name in IMAGES.names}
+        | {
             "image": range(count),
             "path": paths,
-            "path_bytes": [None] * count,
             "size_bytes": [sizes.get(path, (50_000, 640, 480))[0] for path in paths],
             "mtime_ns": [1_700_000_000_000_000_000 + n for n in range(count)],
             "is_reference": [False] * count,
