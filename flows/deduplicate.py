@@ -14,6 +14,7 @@ from imagetwins.config.parameters import (
     Hours,
     Keep,
     Ratio,
+    Rule,
     Score,
     Share,
     Sidecars,
@@ -54,6 +55,7 @@ def name_run() -> str:
 def deduplicate(
     folder: str,
     threshold: Score = 0.9,
+    rule: Rule = "careful",
     dry_run: bool = False,
     recursive: bool = True,
     size: Size = 200,
@@ -82,6 +84,9 @@ def deduplicate(
     Args:
         folder: The folder of pictures to look through; a path, or a URL as in s3://bucket/pictures.
         threshold: Two pictures match when their SSIM is this or more (-1 to 1; 1 is identical).
+        rule: careful: a match that a score alone cannot vouch for is listed for review and not moved. plain: of two
+            pictures that match, the one listed later moves; no guard holds it back, grouping is any and keep is first,
+            whatever they say.
         dry_run: Find and report the duplicates, but move nothing.
         recursive: Look into sub-folders too.
         size: Side of the square thumbnails that are compared, in pixels (16 to 1024).
@@ -89,7 +94,11 @@ def deduplicate(
         decoding: full decodes every pixel, so that scores are exact. reduced decodes large JPEGs to a half, a quarter
             or an eighth, but not below twice the thumbnail: two to three times as fast, and scores change by up to
             about 0.03.
-        keep: Which copy stays: the first listed, the most pixels, the most bytes, the oldest or newest.
+        keep: Which copy stays: words with commas between, the first that tells two copies apart decides, as in
+            resolution,name,first. first: listed first. resolution: most pixels. size: most bytes. oldest, newest: by
+            the date it was taken (EXIF), else the file's. exif-date: one that has such a date. name: no copy suffix,
+            as in "x (1)" or "x copy". companions: most that belongs to it, as sidecars or a film; first unless named.
+            folder:NAME: one in a folder of that name. References rank before all.
         grouping: representative: every moved picture matches one that stays. any: every picture that matches
             any picture before it is moved.
         audit_floor: Every pair scoring this or more is stored for later audits; -1 stores all pairs. Default:

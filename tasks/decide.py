@@ -6,7 +6,7 @@ from prefect import task
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.apply import find_changes, images_to_check, plan_apply
-from imagetwins.matching.decisions import count_decisions, decide
+from imagetwins.matching.decisions import count_decisions, count_larger, decide
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.reporting.thresholds import check_floor
 from imagetwins.runtime.task_options import STAGE
@@ -38,7 +38,8 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     store_verified(run.comparisons, verified)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
-    return {"matches": len(matches), "verified": len(verified_by_now)} | count_decisions(decisions)
+    counts = {"matches": len(matches), "verified": len(verified_by_now)}
+    return counts | count_decisions(decisions) | {"larger_duplicates": count_larger(decisions, images)}
 
 
 @task(name="decide-again", **STAGE)
@@ -77,4 +78,5 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "matches": len(matches),
         "changed": len(changes),
         **count_decisions(decisions),
+        "larger_duplicates": count_larger(decisions, images),
     }

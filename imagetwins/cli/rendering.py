@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imagetwins.cli.markup import escape_markup
+from imagetwins.reporting.advice import RULES, advise_keep
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
@@ -67,6 +68,12 @@ def print_run(console: Console, audit: RunAudit) -> None:
     if counts["moved"] and record.status is not RunStatus.RESTORED:
         console.print(f"Moved to:  {escape_markup(folder.rstrip('/'))}/{DUPLICATES}/")
         console.print(f"Undo:  [bold]{escape_markup(_undo(record))}[/]", soft_wrap=True)
+    if not record.parameters.is_careful:
+        console.print(RULES[record.parameters.rule])
+    if advice := advise_keep(record):
+        console.print(advice.text)
+        for command in advice.commands:
+            console.print(f"  [bold]{escape_markup(command)}[/]", soft_wrap=True)
 
 
 def _describe_companions(count: int) -> str:

@@ -7,9 +7,10 @@ two equal.)
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from imagetwins.config.folders import allowed_roots, check_folder, check_writable, resolve_store
+from imagetwins.config.keep import check_keep, split_keep
 from imagetwins.config.patterns import compile_patterns
 from imagetwins.config.roots import check_roots
 from imagetwins.decoding.model import DecodeSettings, Decoding, Resampling
@@ -23,7 +24,8 @@ Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16, le=1024)]
-Keep = Literal["first", "resolution", "size", "oldest", "newest"]
+Rule = Literal["careful", "plain"]
+Keep = Annotated[str, AfterValidator(check_keep)]
 Grouping = Literal["representative", "any"]
 Sidecars = Literal["move", "leave"]
 ApprovalPolicy = Literal["never", "review", "always"]
@@ -47,6 +49,14 @@ class Parameters(BaseModel):
     threshold: Annotated[
         Score, Field(description="Two pictures match when their SSIM is this or more (-1 to 1; 1 is identical).")
     ] = 0.9
+    rule: Annotated[
+        Rule,
+        Field(
+            description="careful: a match that a score alone cannot vouch for is listed for review and not moved. plain: of "
+            "two pictures that match, the one listed later moves; no guard holds it back, grouping is any and keep is first, "
+            "whatever they say."
+        ),
+    ] = "careful"
     dry_run: Annotated[bool, Field(description="Find and report the duplicates, but move nothing.")] = False
     recursive: Annotated[bool, Field(description="Look into sub-folders too.")] = True
     size: Annotated[
@@ -66,7 +76,13 @@ class Parameters(BaseModel):
     ] = "full"
     keep: Annotated[
         Keep,
-        Field(description="Which copy stays: the first listed, the most pixels, the most bytes, the oldest or newest."),
+        Field(
+            description="Which copy stays: words with commas between, the first that tells two copies apart decides, as in "
+            "resolution,name,first. first: listed first. resolution: most pixels. size: most bytes. oldest, newest: by the date "
+            'it was taken (EXIF), else the file\'s. exif-date: one that has such a date. name: no copy suffix, as in "x (1)" or '
+            '"x copy". companions: most that belongs to it, as sidecars or a film; first unless named. folder:NAME: one in a '
+            "folder of that name. References rank before all."
+        ),
     ] = "first"
     grouping: Annotated[
         Grouping,
@@ -157,6 +173,19 @@ class Parameters(BaseModel):
                 "the table. Give a floor at or below the threshold."
             )
         return self
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether matches can be for review: the rule is not the plain one."""
+        return self.rule == "careful"
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        """The words by which the copies of a picture are ranked, with those that come first unless they are named."""
+        if not self.is_careful:
+            return "reference", "first"
+        named = split_keep(self.keep)
+        return "reference", *(() if "companions" in named else ("companions",)), *named
 
     @property
     def location(self) -> Location:

@@ -2,7 +2,7 @@
 
 The rules, over the pairs of the comparison table with `ssim >= threshold` (the matches):
 
-- *Rank.* Files of a reference folder first, then by `keep`, ties in listing order.
+- *Rank.* Files of a reference folder first, then by the words of `keep`, ties in listing order.
 - *Representative grouping* (the default). In rank order, an image is kept unless it matches an image already kept;
   then it is a duplicate of its best match among the kept. So every moved file matches a file that stays: SSIM is not
   transitive, and a chain of small changes must not carry away a picture that resembles nothing that is left.
@@ -13,6 +13,7 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
   more frames or pages than the one that is compared, or because it is a camera's raw file. Then only files that are equal,
   or show the same to the last pixel, are without doubt. An image whose only matches are doubtful is listed for review, and
   stays.
+- *The plain rule* (`rule`): any grouping, the first listed is kept, and nothing is doubtful.
 """
 
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ class _Match:
 def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> NDArray[np.object_]:
     """Return for each match the `Reason` to look at it before a file moves; None where nothing is doubtful."""
     doubts = np.full(len(matches), None, dtype=object)
+    if not parameters.is_careful:
+        return doubts
     for row in np.flatnonzero(_aspect_change(matches, images) > parameters.max_aspect_change):
         first, second = (_dimensions(images, matches[column].iat[row]) for column in ("image1", "image2"))
         doubts[row] = Reason.of(ReasonCode.ASPECT_DIFFERS, first=first, second=second)
@@ -106,8 +109,9 @@ def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Paramete
         One row an image. Duplicates have the action "would move"; `NewPath` is `FullPath` everywhere.
     """
     matches = comparisons[comparisons["ssim"] >= parameters.threshold].reset_index(drop=True)
-    # A raw file belongs to the picture of the same shot beside it: neither is the other's duplicate.
-    matches = matches[~find_raw_pairs(matches, images)].reset_index(drop=True)
+    if parameters.is_careful:
+        # A raw file belongs to the picture of the same shot beside it: neither is the other's duplicate.
+        matches = matches[~find_raw_pairs(matches, images)].reset_index(drop=True)
     decisive = _find_decisive(matches, images, parameters)
     decisions = _keep_all(images)
     copies: dict[int, int] = {}
@@ -137,9 +141,17 @@ def count_decisions(decisions: pd.DataFrame) -> dict[str, int]:
     }
 
 
+def count_larger(decisions: pd.DataFrame, images: pd.DataFrame) -> int:
+    """Return how many duplicates have more pixels than the copy that is kept for them."""
+    pixels = (images["width_px"] * images["height_px"]).astype("Float64").to_numpy(np.float64, na_value=np.nan)
+    duplicates = decisions[decisions["Duplicate"]]
+    own, kept = (pixels[duplicates[name].to_numpy(np.int64)] for name in ("image", "kept_image"))
+    return int((own > kept).sum())
+
+
 def _find_decisive(matches: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[int, _Match]:
     """Return the match that decides about each image that has one, walking the images in rank order."""
-    ranks = rank_images(images, parameters.keep)
+    ranks = rank_images(images, parameters.ranking)
     doubts = find_doubts(matches, images, parameters)
     first, second = matches["image1"].to_numpy(np.int64), matches["image2"].to_numpy(np.int64)
     swap = ranks[first] > ranks[second]
@@ -150,12 +162,13 @@ def _find_decisive(matches: pd.DataFrame, images: pd.DataFrame, parameters: Para
     starts = np.flatnonzero(np.diff(ranks[later][order], prepend=-1))
     reference = images["is_reference"].to_numpy(bool)
     stays = np.ones(len(images), bool)
+    is_representative = parameters.is_careful and parameters.grouping == "representative"
     decisive: dict[int, _Match] = {}
     for rows in np.split(order, starts[1:]) if len(order) else []:
         image = int(later[rows[0]])
         if reference[image]:
             continue
-        candidates = rows[stays[earlier[rows]]] if parameters.grouping == "representative" else rows
+        candidates = rows[stays[earlier[rows]]] if is_representative else rows
         if len(candidates):
             row = int(candidates[0])
             decisive[image] = _Match(int(earlier[row]), row, doubts[row])

@@ -14,6 +14,7 @@ import pandas as pd
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
+from imagetwins.reporting.advice import RULES, advise_keep
 from imagetwins.scanning.thumbnails import ThumbnailLoader
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
@@ -43,6 +44,7 @@ def draw_summary(record: RunRecord) -> str:
     parts = [
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
         *_next_step(record),
+        RULES[record.parameters.rule],
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),
         "## Where the time went",
         _bars(record.seconds),
@@ -75,8 +77,13 @@ def _next_step(record: RunRecord) -> list[str]:
             f"```\n{format_command('approve', *named)}\n```",
         ]
     if moved := record.counts["moved"]:
-        return [f"{moved} of them were moved. To undo that:", f"```\n{format_command('restore', *named)}\n```"]
-    return ["Nothing was moved."]
+        steps = [f"{moved} of them were moved. To undo that:", f"```\n{format_command('restore', *named)}\n```"]
+    else:
+        steps = ["Nothing was moved."]
+    # A command with a line break in a name would end the block of code.
+    if (advice := advise_keep(record)) and all(command.isprintable() for command in advice.commands):
+        steps += [advice.text, "```\n{}\n```".format("\n".join(advice.commands))]
+    return steps
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

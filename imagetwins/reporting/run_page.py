@@ -22,6 +22,7 @@ from skimage.metrics import structural_similarity
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.model import DecodeSettings
+from imagetwins.reporting.advice import RULES, advise_keep
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_histogram
 from imagetwins.scanning.thumbnails import find_file, read_square
@@ -253,6 +254,8 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures) ->
         total_seconds=sum(seconds for stage, seconds in record.seconds.items() if stage is not Stage.REPORT),
         undo=f"imagetwins restore {quoted} --store {store}",
         approve=f"imagetwins approve {quoted} --store {store}",
+        rule=RULES[record.parameters.rule],
+        advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[
             f"imagetwins audit {quoted} --why FILE",

@@ -144,10 +144,25 @@ def test_the_tables_hold_what_a_plain_double_loop_finds(folder, store):
     assert list(decisions.columns[:4]) == ["FullPath", "FileName", "Duplicate", "NewPath"]
 
 
-def test_any_grouping_flags_image2_of_every_matching_pair(folder, store):
-    summary = deduplicate(str(folder), threshold=0.5, dry_run=True, store=store, grouping="any", **PLAIN)
-    images, _, decisions = tables(store, summary)
+@pytest.mark.parametrize("asked", [PLAIN | {"grouping": "any"}, {"rule": "plain"}])
+def test_the_plain_rule_flags_image2_of_every_matching_pair(folder, store, asked):
+    stretched = cv2.resize(photos()[2], (900, 300), interpolation=cv2.INTER_AREA)
+    write(folder / "stretched.png", stretched)
+    images, _, decisions = tables(store, deduplicate(str(folder), threshold=0.5, dry_run=True, store=store, **asked))
     assert set(decisions.loc[decisions["Duplicate"], "image"]) == flagged(loop_scores(images), 0.5)
+    assert not (decisions["action"] == "review").any()
+
+
+def test_the_careful_rule_holds_back_what_the_plain_one_moves(folder, store):
+    dark = np.random.default_rng(3).integers(0, 4, (2, 200, 200, 3), np.uint8)
+    for number, image in enumerate(dark):
+        write(folder / f"night {number}.png", image)
+    plain, careful = (
+        tables(store, deduplicate(str(folder), dry_run=True, store=store, rule=rule))[2].set_index("FileName")
+        for rule in ("plain", "careful")
+    )
+    assert plain.loc["night 1.png", ["Duplicate", "action"]].tolist() == [True, "would move"]
+    assert careful.loc["night 1.png", ["Duplicate", "action"]].tolist() == [False, "review"]
 
 
 def test_a_run_moves_a_second_moves_nothing_more_and_restore_puts_all_back(folder, store):

@@ -23,7 +23,6 @@ def image_table(paths, digests=None, errors=None, sizes=None):
         | {
             "image": range(count),
             "path": paths,
-            "path_bytes": [None] * count,
             "size_bytes": [sizes.get(path, (50_000, 640, 480))[0] for path in paths],
             "mtime_ns": [1_700_000_000_000_000_000 + n for n in range(count)],
             "is_reference": [False] * count,

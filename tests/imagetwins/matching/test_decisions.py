@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import decide, deciding_pairs
+from imagetwins.matching.decisions import count_larger, decide, deciding_pairs
 from imagetwins.store.schemas import COMPARISONS, IMAGES
 from imagetwins.store.tables import as_frame
 
@@ -20,7 +20,6 @@ def make_images(count, **columns):
     given = {
         "image": range(count),
         "path": [f"/f/{image:03}.png" for image in range(count)],
-        "path_bytes": [None] * count,
         "size_bytes": [1000] * count,
         "mtime_ns": [0] * count,
         "is_reference": [False] * count,
@@ -28,7 +27,6 @@ def make_images(count, **columns):
         "width_px": [400] * count,
         "height_px": [300] * count,
         "format": ["PNG"] * count,
-        "error": [None] * count,
     }
     return as_frame(dict.fromkeys(IMAGES.names, [None] * count) | given | columns, IMAGES)
 
@@ -188,6 +186,27 @@ def test_an_equal_picture_decides_before_others_of_which_nothing_is_known():
 def test_the_guards_can_be_switched_off():
     images, pair = make_images(2, width_px=[400, 300], height_px=[300, 400]), make_pairs((0, 1, 0.95, 0.1))
     assert decide(images, pair, PLAIN)["action"].tolist() == ["kept", "would move"]
+
+
+def test_the_plain_rule_keeps_the_first_of_every_matching_pair_and_doubts_nothing():
+    images = make_images(4, width_px=[400, 800, 300, 400], height_px=[300, 600, 400, 300])
+    pairs = make_pairs((0, 1, 0.9, 0.1), (1, 2, 0.9), (2, 3, 0.95, None, 200))
+    plain = Parameters(folder="/f", rule="plain", keep="resolution")
+    decisions = decide(images, pairs, plain)
+    assert outcome(decisions) == loop_any(
+        4, {**dict.fromkeys(itertools.combinations(range(4), 2), 0.0), (0, 1): 0.9, (1, 2): 0.9, (2, 3): 0.95}, 0.9
+    )
+    assert decisions["action"].tolist() == ["kept", "would move", "would move", "would move"]
+    assert decide(images, pairs, plain.model_copy(update={"rule": "careful"}))["action"].tolist() == [
+        *("review", "kept", "review", "review"),
+    ]
+
+
+def test_duplicates_with_more_pixels_than_what_is_kept_are_counted():
+    images = make_images(4, width_px=[400, 800, 400, None], height_px=[300, 600, 300, None])
+    decisions = decide(images, make_pairs((0, 1, 0.95), (0, 2, 0.95)), PLAIN)
+    assert count_larger(decisions, images) == 1
+    assert count_larger(decide(images, make_pairs(), PLAIN), images) == 0
 
 
 def test_aspect_ratios_that_differ_are_for_review():

@@ -1,0 +1,55 @@
+"""What a person may want to do about a run, with the commands that do it."""
+
+import shlex
+from dataclasses import dataclass
+
+from imagetwins.config.keep import split_keep
+from imagetwins.config.parameters import Parameters, Rule
+from imagetwins.store.record import RunRecord, RunStatus
+from imagetwins.text import format_command
+
+RULES: dict[Rule, str] = {
+    "careful": "A match that a score alone cannot vouch for is for review, and stays.",
+    "plain": "By the plain rule, of two pictures that match the one listed later is a duplicate: no guard held any back.",
+}
+"""What each rule means, for whoever reads what a run decided."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A sentence, and the commands that follow it."""
+
+    text: str
+    commands: list[str]
+
+
+def advise_keep(record: RunRecord) -> Advice | None:
+    """Return what to do where copies with fewer pixels were kept than were moved; None if there is nothing to do."""
+    larger, parameters = record.counts["larger_duplicates"], record.parameters
+    if not larger or "resolution" in parameters.ranking:
+        return None
+    keep = ",".join(["resolution", *(word for word in split_keep(parameters.keep) if word != "first")])
+    commands = [format_run(parameters.model_copy(update={"keep": keep, "rule": "careful"}))]
+    if record.counts["moved"] and record.status is not RunStatus.RESTORED:
+        commands.insert(0, format_command("restore", record.run_id, parameters.store))
+    have = "duplicate has" if larger == 1 else "duplicates have"
+    return Advice(
+        f"{larger:,} {have} more pixels than the copy that stays. To keep the largest copies instead:", commands
+    )
+
+
+def format_run(parameters: Parameters) -> str:
+    """Return the shell command that runs with `parameters`; what is the default is left out."""
+    defaults = Parameters(folder=parameters.folder).model_dump()
+    words = ["imagetwins", "run", parameters.folder]
+    for name, value in parameters.model_dump().items():
+        option = name.replace("_", "-")
+        if value == defaults[name]:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [
+                word for one in (value if isinstance(value, list) else [value]) for word in (f"--{option}", str(one))
+            ]
+    return shlex.join(words)

@@ -1,0 +1,47 @@
+"""Commands that a run advises can be typed as they stand."""
+
+import shlex
+
+import pytest
+import typer
+
+from imagetwins.cli.app import app
+from imagetwins.config.parameters import Parameters
+from imagetwins.reporting.advice import advise_keep, format_run
+from tests.support.past_runs import make_record
+
+
+def record(counts, **parameters):
+    return make_record("20260101T000000Z-1", counts=counts, parameters={"folder": "/my pictures"} | parameters)
+
+
+def test_a_run_that_kept_smaller_copies_says_how_to_keep_the_largest():
+    asked = record({"larger_duplicates": 2, "moved": 5}, store="/s", threshold=0.95, keep="name,first")
+    advice = advise_keep(asked)
+    assert advice.text.startswith("2 duplicates have more pixels than the copy that stays.")
+    assert advice.commands == [
+        "imagetwins restore 20260101T000000Z-1 --store /s",
+        "imagetwins run '/my pictures' --threshold 0.95 --keep resolution,name --store /s",
+    ]
+
+
+def test_what_did_not_move_need_not_be_put_back():
+    (command,) = advise_keep(record({"larger_duplicates": 1}, dry_run=True)).commands
+    assert command == "imagetwins run '/my pictures' --dry-run --keep resolution"
+    assert advise_keep(record({"larger_duplicates": 1})).text.startswith("1 duplicate has")
+
+
+@pytest.mark.parametrize(
+    ("counts", "parameters"), [({}, {}), ({"larger_duplicates": 2}, {"keep": "folder:originals,resolution"})]
+)
+def test_nothing_is_advised_where_no_larger_copy_moves_or_the_user_chose(counts, parameters):
+    assert advise_keep(record(counts, **parameters)) is None
+
+
+def test_the_command_of_a_run_gives_the_parameters_of_it():
+    asked = Parameters(
+        folder="/a b", threshold=0.8, rule="plain", recursive=False, dry_run=True, size=64, reference=["/x", "/y z"]
+    )
+    _, command, *arguments = shlex.split(format_run(asked))
+    given = typer.main.get_command(app).commands[command].make_context(command, arguments).params
+    assert Parameters(**{name: given[name] for name in Parameters.model_fields}) == asked
