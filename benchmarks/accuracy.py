@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 
@@ -121,8 +121,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Score:
-    """Of one kind, or of several added up: files that could be moved, that were moved rightly and falsely, or are for review."""
+    """Of one kind, or of several added up: files, those that could be moved, that were moved rightly and falsely, or are for review."""
 
+    files: int = 0
     movable: int = 0
     right: int = 0
     false: int = 0
@@ -156,9 +157,8 @@ def main() -> None:
         results = run_ours(home, scopes, Path(temporary) / "store")
         if options.peers:
             results += run_peer(options.peers, CZKAWKA, home, scopes, CZKAWKA_LEVELS)
-            results += [
-                hash_pictures(home, labels, scopes, size, level) for size in HASH_LEVELS for level in HASH_LEVELS[size]
-            ]
+            for size, levels in HASH_LEVELS.items():
+                results += run_hashes(home, labels, scopes, size, levels)
             results += run_peer(options.peers, DIFPY, home, scopes)
     scores = {result.tool: score_all(result, scopes, labels) for result in results}
     seconds = {result.tool: result.seconds for result in results}
@@ -263,21 +263,32 @@ def to_moves(groups: list[list[str]], home: Path) -> Moves:
     return moves
 
 
-def hash_pictures(home: Path, labels: Iterable[str], scopes: Scopes, size: int, level: int) -> Result:
+def run_hashes(home: Path, labels: Iterable[str], scopes: Scopes, size: int, levels: Iterable[int]) -> list[Result]:
+    """Group by gradient hashes of `size` x `size` bits, at each of the distances `levels`."""
     paths = sorted(labels)
     begin = time.perf_counter()
     with ThreadPoolExecutor(count_cores()) as threads:
         hashes = np.array(list(threads.map(lambda path: gradient_hash(home / path, size), paths)))
-    moves = {}
-    for scope, folders in scopes.items():
-        within = np.array([is_within(path, folders) for path in paths])
-        moves[scope] = group_hashes([paths[row] for row in np.flatnonzero(within)], hashes[within], level)
-    return Result(f"hash {size} x {size}, {level}", time.perf_counter() - begin, moves)
+    seconds = time.perf_counter() - begin
+    within = {scope: np.array([is_within(path, folders) for path in paths]) for scope, folders in scopes.items()}
+    results = []
+    for level in levels:
+        begin = time.perf_counter()
+        moves = {TOGETHER: group_hashes(paths, hashes, level)}
+        results.append(Result(f"hash {size} x {size}, {level}", seconds + time.perf_counter() - begin, moves))
+        for scope, chosen in within.items():
+            moves[scope] = group_hashes([paths[row] for row in np.flatnonzero(chosen)], hashes[chosen], level)
+    return results
 
 
 def gradient_hash(path: Path, size: int) -> NDArray[np.bool_]:
     with Image.open(path) as picture:
-        small = picture.convert("RGB").convert("L").resize((size + 1, size), Image.Resampling.LANCZOS)
+        small = (
+            ImageOps.exif_transpose(picture)
+            .convert("RGB")
+            .convert("L")
+            .resize((size + 1, size), Image.Resampling.LANCZOS)
+        )
     levels = np.asarray(small)
     return (levels[:, :-1] < levels[:, 1:]).ravel()
 
@@ -287,7 +298,7 @@ def group_hashes(paths: list[str], hashes: NDArray[np.bool_], level: int) -> Mov
     moves: Moves = {}
     for row, path in enumerate(paths):
         distances = (hashes[kept] != hashes[row]).sum(axis=1)
-        if len(kept) and distances.min() <= level:
+        if kept and distances.min() <= level:
             moves[path] = [paths[kept[int(distances.argmin())]]]
         else:
             kept.append(row)
@@ -310,7 +321,9 @@ def score(result: Result, scope: str, folders: list[str], labels: dict[str, str]
     moved, review = result.moves[scope], result.review.get(scope, {})
     right = {path for path, kept in moved.items() if all(labels[one] == labels[path] for one in kept)}
     good = {path for path, kept in review.items() if labels[kept[0]] == labels[path]}
-    return Score(len(within) - len(set(within)), len(right), len(moved) - len(right), len(good), len(review))
+    return Score(
+        len(within), len(within) - len(set(within)), len(right), len(moved) - len(right), len(good), len(review)
+    )
 
 
 def list_false(result: Result, labels: dict[str, str]) -> list[list[str]]:
@@ -329,36 +342,39 @@ def list_false(result: Result, labels: dict[str, str]) -> list[list[str]]:
 
 
 def render(scores: dict[str, dict[str, Score]], seconds: dict[str, float | None], files: int) -> str:
-    kinds = [scope for scope in next(iter(scores.values())) if scope != TOGETHER]
     shown = choose_tools(scores)
     console = Console(width=200, record=True, file=open("/dev/null", "w"), highlight=False)  # noqa: PTH123, SIM115
     console.print(f"{files:,} files; what is counted: benchmarks/accuracy.py\n")
-    console.print(_summary(scores, seconds, kinds))
-    console.print(_by_kind("Recall of copies, each kind alone", COPIES, shown, kinds, lambda one: f"{one.recall:.2f}"))
+    console.print(_summary(scores, seconds))
+    console.print(_by_kind("Recall of copies, each kind alone", COPIES, shown, lambda one: f"{one.recall:.2f}"))
     console.print(
-        _by_kind(
-            "False moves among look-alikes, each kind alone", LOOKALIKE, shown, kinds, lambda one: f"{one.false or '-'}"
-        )
+        _by_kind("False moves among look-alikes, each kind alone", LOOKALIKE, shown, lambda one: f"{one.false or '-'}")
     )
     console.print(
-        _by_kind("False moves among copies, each kind alone", COPIES, shown, kinds, lambda one: f"{one.false or '-'}")
+        _by_kind("False moves among copies, each kind alone", COPIES, shown, lambda one: f"{one.false or '-'}")
     )
     return console.export_text()
 
 
 def choose_tools(scores: dict[str, dict[str, Score]]) -> dict[str, dict[str, Score]]:
-    """Return ours, czkawka's setting of the best recall and its strictest, and difPy's."""
-    czkawka = [tool for tool in scores if tool.startswith(("czkawka", "hash"))]
-    best = sorted(czkawka, key=lambda tool: total(scores[tool], COPIES).recall)[-1:]
+    """Return what the tables by kind show: ours, czkawka's strictest setting, the best by recall of each hash size, and difPy's."""
+    best: dict[str, str] = {}
+    for tool, by_kind in scores.items():
+        method, _, level = tool.rpartition(", ")
+        if level.isdigit() and (
+            method not in best or total(by_kind, COPIES).recall > total(scores[best[method]], COPIES).recall
+        ):
+            best[method] = tool
+    peers = [tool for tool in scores if tool == f"czkawka 8 x 8, {CZKAWKA_LEVELS[0]}" or tool in best.values()]
     tools = [tool for tool in scores if tool.startswith(("ours", "difPy"))]
-    return {tool: scores[tool] for tool in [*tools, *czkawka[:1], *best]}
+    return {tool: scores[tool] for tool in [*tools, *peers]}
 
 
 def total(by_kind: dict[str, Score], begin: str) -> Score:
     return sum((one for kind, one in by_kind.items() if kind.startswith(begin)), Score())
 
 
-def _summary(scores: dict[str, dict[str, Score]], seconds: dict[str, float | None], kinds: list[str]) -> Table:
+def _summary(scores: dict[str, dict[str, Score]], seconds: dict[str, float | None]) -> Table:
     table = Table(title="Summary", title_justify="left", box=None, pad_edge=False)
     for column in ("", "recall", "with review", "false, look-alikes", "false, copies", "review, look-alikes"):
         table.add_column(column, justify="right" if column else "left")
@@ -382,18 +398,15 @@ def _summary(scores: dict[str, dict[str, Score]], seconds: dict[str, float | Non
     return table
 
 
-def _by_kind(
-    title: str, begin: str, scores: dict[str, dict[str, Score]], kinds: list[str], cell: Callable[[Score], str]
-) -> Table:
+def _by_kind(title: str, begin: str, scores: dict[str, dict[str, Score]], cell: Callable[[Score], str]) -> Table:
     table = Table(title=f"\n{title}", title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    for tool in ("files", *scores):
-        table.add_column(tool, justify="right")
+    for column in ("", "movable" if begin == COPIES else "files", *scores):
+        table.add_column(column, justify="right" if column else "left")
     first = next(iter(scores.values()))
-    for kind in kinds:
+    for kind, one in first.items():
         if kind.startswith(begin):
-            name = kind.partition("/")[2]
-            table.add_row(name, str(first[kind].movable), *(cell(by_kind[kind]) for by_kind in scores.values()))
+            count = one.movable if begin == COPIES else one.files
+            table.add_row(kind.partition("/")[2], str(count), *(cell(by_kind[kind]) for by_kind in scores.values()))
     return table
 
 

@@ -223,7 +223,7 @@ def _flattened(_sources: Sources, rng: np.random.Generator) -> Iterator[tuple[Ma
     """A drawing on a transparent ground, and a JPEG of it on white."""
     for number in range(PAIRS_EACH):
         sheet = Sheet(360, 360, (0, 0, 0, 0), "RGBA")
-        colours = [tuple(int(part) for part in rng.integers(20, 200, 3)) + (255,) for _ in range(3)]
+        colours = [(*(int(part) for part in rng.integers(20, 200, 3)), 255) for _ in range(3)]
         sheet.disc(180, 180, 150, colours[0])
         sheet.box((70 + 5 * number, 120, 290 - 5 * number, 240), colours[1], radius=20)
         sheet.write(180, 180, "ABCDEFGH"[number], 120, colours[2], BOLD, "mm")
@@ -235,7 +235,7 @@ def _flattened(_sources: Sources, rng: np.random.Generator) -> Iterator[tuple[Ma
 def _films(sources: Sources, rng: np.random.Generator) -> Iterator[tuple[list[Picture], int]]:
     """Frames of a picture over which something moves, and how long each is shown, in ms."""
     for number in range(PAIRS_EACH):
-        base = sources.others[number].convert("P", palette=Image.Palette.ADAPTIVE).convert("RGB").resize((240, 180))
+        base = sources.others[number].resize((240, 180))
         frames = []
         for step in range(8):
             sheet = Sheet(240, 180)
@@ -247,12 +247,15 @@ def _films(sources: Sources, rng: np.random.Generator) -> Iterator[tuple[list[Pi
 
 def _animations(sources: Sources, rng: np.random.Generator) -> Iterator[tuple[Made, Made]]:
     """A GIF, and the same film stored again: every frame whole, or as WebP without loss."""
-    for number, (frames, duration) in enumerate(_films(sources, rng)):
-        frames = [frame.quantize(128, dither=Image.Dither.NONE) for frame in frames]
+    for number, (colours, duration) in enumerate(_films(sources, rng)):
+        frames = [frame.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for frame in colours]
         first = (".gif", encode_film(frames, "GIF", duration=duration, loop=0))
         if number % 2:
             whole = [frame.convert("RGB") for frame in frames]
-            yield first, (".webp", encode_film(whole, "WEBP", duration=duration, loop=0, lossless=True))
+            yield (
+                first,
+                (".webp", encode_film(whole, "WEBP", duration=duration, loop=0, lossless=True, method=0, quality=20)),
+            )
         else:
             yield first, (".gif", encode_film(frames, "GIF", duration=duration, loop=0, optimize=True, disposal=1))
 

@@ -3,7 +3,7 @@
 Two files are copies of each other exactly if they have the same label; a look-alike is a picture that a person calls another
 one. Everything is made on this machine, the same on every call.
 
-    originals/              the pictures that are copied
+    album/                  the pictures that are copied
     copies/<kind>/          copies of them; or pairs of their own, where the originals are none that can be changed so
     lookalikes/<kind>/      families of different pictures; files of one family differ in what matters to a person
 """
@@ -20,7 +20,7 @@ from benchmarks.labelled.lookalikes import LOOKALIKES
 from benchmarks.labelled.sources import Sources
 
 SEED = 12
-ORIGINALS, COPIES, LOOKALIKE = "originals", "copies", "lookalikes"
+ORIGINALS, COPIES, LOOKALIKE = "album", "copies", "lookalikes"
 
 
 @dataclass(frozen=True)

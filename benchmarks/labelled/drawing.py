@@ -23,10 +23,12 @@ NAMES = (
 )
 STREETS = ("Hill Road", "Mill Lane", "Station Street", "Park Avenue", "Church Walk", "Harbour Way", "Elm Close")
 WORDS = (
-    "the window slides over both pictures and compares their means then what remains is structure light is taken away "
-    "noise halves a page of text differs in every word while another looks alike by night copies move back by day with "
-    "order letters follow under meeting agreed payment within thirty days of delivery according section"
-).split()
+    *("the", "window", "slides", "over", "both", "pictures", "and", "compares", "their", "means", "then"),
+    *("what", "remains", "is", "structure", "light", "is", "taken", "away", "noise", "halves", "a"),
+    *("page", "of", "text", "differs", "in", "every", "word", "while", "another", "looks", "alike"),
+    *("by", "night", "copies", "move", "back", "by", "day", "with", "order", "letters", "follow"),
+    *("under", "meeting", "agreed", "payment", "within", "thirty", "days", "of", "delivery", "according", "section"),
+)
 
 
 @functools.cache

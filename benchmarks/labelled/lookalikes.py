@@ -287,12 +287,10 @@ def chats(_sources: Sources, rng: np.random.Generator) -> Iterator[Family]:
     """One chat: the last message is another."""
     for number in range(FAMILIES):
         messages = [sentence(rng, int(rng.integers(3, 9))) for _ in range(7 + number)]
-        yield [
-            _png(_chat([*messages, sentence(rng, 4)], NAMES[number], _colour(rng, 200, 255))) for _ in range(MEMBERS)
-        ]
+        yield [_png(_chat([*messages, sentence(rng, 4)], NAMES[number])) for _ in range(MEMBERS)]
 
 
-def _chat(messages: list[str], name: str, _accent: tuple[int, int, int]) -> Picture:
+def _chat(messages: list[str], name: str) -> Picture:
     sheet = Sheet(540, 1170, "#ece5dd")
     sheet.box((0, 0, 540, 90), "#075e54")
     sheet.write(90, 30, name, 24, "white")
@@ -428,7 +426,7 @@ def maps(_sources: Sources, rng: np.random.Generator) -> Iterator[Family]:
 def _map(rng: np.random.Generator) -> Picture:
     sheet = Sheet(700, 700, "#f2efe9")
     for _ in range(8):
-        x, y, width, height = rng.integers(0, 600, 2).tolist() + rng.integers(60, 200, 2).tolist()
+        (x, y), (width, height) = rng.integers(0, 600, 2).tolist(), rng.integers(60, 200, 2).tolist()
         sheet.box((x, y, x + width, y + height), str(rng.choice(["#c8e6b8", "#aad3df", "#e8dcd0"])))
     for _ in range(26):
         at, tilt, broad = int(rng.integers(0, 700)), int(rng.integers(-60, 60)), int(rng.integers(3, 12))
@@ -706,7 +704,7 @@ def date_stamps(sources: Sources, rng: np.random.Generator) -> Iterator[Family]:
         yield family
 
 
-def products(_sources: Sources, rng: np.random.Generator) -> Iterator[Family]:
+def products(_sources: Sources, _rng: np.random.Generator) -> Iterator[Family]:
     """One product on white in other colours."""
     for number in range(FAMILIES):
         tones = (
@@ -781,7 +779,7 @@ def scientific(_sources: Sources, rng: np.random.Generator) -> Iterator[Family]:
 def _frames(first: Picture, rng: np.random.Generator, count: int) -> list[Picture]:
     """Return a title and the frames of a film after it."""
     frames, colour = [first], _colour(rng)
-    x, y, radius = rng.integers(60, 180, 2).tolist() + [int(rng.integers(15, 40))]
+    x, y, radius = *rng.integers(60, 180, 2).tolist(), int(rng.integers(15, 40))
     dx, dy = rng.integers(-14, 14, 2).tolist()
     for step in range(1, count):
         sheet = Sheet(*first.size, "#203040")
