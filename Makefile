@@ -13,7 +13,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Where the environment tells Python to write no bytecode, each process would compile all that it imports anew, Prefect too.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo check fast test test-ui soak lint bench pictures serve lock clean
+.PHONY: demo check fast test test-ui soak lint bench accuracy pictures serve lock clean
 
 demo: $(READY)  ## Build sample pictures, find their duplicates, move them.
 	$(BIN)/imagetwins demo
@@ -39,7 +39,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) $(PEERS)/.ready  ## Measure every speed that is claimed; takes a while. CORPUS=folder with photos and charts.
+bench: $(READY) $(PEERS)/.ready accuracy  ## Measure all that is claimed; takes a while. CORPUS=folder with photos and charts.
 	$(BIN)/python -m benchmarks.ssim_join $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.peers --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.large_photos $(if $(CORPUS),--corpus $(CORPUS))
@@ -48,6 +48,9 @@ bench: $(READY) $(PEERS)/.ready  ## Measure every speed that is claimed; takes a
 	$(BIN)/python -m benchmarks.audit_queries
 	$(BIN)/python -m benchmarks.report_size
 	$(BIN)/python -m benchmarks.growth $(if $(CORPUS),--corpus $(CORPUS))
+
+accuracy: $(READY) $(PEERS)/.ready  ## Which copies are found and which look-alikes are taken for copies, beside other tools: ten minutes.
+	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
 
 pictures: $(READY)  ## Make the README's pictures again; needs Chromium.
 	$(BIN)/python -m benchmarks.pictures
