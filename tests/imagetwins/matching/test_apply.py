@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,3 +100,16 @@ def test_a_changed_file_without_a_match_matters_not(images, tmp_path):
     remove(tmp_path / "d.jpg")
 
     assert list(plan(images)["action"]) == ["kept", "would move", "would move", "kept"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"), [(0, [None, None, 1, None]), (1, [None, None, 0, None]), (2, [None, 0, None, None])]
+)
+def test_a_changed_file_is_nobodys_duplicate_and_nobodys_kept_file(images, changed, kept):
+    change_size(Path(images["path"][changed]))
+
+    decisions = plan(images)
+
+    assert [None if np.isnan(one) else one for one in decisions["kept_image"].to_numpy(float, na_value=np.nan)] == kept
+    assert decisions["Duplicate"].tolist() == [one is not None for one in kept]
+    assert decisions["action"][changed] == "not moved"

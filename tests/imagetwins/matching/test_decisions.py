@@ -101,6 +101,14 @@ def test_every_duplicate_of_a_representative_grouping_matches_a_picture_that_sta
     assert outcome(decide(make_images(4), chain, PLAIN.model_copy(update={"grouping": "any"}))) == [None, 0, 1, 2]
 
 
+@pytest.mark.parametrize("grouping", ["representative", "any"])
+def test_the_best_match_decides_and_a_score_at_the_threshold_is_one(grouping):
+    pairs = make_pairs((0, 3, 0.91), (1, 3, 0.95), (2, 3, 0.93), (0, 4, 0.9), (1, 4, 0.9), (0, 5, 0.9 - 1e-12))
+    decisions = decide(make_images(6), pairs, PLAIN.model_copy(update={"grouping": grouping}))
+    assert outcome(decisions) == [None, None, None, 1, 0, None]
+    assert decisions["ssim"][3] == 0.95
+
+
 @pytest.mark.parametrize(
     ("keep", "kept"),
     [("first", 0), ("resolution", 2), ("size", 1), ("oldest", 3), ("newest", 0)],

@@ -7,7 +7,7 @@ import pytest
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching import reuse
-from imagetwins.matching.reuse import describe_scores, find_reusable_run, iter_reused, to_table
+from imagetwins.matching.reuse import describe_scores, find_reusable_run, iter_reused, match_images, to_table
 from imagetwins.store.record import RunKind
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, IMAGES
@@ -92,6 +92,31 @@ def test_a_run_that_has_not_all_pairs_of_the_folder_is_not_reused(changes, past)
             setattr(record, name, value)
 
     assert find(past).run is None
+
+
+def test_the_last_run_is_reused_and_never_the_run_itself(past):
+    later = write_run(past.store, "2", image_table(PATHS[:2]), {(0, 1): (0.95, 0.9)})
+    with later.editing_record() as record:
+        record.scores_depend_on = describe_scores(PARAMETERS)
+
+    assert find_reusable_run(Run(past.store, "3"), PARAMETERS).run == later
+    assert find(past).run == past
+
+
+@pytest.mark.parametrize(("floor", "is_reused"), [(0.85, True), (0.86, True), (0.85 - 1e-9, False)])
+def test_a_run_is_reused_only_at_its_floor_or_above(floor, is_reused, past):
+    found = find_reusable_run(Run(past.store, "2"), PARAMETERS.model_copy(update={"audit_floor": floor}))
+
+    assert found.run == (past if is_reused else None)
+
+
+def test_images_are_matched_by_content_one_to_one_and_only_those_that_were_read(tmp_path):
+    then = ["a", "b", "b", "c", "d"]
+    past = write_run(tmp_path, "1", image_table([f"/p/{n}" for n in range(5)], then, {"/p/4": "cut"}), {})
+    now = ["b", "x", "b", "b", "a", "c", "d"]
+    images = image_table([f"/q/{n}" for n in range(7)], now, {"/q/5": "cut"})
+
+    assert match_images(past, images).tolist() == [4, 0, 2, -1, -1]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import threading
 import time
 
@@ -16,7 +17,7 @@ from imagetwins.scanning.activity import hold_run, iter_other_runs_at_work, lock
 from imagetwins.scanning.cache import Cache, collect_loaded, describe_thumbnails, open_cache, read_index
 from imagetwins.scanning.eviction import release_run
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import CACHED, LISTING, LOADED
+from imagetwins.store.schemas import CACHED, LISTING, LOADED, LOOKUP
 from imagetwins.store.tables import read_table, write_table
 from tasks.list import list_files
 from tests.support.pictures import tiny_png
@@ -130,6 +131,66 @@ def test_caches_that_nobody_uses_make_room_and_those_in_use_do_not(run):
         assert release(one) == {"own", "used"}
     assert release(one) == {"own"}
     assert ssim.count_rows(own, SIZE) == 3
+
+
+def test_a_cache_is_cut_back_to_what_was_used_last_and_not_while_another_run_uses_it(run):
+    directory, thumbnails = make_arrays(run, "thumbnails-own-1")
+    used = {b"/p/a": 2, b"/p/b": 1, b"/p/c": 3}
+    entries = [
+        {"file": file, "digest": file.decode(), "row": row, "thumbnail": thumbnails[row], "used_ns": used_ns}
+        for row, (file, used_ns) in enumerate(used.items())
+    ]
+    Cache(directory, SIZE, table(CACHED, *entries)).write_index()
+    other = Run(run.store, "20260101T000000Z-other")
+
+    def release(limit):
+        with hold_run(run):
+            run.lock.write_text(directory.name)
+        release_run(run, limit)
+        rows = {row.file: row.row for row in read_index(directory).itertuples()}
+        digests = ssim.open_workspace(directory).digests
+        assert {file: digests[row].tobytes() for file, row in rows.items()} == {
+            entry["file"]: entry["thumbnail"] for entry in entries if entry["file"] in rows
+        }
+        return rows, ssim.count_rows(directory, SIZE)
+
+    two = 2 * ssim.row_bytes(SIZE)
+    write_table(table(LOOKUP, {"path": "/q", "row": 1}), LOOKUP, other.lookup)
+    with hold_run(other):
+        other.lock.write_text(directory.name)
+        assert release(two) == ({b"/p/a": 0, b"/p/b": 1, b"/p/c": 2}, 3)
+    assert release(two + ssim.row_bytes(SIZE)) == ({b"/p/a": 0, b"/p/b": 1, b"/p/c": 2}, 3)
+    assert release(two) == ({b"/p/a": 0, b"/p/c": 1}, 2)
+
+
+def test_what_a_run_at_work_has_loaded_is_its_own_until_it_ends(run):
+    directory, thumbnails = make_arrays(run, "thumbnails-a-1")
+    other = Run(run.store, "20260101T000000Z-other")
+    loaded = table(LOADED, {"path": "/p/a", "digest": "a", "row": 0, "thumbnail": thumbnails[0]})
+    write_table(loaded, LOADED, other.loaded / "part-0.parquet")
+    empty = Cache(directory, SIZE, table(CACHED))
+
+    with hold_run(other):
+        other.lock.write_text(directory.name)
+        assert entries_of(collect_loaded(run, empty)) == {}
+        assert other.loaded.exists()
+    assert entries_of(collect_loaded(run, empty)) == {b"/p/a": ("a", 0, "1:1")}
+
+
+def test_a_damaged_cache_is_removed_but_not_while_a_run_uses_it(run):
+    parameters = Parameters(folder="/p", size=SIZE)
+    other = Run(run.store, "20260101T000000Z-other")
+    with lock_caches(run.home):
+        damaged = open_cache(run, parameters).directory
+        next(damaged.glob("*.bin")).unlink()
+        with hold_run(other):
+            other.lock.write_text(damaged.name)
+            another = open_cache(run, parameters).directory
+            assert another != damaged
+            assert damaged.exists()
+        shutil.rmtree(another)
+        assert open_cache(run, parameters).directory != damaged
+    assert not damaged.exists()
 
 
 def is_held(home):

@@ -41,3 +41,19 @@ def test_any_other_error_of_a_rename_is_an_error(tmp_path):
     with intercepted(answering(errno.EACCES)), pytest.raises(PermissionError):
         rename_noreplace(tmp_path / "a", tmp_path / "b")
     assert os.listdir(tmp_path) == ["a"]  # noqa: PTH208 - names
+
+
+@pytest.mark.skipif(local_moves._renameat2 is None, reason="needs renameat2")
+def test_a_file_whose_old_name_cannot_be_removed_has_no_second_one(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"pixels")
+    answer = answering(errno.ENOSYS)
+
+    def refuse(name, call, arguments):
+        if name == "unlink" and arguments[0] == source:
+            raise PermissionError(errno.EPERM, "append only")
+        return answer(name, call, arguments)
+
+    with intercepted(refuse), pytest.raises(PermissionError):
+        rename_noreplace(source, target)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a": b"pixels"}

@@ -37,22 +37,63 @@ def test_an_object_is_unchanged_if_its_size_and_its_tag_are(etag, size_bytes, is
     assert not stamp.is_unchanged(FileStamp(0, 100, 5_000))
 
 
-@pytest.mark.parametrize(("content", "later_ns"), [(b"longer than it was", 0), (b"pixels", 1)], ids=["size", "time"])
+def plan_one(folder):
+    for name in ("kept.png", "a.png"):
+        (folder / name).write_bytes(b"pixels")
+    source, target = folder / "a.png", folder / "Duplicates/a.png"
+    status = source.stat()
+    return PlannedMove(0, source, target, status.st_size, status.st_mtime_ns, "not read", folder / "kept.png")
+
+
+def write_other(folder, move, content, later_ns):
+    other = folder / "other"
+    other.write_bytes(content)
+    os.utime(other, ns=(0, move.mtime_ns + later_ns))
+    return other
+
+
+differing = pytest.mark.parametrize(
+    ("content", "later_ns"), [(b"longer than it was", 0), (b"pixels", 1)], ids=["size", "time"]
+)
+
+
+@differing
 def test_a_moved_file_that_another_replaced_is_not_moved_back(content, later_ns, tmp_path):
     """The other one differs in its size or in its time, and not in both."""
-    for name in ("kept.png", "a.png"):
-        (tmp_path / name).write_bytes(b"pixels")
-    source, target = tmp_path / "a.png", tmp_path / "Duplicates/a.png"
-    status = source.stat()
-    move = PlannedMove(0, source, target, status.st_size, status.st_mtime_ns, "not read", tmp_path / "kept.png")
+    move = plan_one(tmp_path)
     assert apply_moves([move], tmp_path / "journal.jsonl")[0].moved
-    (tmp_path / "other").write_bytes(content)
-    os.utime(tmp_path / "other", ns=(0, status.st_mtime_ns + later_ns))
-    (tmp_path / "other").replace(target)
+    write_other(tmp_path, move, content, later_ns).replace(move.target)
 
     (outcome,) = restore_moves(tmp_path / "journal.jsonl")
 
     assert not outcome.restored
     assert "replaced" in str(outcome.reason)
-    assert target.read_bytes() == content
-    assert not source.exists()
+    assert move.target.read_bytes() == content
+    assert not move.source.exists()
+
+
+@differing
+def test_a_listed_file_that_another_replaced_is_not_moved(content, later_ns, tmp_path):
+    move = plan_one(tmp_path)
+    write_other(tmp_path, move, content, later_ns).replace(move.source)
+
+    (outcome,) = apply_moves([move], tmp_path / "journal.jsonl")
+
+    assert not outcome.moved
+    assert "changed" in str(outcome.reason)
+    assert move.source.read_bytes() == content
+    assert not move.target.parent.exists()
+
+
+def test_a_link_with_the_size_and_the_time_of_what_was_listed_is_not_moved(tmp_path):
+    move = plan_one(tmp_path)
+    move.source.unlink()
+    move.source.symlink_to("elsewhere"[: move.size_bytes])
+    os.utime(move.source, ns=(0, move.mtime_ns), follow_symlinks=False)
+    status = move.source.lstat()
+    assert (status.st_size, status.st_mtime_ns) == (move.size_bytes, move.mtime_ns)
+
+    (outcome,) = apply_moves([move], tmp_path / "journal.jsonl")
+
+    assert not outcome.moved
+    assert move.source.is_symlink()
