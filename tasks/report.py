@@ -16,6 +16,7 @@ from imagetwins.errors import StoreError
 from imagetwins.reporting.answers import to_plain
 from imagetwins.reporting.gallery import draw_gallery, draw_summary
 from imagetwins.reporting.run_page import build_report
+from imagetwins.runtime.publishing import publish
 from imagetwins.runtime.task_options import MAX_ARTIFACT_ROWS, STAGE
 from imagetwins.scanning.thumbnails import ThumbnailLoader, cached_thumbnails, decoded_thumbnails, find_file
 from imagetwins.storage import storage_of
@@ -28,13 +29,14 @@ REVIEW_EVENT = "imagetwins.review"
 
 
 @task(name="publish-run", **STAGE)
-def publish_run(run: Run) -> UUID:
+def publish_run(run: Run) -> UUID | None:
     """Write the report; publish a link to it, the summary, the gallery and the table of what is not simply kept.
 
-    Returns the id of the gallery.
+    Returns the id of the gallery; None if Prefect's server, where it would be shown, is gone.
     """
     report = build_report(run)
-    create_link_artifact(
+    publish(
+        create_link_artifact,
         storage_of(report).to_uri(report),
         key="imagetwins-report",
         # Browsers do not follow a page of the server to a file: the link is there to be copied.
@@ -42,20 +44,22 @@ def publish_run(run: Run) -> UUID:
     )
     record, images, decisions = run.read_record(), read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS)
     folder = record.parameters.folder
-    create_markdown_artifact(draw_summary(record), key="imagetwins-summary", description=folder)
-    gallery: Any = create_markdown_artifact(
+    publish(create_markdown_artifact, draw_summary(record), key="imagetwins-summary", description=folder)
+    gallery: Any = publish(
+        create_markdown_artifact,
         draw_gallery(decisions, images, _thumbnails(run, images, decisions), folder),
         key="imagetwins-gallery",
         description="Kept and duplicate, most doubtful first",
     )
-    create_table_artifact(
+    publish(
+        create_table_artifact,
         to_plain(order_decisions(decisions).head(MAX_ARTIFACT_ROWS)),
         key="imagetwins-decisions",
         description="Every file that is not simply kept, those for review first",
     )
     if record.status is not RunStatus.WAITING and record.counts["review"]:
         _announce_review(run, record.counts["review"])
-    return cast(UUID, gallery)
+    return cast(UUID | None, gallery)
 
 
 def _announce_review(run: Run, count: int) -> None:

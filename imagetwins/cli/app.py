@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.console import Console
 
@@ -20,7 +21,7 @@ from imagetwins.cli.serve import serve
 from imagetwins.config.folders import check_local_folder, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats, undecoded_formats
-from imagetwins.errors import ParameterError
+from imagetwins.errors import ParameterError, ServerError
 from imagetwins.reporting.answers import to_plain, write_answer
 from imagetwins.reporting.files import explain_file, explain_pair, find_history
 from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
@@ -31,7 +32,7 @@ from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environm
 from imagetwins.runtime.waiting import find_endings, record_endings
 from imagetwins.storage import Location
 from imagetwins.store.pruning import plan_pruning, prune_runs
-from imagetwins.store.runs import find_run
+from imagetwins.store.runs import Run, find_run
 from imagetwins.text import pluralize
 
 app = typer.Typer(
@@ -68,9 +69,24 @@ def _call_flow(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             stderr.print(
                 f"Starting Prefect's embedded server in {home}, about 10 s (`imagetwins serve` keeps one running) ..."
             )
-        with following(stderr) as follower:
-            observer.set(follower)
-            return call()
+        try:
+            with following(stderr) as follower:
+                observer.set(follower)
+                return call()
+        except httpx.HTTPError as error:
+            if follower.run:
+                _show_run(follower.run)
+            raise _explain_loss(error, follower.run) from None
+
+
+def _explain_loss(error: httpx.HTTPError, run: Run | None) -> ServerError:
+    """Return what to say when Prefect's server did not answer to the end."""
+    what = f"Prefect's server did not answer to the end ({str(error).partition(chr(10))[0] or type(error).__name__})"
+    if run is None:
+        return ServerError(f"{what}. Nothing was begun.")
+    return ServerError(
+        f"{what}; its UI does not show all of run {run.run_id}. The run's tables do: `imagetwins audit {run.run_id}`."
+    )
 
 
 def _print_json(answer: Any) -> None:
@@ -90,15 +106,18 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
     prepare_environment(verbose=verbose)
     from flows.deduplicate import deduplicate  # noqa: PLC0415
 
-    _show_run(_call_flow(lambda: deduplicate(**given)), given["store"], json)
+    _show_summary(_call_flow(lambda: deduplicate(**given)), given["store"], json)
 
 
-def _show_run(summary: dict[str, Any], store: str | None, json: bool) -> None:
-    done = find_run(resolve_store(store), summary["run_id"])
-    rendering.print_run(console, audit_run(done))
-    console.print(f"Report:  {escape_markup(str(done.report))}")
+def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> None:
+    _show_run(find_run(resolve_store(store), summary["run_id"]))
     if json:
         _print_json(summary)
+
+
+def _show_run(run: Run) -> None:
+    rendering.print_run(console, audit_run(run))
+    console.print(f"Report:  {escape_markup(str(run.report))}")
 
 
 @app.command()
@@ -193,7 +212,7 @@ def apply(
         prepare_environment(verbose=verbose)
         from flows.apply import apply as apply_run  # noqa: PLC0415
 
-        _show_run(_call_flow(lambda: apply_run(run_id, threshold, dry_run, store)), store, json)
+        _show_summary(_call_flow(lambda: apply_run(run_id, threshold, dry_run, store)), store, json)
 
 
 @app.command()

@@ -24,7 +24,7 @@ MAX_SECONDS = 3600.0
 
 
 @contextmanager
-def following(console: Console) -> Iterator[Observer]:
+def following(console: Console) -> Iterator["AnnouncingObserver"]:
     """Yield an observer for `console`: with bars and questions in a terminal, with sentences alone elsewhere."""
     if not console.is_terminal:
         yield AnnouncingObserver(console)
@@ -45,6 +45,11 @@ class AnnouncingObserver(Observer):
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.run: Run | None = None
+        """The run that is followed, once it has begun."""
+
+    def run_started(self, run: Run) -> None:
+        self.run = run
 
     def announce(self, text: str) -> None:
         self._console.print(escape_markup(text))

@@ -116,7 +116,7 @@ def _start_server(host: str, port: int, address: str) -> subprocess.Popen[bytes]
         "PREFECT_UI_URL": address,
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "imagetwins.runtime.prefect_server", "--host", host, "--port", str(port)]
     # A session of its own: Ctrl-C reaches us alone, and the server stops after the runs.
     return subprocess.Popen(  # noqa: S603 - our own interpreter
         command, env=guarded | os.environ, stdout=subprocess.DEVNULL, start_new_session=True

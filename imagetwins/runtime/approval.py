@@ -27,8 +27,8 @@ from imagetwins.text import pluralize
 FORM_SECONDS = 30
 """How long an answer waits for the form: a run says that it waits before Prefect has suspended it."""
 
-Publish = Callable[[Run], UUID]
-"""Publishes what a run found so far; returns the id of the gallery artifact."""
+Publish = Callable[[Run], UUID | None]
+"""Publishes what a run found so far; returns the id of the gallery artifact, None without a server."""
 
 
 class ApprovalForm(RunInput):

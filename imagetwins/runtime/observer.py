@@ -12,6 +12,9 @@ from imagetwins.store.runs import Run
 class Observer:
     """Follows a run, and says nothing: the base of those that do."""
 
+    def run_started(self, run: Run) -> None:
+        """Called when a run has its id and its folder."""
+
     def stage_started(self, stage: str) -> None:
         """Called when a stage begins, and with it the one before has ended."""
 

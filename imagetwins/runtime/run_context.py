@@ -21,6 +21,7 @@ from imagetwins.moving.recover import recover_run, recover_runs
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.runtime.flow_context import current_flow_run
 from imagetwins.runtime.observer import observer
+from imagetwins.runtime.publishing import publish
 from imagetwins.runtime.waiting import record_endings
 from imagetwins.scanning.activity import hold_run
 from imagetwins.scanning.eviction import release_run
@@ -125,6 +126,7 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
     folder = parameters.location
     with storage_of(folder).lock(folder, f"run {run.run_id}"), hold_run(run):
         _check_resumable(run)
+        observer.get().run_started(run)
         record_endings(run.store)
         recover_runs(run.store, parameters.folder, run.run_id, cache_limit_bytes())
         context.write()
@@ -195,14 +197,15 @@ def await_all(stage: Stage, futures: PrefectFutureList[T]) -> list[T]:
     """Return the results of `futures`, reporting the progress of `stage`; the first failure is raised."""
     report = observer.get().batches_done
     report(stage, 0, len(futures))
-    artifact: Any = create_progress_artifact(0.0, key=f"imagetwins-{stage}", description=f"{stage}: batches done")
+    shown_as = f"{stage}: batches done"
+    artifact: Any = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=shown_as)
     begun = shown = time.monotonic()
     for done, future in enumerate(as_completed(list(futures)), 1):
         future.result()
         report(stage, done, len(futures))
-        if done == len(futures) or time.monotonic() - shown > UPDATE_SECONDS:
+        if artifact and (done == len(futures) or time.monotonic() - shown > UPDATE_SECONDS):
             shown = time.monotonic()
             left = (shown - begun) / done * (len(futures) - done)
             said = f"{stage}: {done} of {len(futures)} batches done, about {dt.timedelta(seconds=round(left))} left"
-            update_progress_artifact(artifact, 100 * done / len(futures), description=said)
+            publish(update_progress_artifact, artifact, 100 * done / len(futures), description=said)
     return [future.result() for future in futures]

@@ -108,10 +108,28 @@ class Network:
         return f"{self.bridge}-{name}"
 
 
-def _relay(listening, port):
+class Line:
+    """A line to a server of this machine at `port`. Once it is cut, the server is gone for who knows it by `url`."""
+
+    def __init__(self, port):
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._callers = []
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        Thread(target=_relay, args=(self._listening, port, self._callers), daemon=True).start()
+
+    def cut(self):
+        for open_socket in (self._listening, *self._callers):
+            with suppress(OSError):
+                open_socket.shutdown(socket.SHUT_RDWR)
+
+
+def _relay(listening, port, callers=None):
     with listening, suppress(OSError):
         while True:
-            Thread(target=_join, args=(listening.accept()[0], port), daemon=True).start()
+            caller, _ = listening.accept()
+            if callers is not None:
+                callers.append(caller)
+            Thread(target=_join, args=(caller, port), daemon=True).start()
 
 
 def _join(caller, port):

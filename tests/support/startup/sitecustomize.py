@@ -1,14 +1,10 @@
-"""Python of itself imports this where PYTHONPATH leads here: two changes to the processes that tests start.
+"""Python of itself imports this where PYTHONPATH leads here: one change to the processes that tests start.
 
 Flushing a file in whose path SLOW_FILES is found takes long while the file SLOW_DISK exists. So a test that is slow itself
 still meets a run in the middle of its work; and as other files are fast, the run comes there soon.
-
-Prefect's server collects no garbage.
 """
 
-import gc
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -28,8 +24,3 @@ def flush_slowly(number):
 
 
 os.fsync = flush_slowly
-
-if sys.orig_argv[1:4] == ["-m", "prefect", "server"]:
-    # Its collector may free, in the event loop's thread, a cursor of an SQLite connection that waits in its own thread for a
-    # lock which the event loop is to release: then all stands still until that wait ends, after 60 s.
-    gc.disable()

@@ -1,0 +1,27 @@
+"""What is only shown in Prefect's UI: a run goes on without it when Prefect's server is gone."""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import httpx
+from prefect.settings import PREFECT_API_URL
+
+from imagetwins.errors import ServerError
+from imagetwins.runtime.server import check_server
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def publish(create: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T | None:
+    """Return what `create`, a function of Prefect's that makes or changes an artifact, returns; None without a server.
+
+    Files move and tables are written all the same: nothing that a run decides depends on Prefect's server.
+    """
+    try:
+        # Prefect's client itself would try again for a minute, with each artifact.
+        if api := PREFECT_API_URL.value():
+            check_server(api)
+        return create(*arguments, **options)
+    except (ServerError, httpx.HTTPError):
+        return None
