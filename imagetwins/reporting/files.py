@@ -107,21 +107,16 @@ def _digests_now(path: str) -> list[str]:
 
 
 def find_image(run: Run, path: str) -> int:
-    """Return the id of the image of `run` that lay at `path`, or was moved there.
+    """Return the id of the image of `run` that lay at `path`, or was moved there; of a companion, that of its picture.
 
     `path` may be shortened to its last parts, down to the file's name, as long as that names one image.
 
     Raises:
         StoreError: no image, or more than one, has that path.
     """
-    found = query(
-        'SELECT image, "FullPath" AS path, list_contains($spellings, "FullPath") OR list_contains($spellings, "NewPath") AS whole '
-        'FROM read_parquet($decisions) WHERE whole OR ends_with("FullPath", $tail) OR ends_with("NewPath", $tail) '
-        "ORDER BY whole DESC, image",
-        decisions=parts_of_run(run.decisions),
-        spellings=_spellings(path),
-        tail="/" + path.removeprefix("./").lstrip("/"),
-    )
+    found = _find_by_name(run.decisions, '"FullPath"', '"NewPath"', path)
+    if found.empty and storage_of(run.companions).glob(run.companions, "*.parquet"):
+        found = _find_by_name(run.companions, "path", "new_path", path).head(1)
     if not found.empty and found["whole"].iat[0]:
         found = found[found["whole"]]
     if found.empty:
@@ -130,6 +125,18 @@ def find_image(run: Run, path: str) -> int:
         some = ", ".join(found["path"][:3])
         raise StoreError(f"{path!r} names {len(found)} images of run {run.run_id}; give more of the path: {some} ...")
     return int(found["image"].iat[0])
+
+
+def _find_by_name(table: Location, old: str, new: str, path: str) -> pd.DataFrame:
+    """Return image and path of the rows of a run's table whose column `old` or `new` is, or ends in, `path`."""
+    return query(
+        f"SELECT image, {old} AS path, list_contains($spellings, {old}) OR list_contains($spellings, {new}) AS whole "
+        f"FROM read_parquet($parts) WHERE whole OR ends_with({old}, $tail) OR ends_with({new}, $tail) "
+        "ORDER BY whole DESC, image",  # noqa: S608 - the names of our own columns
+        parts=parts_of_run(table),
+        spellings=_spellings(path),
+        tail="/" + path.removeprefix("./").lstrip("/"),
+    )
 
 
 def explain_file(run: Run, path: str) -> FileExplanation:
