@@ -16,8 +16,8 @@ from imagetwins.reporting.answers import to_rows
 from imagetwins.reporting.queries import parts_of_run, parts_of_store, query
 from imagetwins.storage import Location, is_url, parse_location, storage_of
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
-from imagetwins.store.tables import read_table
+from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, Action
+from imagetwins.store.tables import read_table, read_table_if_any
 
 OTHER_THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 """Where `explain_file` shows what would have been decided, as far as the run's floor reaches."""
@@ -114,9 +114,17 @@ def find_image(run: Run, path: str) -> int:
     Raises:
         StoreError: no image, or more than one, has that path.
     """
-    found = _find_by_name(run.decisions, '"FullPath"', '"NewPath"', path)
-    if found.empty and storage_of(run.companions).glob(run.companions, "*.parquet"):
-        found = _find_by_name(run.companions, "path", "new_path", path).head(1)
+    spellings, tail = _spellings(path), "/" + path.removeprefix("./").lstrip("/")
+    found = query(
+        'SELECT image, "FullPath" AS path, list_contains($spellings, "FullPath") OR list_contains($spellings, "NewPath") AS whole '
+        'FROM read_parquet($decisions) WHERE whole OR ends_with("FullPath", $tail) OR ends_with("NewPath", $tail) '
+        "ORDER BY whole DESC, image",
+        decisions=parts_of_run(run.decisions),
+        spellings=spellings,
+        tail=tail,
+    )
+    if found.empty:
+        found = _find_companion(run, spellings, tail)
     if not found.empty and found["whole"].iat[0]:
         found = found[found["whole"]]
     if found.empty:
@@ -127,16 +135,15 @@ def find_image(run: Run, path: str) -> int:
     return int(found["image"].iat[0])
 
 
-def _find_by_name(table: Location, old: str, new: str, path: str) -> pd.DataFrame:
-    """Return image and path of the rows of a run's table whose column `old` or `new` is, or ends in, `path`."""
-    return query(
-        f"SELECT image, {old} AS path, list_contains($spellings, {old}) OR list_contains($spellings, {new}) AS whole "
-        f"FROM read_parquet($parts) WHERE whole OR ends_with({old}, $tail) OR ends_with({new}, $tail) "
-        "ORDER BY whole DESC, image",  # noqa: S608 - the names of our own columns
-        parts=parts_of_run(table),
-        spellings=_spellings(path),
-        tail="/" + path.removeprefix("./").lstrip("/"),
-    )
+def _find_companion(run: Run, spellings: list[str], tail: str) -> pd.DataFrame:
+    """Return the row of the companion of `run` that is, or was, called so: the image that it belongs to, and its path."""
+    companions = read_table_if_any(run.companions, COMPANIONS)
+    named = [
+        any(name in spellings or name.endswith(tail) for name in names)
+        for names in zip(companions["path"], companions["new_path"], strict=True)
+    ]
+    found = companions[np.array(named, bool)]
+    return found[["image", "path"]].assign(whole=False).head(1)
 
 
 def explain_file(run: Run, path: str) -> FileExplanation:
