@@ -78,8 +78,7 @@ def compile_patterns(exclude: Sequence[str], *, defaults: bool = True) -> Callab
     )
 
     def find_pattern(name: str) -> str | None:
-        found = matcher.check_file(name)
-        if found.index is not None:
+        if own and (found := matcher.check_file(name)).index is not None:
             return own[found.index] if found.include else None
         return (folders if name.endswith("/") else files)(name.lower())
 
