@@ -37,7 +37,7 @@ def calibrate(
         folder: The folder of pictures to calibrate for.
         pictures: How many of its pictures to sample (2 to 2000).
         seed: Decides which pictures are sampled and how they are changed.
-        exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out.
+        exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out besides the default ones.
         store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
 
     Returns:

@@ -44,7 +44,7 @@ def list_files(run: Run, parameters: Parameters) -> Counter[str]:
             write_table(_to_companions(found), COMPANIONS, run.companions / "part-0.parquet")
         notes = {LEFT_OUT: json.dumps(left_out)}
         write_table(_to_frame(found, racy_since), LISTING, run.listing, notes=notes)
-    return Counter(json.loads(read_notes(run.listing)[LEFT_OUT]))
+    return Counter(json.loads(read_notes(run.listing).get(LEFT_OUT, "{}")))
 
 
 def _to_frame(found: Sequence[Candidate], racy_since: int) -> pd.DataFrame:

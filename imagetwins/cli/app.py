@@ -233,7 +233,9 @@ def calibrate(
     *,
     pictures: Annotated[int, typer.Option(min=2, max=2000, help="How many of its pictures to sample.")] = 120,
     seed: Annotated[int, typer.Option(min=0, help="Decides the sample, and how its pictures are changed.")] = 0,
-    exclude: Annotated[list[str], typer.Option(help="Patterns, as in a .gitignore, to leave out.")] = [],  # noqa: B006
+    exclude: Annotated[
+        list[str], typer.Option(help="Patterns, as in a .gitignore, to leave out besides the default ones.")
+    ] = [],  # noqa: B006
     store: Store = None,
     json: Json = False,
     verbose: Verbose = False,

@@ -10,12 +10,12 @@ DEFAULT_EXCLUDES = (
     # Hidden folders: trash (.Trash-1000, .Trashes, .recycle), thumbnails (.thumbnails, .@__thumb), versions (.stversions),
     # snapshots (.zfs), originals of edited pictures (.picasaoriginals).
     ".*/",
-    # Trash: Windows, Synology and Samba, QNAP, Buffalo, AFP servers, Nextcloud; and Android's, which stays where the picture was.
+    # Trash: Windows, Synology, QNAP, Buffalo, AFP servers, Nextcloud; and Android's, which stays where the picture was.
     "$RECYCLE.BIN/",
     "RECYCLER/",
     "RECYCLED/",
     r"\#recycle/",
-    "@recycle/",
+    "@Recycle/",
     "trashbox/",
     "Network Trash Folder/",
     "files_trashbin/",
@@ -32,8 +32,12 @@ DEFAULT_EXCLUDES = (
     r"\#snapshot/",
     "@Recently-Snapshot/",
     "~snapshot/",
-    # Thumbnails and previews: Synology, Nextcloud, Immich (below a user's id), PhotoPrism, Piwigo.
+    # What is kept beside pictures under their names, and is none: of macOS in archives, of FrontPage.
+    "__MACOSX/",
+    "_vti_*/",
+    # Thumbnails and previews: Synology, QNAP, Nextcloud, Immich (below a user's id), PhotoPrism, Piwigo.
     "@eaDir/",
+    "@__thumb/",
     "**/appdata_*/preview/",
     "**/thumbs/????????-????-????-????-????????????/",
     "**/storage/cache/thumbnails/",
@@ -78,8 +82,7 @@ def compile_patterns(exclude: Sequence[str], *, defaults: bool = True) -> Callab
     )
 
     def find_pattern(name: str) -> str | None:
-        found = matcher.check_file(name)
-        if found.index is not None:
+        if own and (found := matcher.check_file(name)).index is not None:
             return own[found.index] if found.include else None
         return (folders if name.endswith("/") else files)(name.lower())
 

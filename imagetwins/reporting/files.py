@@ -16,8 +16,8 @@ from imagetwins.reporting.answers import to_rows
 from imagetwins.reporting.queries import parts_of_run, parts_of_store, query
 from imagetwins.storage import Location, is_url, parse_location, storage_of
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
-from imagetwins.store.tables import read_table
+from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, Action
+from imagetwins.store.tables import read_table, read_table_if_any
 
 OTHER_THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 """Where `explain_file` shows what would have been decided, as far as the run's floor reaches."""
@@ -107,21 +107,24 @@ def _digests_now(path: str) -> list[str]:
 
 
 def find_image(run: Run, path: str) -> int:
-    """Return the id of the image of `run` that lay at `path`, or was moved there.
+    """Return the id of the image of `run` that lay at `path`, or was moved there; of a companion, that of its picture.
 
     `path` may be shortened to its last parts, down to the file's name, as long as that names one image.
 
     Raises:
         StoreError: no image, or more than one, has that path.
     """
+    spellings, tail = _spellings(path), "/" + path.removeprefix("./").lstrip("/")
     found = query(
         'SELECT image, "FullPath" AS path, list_contains($spellings, "FullPath") OR list_contains($spellings, "NewPath") AS whole '
         'FROM read_parquet($decisions) WHERE whole OR ends_with("FullPath", $tail) OR ends_with("NewPath", $tail) '
         "ORDER BY whole DESC, image",
         decisions=parts_of_run(run.decisions),
-        spellings=_spellings(path),
-        tail="/" + path.removeprefix("./").lstrip("/"),
+        spellings=spellings,
+        tail=tail,
     )
+    if found.empty:
+        found = _find_companion(run, spellings, tail)
     if not found.empty and found["whole"].iat[0]:
         found = found[found["whole"]]
     if found.empty:
@@ -130,6 +133,17 @@ def find_image(run: Run, path: str) -> int:
         some = ", ".join(found["path"][:3])
         raise StoreError(f"{path!r} names {len(found)} images of run {run.run_id}; give more of the path: {some} ...")
     return int(found["image"].iat[0])
+
+
+def _find_companion(run: Run, spellings: list[str], tail: str) -> pd.DataFrame:
+    """Return the row of the companion of `run` that is, or was, called so: the image that it belongs to, and its path."""
+    companions = read_table_if_any(run.companions, COMPANIONS)
+    named = [
+        any(name in spellings or name.endswith(tail) for name in names)
+        for names in zip(companions["path"], companions["new_path"], strict=True)
+    ]
+    found = companions[np.array(named, bool)]
+    return found[["image", "path"]].assign(whole=False).head(1)
 
 
 def explain_file(run: Run, path: str) -> FileExplanation:

@@ -39,19 +39,25 @@ RAWS = (
 TAKEOUT, TAKEOUT_CHARACTERS = ".supplemental-metadata", 46
 """What Google Takeout puts between a picture's name and `.json`; it cuts off what goes beyond so many characters."""
 
+_SUFFIXES = frozenset((*SIDECARS, *FILMS, *RAWS))
 _Key = tuple[str, str]
 
 
 def find_companions(pictures: Sequence[Location], files: Sequence[Found]) -> dict[Location, list[Found]]:
     """Return those of `files`, which may be pictures themselves, that belong to each of `pictures` that has any."""
-    owners = _Owners(pictures)
+    named = [file for file in files if _is_named_like_one(file.location)]
+    owners = _Owners(pictures if named else [])
     found: dict[Location, list[Found]] = defaultdict(list)
     # What belongs to a raw file belongs to the pictures that the raw file belongs to.
-    for file in sorted(files, key=lambda file: file.location.suffix.lower() not in RAWS):
+    for file in sorted(named, key=lambda file: file.location.suffix.lower() not in RAWS):
         for picture in owners.find(file):
             if picture != file.location:
                 found[picture].append(file)
     return found
+
+
+def _is_named_like_one(location: Location) -> bool:
+    return location.suffix.lower() in _SUFFIXES or location.name.startswith(APPLE_DOUBLE)
 
 
 class _Owners:

@@ -25,10 +25,11 @@ from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
+from imagetwins.reporting.files import explain_file
 from imagetwins.storage import MARKER, storage_of
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table, write_table
 from tests.support import oracle
 
@@ -263,11 +264,53 @@ def test_rethreshold_tells_what_changes_and_refuses_to_guess_below_the_floor(fol
         rethreshold(summary["run_id"], 0.7, store)
 
 
+@pytest.mark.parametrize("sidecars", ["move", "leave"])
+def test_what_belongs_to_a_picture_goes_with_it_and_comes_back_with_it(tmp_path, store, sidecars):
+    folder = tmp_path / "pictures"
+    for name in ("a/b.png", "c/b.png", "kept.png", "Duplicates/c/b.png"):
+        write(folder / name, photos()[0] if name != "kept.png" else photos()[1])
+    companions = ("c/b.xmp", "c/B.PNG.json", "c/b.MOV", "c/._b.png", "a/b.xmp")
+    for name in (*companions, "$RECYCLE.BIN/0.png", "album/Duplicates/b.png", f"album/Duplicates/{MARKER}"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((folder / "c/b.png").read_bytes() if name.endswith("b.png") else name.encode())
+    before = contents(folder)
+
+    summary = deduplicate(str(folder), store=store, sidecars=sidecars)
+
+    after = contents(folder)
+    followed = {
+        "c/b.xmp": "b (2).xmp",
+        "c/B.PNG.json": "b (2).png.json",
+        "c/b.MOV": "b (2).MOV",
+        "c/._b.png": "._b (2).png",
+    }
+    new_names = {name: f"Duplicates/c/{new}" for name, new in followed.items() if sidecars == "move"}
+    new_names["c/b.png"] = "Duplicates/c/b (2).png"
+    assert after == {new_names.get(name, name): digest for name, digest in before.items()}
+    assert (summary["moved"], summary["companions"]) == (1, 4 * (sidecars == "move"))
+    assert summary["left_out"] == {"Duplicates/": 2, "$RECYCLE.BIN/": 1, "._*": 1}
+    run = Run(Path(store), summary["run_id"])
+    table = read_table(run.companions, COMPANIONS)
+    assert dict(zip(table["path"], table["new_path"], strict=True)) == {
+        str(folder / name): str(folder / new_names.get(name, name)) for name in companions
+    }
+    images = read_table(run.images, IMAGES)
+    assert dict(zip(images["path"].str.removeprefix(f"{folder}/"), images["companions"], strict=True)) == {
+        "a/b.png": 1, "c/b.png": 3, "kept.png": 0
+    }  # fmt: skip
+    assert explain_file(run, "c/b.MOV").decision["FullPath"] == str(folder / "c/b.png")
+
+    restored = restore(summary["run_id"], store)
+    assert (restored["restored"], restored["companions"], restored["not_restored"]) == (1, summary["companions"], {})
+    assert contents(folder) == before
+
+
 def test_apply_moves_on_a_past_runs_scores_what_is_still_the_same(folder, store):
     past = deduplicate(str(folder), threshold=0.99, dry_run=True, store=store)
     expected = deduplicate(str(folder), threshold=0.95, dry_run=True, store=store)
     (folder / "sub" / AWKWARD[3]).write_bytes(b"another picture now")
     (folder / "0.png").touch()
+    (folder / "sub" / f"{AWKWARD[0]}.xmp").write_text("came after the run")
     before = contents(folder)
     summary = apply(past["run_id"], 0.95, store=store)
     _, comparisons, decisions = tables(store, summary)

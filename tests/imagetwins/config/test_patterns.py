@@ -11,6 +11,7 @@ LEFT_OUT = [
     "~snapshot/", "@eaDir/", "a/@eaDir/", "Photos Library.photoslibrary/", "Old.PhotoLibrary/", "A.aplibrary/",
     "Catalog Previews.lrdata/", "iPod Photo Cache/", "Photo Booth Library/", "Session/CaptureOne/Cache/",
     "upload/thumbs/0f8fad5b-d9cb-469f-a165-70867728950e/", "data/appdata_oc1x/preview/", "storage/cache/thumbnails/",
+    "__MACOSX/", "web/_vti_cnf/", "@__thumb/",
     ".trashed-1700000000-IMG_1.jpg", "DCIM/.pending-1700000000-IMG_1.jpg",
 ]  # fmt: skip
 

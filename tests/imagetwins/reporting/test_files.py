@@ -6,6 +6,8 @@ import pytest
 
 from imagetwins.errors import StoreError
 from imagetwins.reporting.files import explain_file, explain_pair, find_history, find_image
+from imagetwins.store.schemas import COMPANIONS
+from imagetwins.store.tables import as_frame, write_table
 from tests.support.audited import PATHS, row
 from tests.support.past_runs import image_table, write_run
 
@@ -33,6 +35,16 @@ class TestFile:
     def test_an_unknown_name_is_refused(self, run):
         with pytest.raises(StoreError, match=r"no image .*OR 1=1"):
             find_image(run, "x'' OR 1=1")
+
+    @pytest.mark.parametrize("name", ["b.xmp", "/pictures/sub/b.xmp", "Duplicates/sub/b.xmp"])
+    def test_of_a_companion_it_is_that_of_its_picture(self, tmp_path, name):
+        run = write_run(tmp_path, "1", image_table(["/pictures/sub/a.jpg", "/pictures/sub/b.jpg"]), {})
+        path, new_path = "/pictures/sub/b.xmp", "/pictures/Duplicates/sub/b.xmp"
+        row = {"image": [1], "path": [path], "size_bytes": [1], "mtime_ns": [1], "new_path": [new_path]}
+        write_table(as_frame(row, COMPANIONS), COMPANIONS, run.companions / "part-0.parquet")
+        assert find_image(run, name) == 1
+        with pytest.raises(StoreError, match="no image"):
+            find_image(run, "c.xmp")
 
     def test_why_it_moved(self, run):
         why = explain_file(run, "b.jpg")

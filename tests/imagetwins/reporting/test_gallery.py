@@ -127,6 +127,12 @@ def test_a_summary_names_the_store_where_it_is_not_the_usual_one():
     assert undo("/a\n```\n# b") == "imagetwins restore 20261123T010203Z-0a1b2c3d"
 
 
+def test_a_summary_says_what_was_left_out():
+    summary = draw_summary(record(left_out={"@eaDir/": 2, "[a](b)/": 1}))
+    assert f"Left out: {escape('3 folders (2 @eaDir, [a](b))')}." in summary
+    assert "Left out" not in draw_summary(record())
+
+
 def test_a_summary_of_a_waiting_run_says_how_to_answer():
     summary = draw_summary(record(status="waiting", counts={"images": 10, "duplicates": 3}))
     assert "imagetwins approve 20261123T010203Z-0a1b2c3d" in summary

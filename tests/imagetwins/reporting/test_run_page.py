@@ -109,6 +109,16 @@ class TestContent:
 
         assert names_in(content, "near") == [("a.png", ["e.png"])]
 
+    def test_what_was_left_out_and_what_followed_is_told(self, run):
+        with run.editing_record() as record:
+            record.left_out.update({"<b>.lrdata/": 1, "._*": 3})
+            record.counts.update({"moved": 1, "companions": 2})
+
+        page, _ = read(run)
+
+        assert "Left out: 1 folder (<b>.lrdata) and 3 files (3 ._*)." in page.words
+        assert "moved, with 2 that belong to them" in page.words
+
     def test_scores_are_the_tables(self, run):
         _, content = read(run)
 

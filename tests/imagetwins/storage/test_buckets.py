@@ -30,7 +30,7 @@ from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
 from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import open_journal, read_journal
-from imagetwins.moving.plan import PlannedMove
+from imagetwins.moving.plan import PlannedCompanion, PlannedMove
 from imagetwins.moving.restore import restore_moves
 from imagetwins.reporting.files import explain_file, explain_pair, find_history
 from imagetwins.reporting.runs import audit_run, compare_runs
@@ -396,6 +396,53 @@ def test_killed_after_every_request_of_a_restore(new_job):
         kills += 1
         restore_moves(job.journal)
         assert snapshot(job.folder) == job.before
+    assert kills > 10
+
+
+class Following(Job):
+    """A job whose picture has moved, and what belongs to it has not."""
+
+    def __init__(self, bucket, journal):
+        super().__init__(bucket, journal, moves=1)
+        self.before["a.xmp"] = b"sidecar"
+        put(self.folder / "a.xmp", b"sidecar")
+        super().apply()
+        picture = self.moves[0]
+        self.moves = [replace(picture, companions=(PlannedCompanion(0, self.folder / "a.xmp", (picture.source,)),))]
+
+    def check_all_moved(self):
+        (outcome,) = self.apply()
+        assert [companion.reason for companion in outcome.companions] == [None]
+        found = snapshot(self.folder)
+        assert (found[f"{DUPLICATES}/a (2).png"], found[f"{DUPLICATES}/a (2).xmp"]) == (
+            self.before["a.png"],
+            b"sidecar",
+        )
+        assert sorted(found.values()) == sorted(self.before.values())
+
+
+def test_what_belongs_to_an_object_follows_it_and_comes_back(any_bucket, tmp_path):
+    job = Following(any_bucket, tmp_path / "journal.jsonl")
+
+    job.check_all_moved()
+    restored = restore_moves(job.journal)
+
+    assert [(outcome.path.name, outcome.reason) for outcome in restored] == [("a.png", None), ("a.xmp", None)]
+    assert snapshot(job.folder) == job.before
+
+
+@pytest.mark.slow
+def test_killed_after_every_request_of_what_follows_an_object(bucket):
+    kills = 0
+    while killed_after(kills + 1, (job := Following(bucket, bucket / f"store/{kills}.jsonl")).apply):
+        kills += 1
+        assert set(job.before.values()) <= set(snapshot(job.folder).values())
+        if kills % 2:
+            job.check_all_moved()
+        else:
+            restore_moves(job.journal)
+            assert snapshot(job.folder) == job.before
+    job.check_all_moved()
     assert kills > 10
 
 
