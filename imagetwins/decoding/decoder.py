@@ -13,7 +13,7 @@ import os
 import stat
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from imagetwins.decoding.formats import FORMATS, RAW, decoded_formats, known_format
 from imagetwins.decoding.jpeg import find_start, read_jpeg
@@ -53,6 +53,19 @@ LEAST_REDUCED = 2
 
 _ORIENTATION, _EXIF_DETAILS, _DATE_TIME_ORIGINAL, _SUBSEC_TIME_ORIGINAL = 0x0112, 0x8769, 0x9003, 0x9291
 """EXIF 2.32: tags, and the one that points to the details."""
+
+_BIG_TIFF = (b"II+\0", b"MM\0+")
+_TIFF = (b"II*\0", b"MM\0*", *_BIG_TIFF)
+
+_NEW_SUBFILE_TYPE, _IMAGE_WIDTH, _IMAGE_LENGTH, _BITS_PER_SAMPLE, _SUB_IFDS, _DNG_VERSION = (
+    254,
+    256,
+    257,
+    258,
+    330,
+    50706,
+)
+"""TIFF 6.0 and its supplements, DNG 1.4: tags. The first's lowest bit says that a picture is a reduced version of another."""
 
 _PNG_BIT_DEPTH = 24
 """Offset of the bits a channel in a PNG: the ninth byte of its first chunk, IHDR."""
@@ -177,12 +190,53 @@ def read_picture(content: bytes, suffix: str = "") -> tuple[Header, bytes]:
         return _read_jpeg(content, 0)
     if is_jxl(content):
         return _read_jxl(content), content
+    if content.startswith(_TIFF):
+        return _read_tiff(content)
     try:
         return read_header(content), content
     except _UnknownFormatError:
         if start < 0:
             raise
         return _read_jpeg(content, start)
+
+
+def _read_tiff(content: bytes) -> tuple[Header, bytes]:
+    """Return what `read_picture` does of a TIFF, or of a raw file under the name of one.
+
+    That is a DNG, or a file whose first picture is a smaller version of one inside it.
+    """
+    try:
+        first = next(_iter_tiff_pages(content), {})
+        is_raw = _DNG_VERSION in first or (first.get(_NEW_SUBFILE_TYPE, 0) & 1 == 1 and _SUB_IFDS in first)
+        width, height = (int(first.get(tag, 0)) for tag in (_IMAGE_WIDTH, _IMAGE_LENGTH))
+        bits = max(first.get(_BITS_PER_SAMPLE, (1,)))
+    except Exception as error:  # noqa: BLE001 - a damaged header raises anything in Pillow's parsers
+        raise UndecodableError(f"damaged header: {error}") from None
+    if is_raw:
+        return _read_raw(content)
+    try:
+        return read_header(content), content
+    except _UnknownFormatError:
+        # Of 64-bit colours nobody has measured the memory that they take.
+        if not (width and height) or bits > 32:
+            raise
+    # Pillow knows no colours in floating-point numbers.
+    try:
+        pages = sum(1 for _ in _iter_tiff_pages(content))
+    except Exception as error:  # noqa: BLE001 - as above
+        raise UndecodableError(f"damaged header: {error}") from None
+    return replace(_NO_HEADER, format="TIFF", width_px=width, height_px=height, frames=pages), content
+
+
+def _iter_tiff_pages(content: bytes) -> Iterator[Mapping[int, Any]]:
+    """Yield the tags of each page of a TIFF; they hold until the next page is asked for."""
+    stream, seen = io.BytesIO(content), set()
+    directory = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if content.startswith(_BIG_TIFF) else 8])
+    while directory.next and directory.next not in seen:
+        seen.add(directory.next)
+        stream.seek(directory.next)
+        directory.load(stream)
+        yield directory
 
 
 def _read_jpeg(content: bytes, start: int) -> tuple[Header, bytes]:
@@ -330,8 +384,8 @@ def estimate_memory(header: Header, reduction: int) -> int:
     pixels = header.width_px * header.height_px
     if header.format != "JPEG":
         # A raw file that has no preview is developed at half its size; a preview takes less.
-        # Alpha is laid on white in 16 bytes a pixel, an AVIF is decoded in 18; 16-bit colours take 12, plain ones 6.
-        return 20 * pixels
+        # An AVIF is decoded in 18 bytes a pixel, colours in floating-point numbers in 24; 16-bit ones take 12, plain ones 6.
+        return (24 if header.format == "TIFF" else 20) * pixels
     # Three channels, twice: OpenCV copies what it decoded. Of a progressive JPEG, libjpeg holds all coefficients as well,
     # 2 bytes each.
     return 6 * pixels // reduction**2 + (6 * pixels if header.is_progressive else 0)
@@ -368,13 +422,18 @@ def _decode_with_pillow(content: bytes, kind: str) -> NDArray[Any]:
             # The fourth channel of a PSD may as well be a saved selection; its composite has white in place of nothing.
             mode = "RGB" if kind == "PSD" and picture.mode == "RGBA" else _PILLOW_MODES.get(picture.mode, "RGB")
             pixels = np.asarray(picture.convert(mode))
+            # A JPEG that was made a JPEG XL is decoded as the JPEG, of which nobody has turned anything.
+            turn = (
+                _ORIENTATIONS.get(picture.getexif().get(_ORIENTATION, 1)) if getattr(picture, "jpeg", False) else None
+            )
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged picture raises anything in Pillow's decoders
         # Behind the first sentence libjxl says how to build it.
         raise UndecodableError(f"damaged: {str(error).partition('. ')[0]}") from None
     swapped = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(pixels.shape[2] if pixels.ndim == 3 else 1)
-    return pixels if swapped is None else cv2.cvtColor(pixels, swapped)
+    stored = pixels if swapped is None else cv2.cvtColor(pixels, swapped)
+    return turn(stored) if turn else stored
 
 
 def to_displayed(pixels: NDArray[Any], header: Header) -> Pixels:
@@ -455,7 +514,7 @@ def _iter_frames(
             pages = _count_pixels(picture, header)
             if not (has_8_bits or header.format == "TIFF") or pages > MAX_PIXELS:
                 raise _InexactError
-            reserve(estimate_memory(header, 1) if has_8_bits else 20 * pages)
+            reserve(estimate_memory(header, 1) if has_8_bits else 24 * pages)
             if not has_8_bits:
                 complete, decoded = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
                 if not complete or len(decoded) != header.frames:

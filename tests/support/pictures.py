@@ -3,6 +3,7 @@
 import functools
 import io
 import struct
+import tempfile
 import zlib
 from dataclasses import dataclass
 
@@ -222,6 +223,7 @@ def _kept_in_more() -> list[Picture]:
         Picture("deep.10.alpha.png", png16(alpha), on_white(with_alpha(rgb)), "PNG", 2),
         Picture("deep.12.hot.png", png16(hot), rgb, "PNG", 1),
         Picture("float.tif", tiff((rgb[..., 0] / 255).astype(np.float32)), grey(rgb[..., 0]), "TIFF"),
+        Picture("float.colours.tif", tiff((rgb / 255).astype(np.float32)), rgb, "TIFF"),
         Picture("float.255.tif", tiff(rgb[..., 0].astype(np.float32)), grey(rgb[..., 0]), "TIFF"),
     ]
 
@@ -274,11 +276,23 @@ def _in_libraries() -> list[Picture]:
         Picture("grey.jxl", encode(one, "JXL", lossless=True), grey(one), "JXL"),
         Picture("alpha.jxl", encode(rgba, "JXL", lossless=True), on_white(rgba), "JXL", 1),
         Picture("white.jxl", icon, np.repeat(glyph(2)[..., 3:], 3, axis=2), "JXL"),
+        *(Picture(f"turned.{n}.jxl", _jpeg_made_jxl(smooth, n), turned(smooth, n), "JXL", 9) for n in (1, 6)),
         Picture("plain.psd", psd(rgb), rgb, "PSD"),
         Picture("grey.psd", psd(one[..., None]), grey(one), "PSD"),
         Picture("selected.psd", psd(rgba), rgb, "PSD"),
         *(Picture(f"turned.{n}.dng", raw(smooth, n), turned(smooth, n), "RAW", 9) for n in (1, 3, 6, 8)),
     ]
+
+
+def _jpeg_made_jxl(pixels: NDArray, orientation: int) -> bytes:
+    """Return a JPEG XL from which the same JPEG can be made again; its encoder wants a file."""
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        file.write(oriented(pixels, "JPEG", orientation))
+        file.flush()
+        stream = io.BytesIO()
+        with Image.open(file.name) as picture:
+            picture.save(stream, "JXL", lossless_jpeg=True)
+    return stream.getvalue()
 
 
 def _moving_heif(*frames: NDArray) -> bytes:
@@ -295,8 +309,15 @@ def psd(pixels: NDArray, *, layers: bytes = b"") -> bytes:
     return head + bytes(8) + struct.pack(">I", len(layers)) + layers + b"\0\0" + pixels.transpose(2, 0, 1).tobytes()
 
 
-def raw(pixels: NDArray, orientation: int = 1, *, preview: bytes | None = None, has_preview: bool = True) -> bytes:
-    """Return a raw file (a DNG): 12 bits of a camera's colour filters, and a JPEG as the preview of it."""
+def raw(
+    pixels: NDArray,
+    orientation: int = 1,
+    *,
+    preview: bytes | None = None,
+    has_preview: bool = True,
+    is_dng: bool = True,
+) -> bytes:
+    """Return a raw file, a DNG or one of a camera that nobody knows: 12 bits of a camera's colour filters, and a JPEG as the preview of it."""
     height, width = pixels.shape[:2]
     seen = encode(pixels, "JPEG", quality=95) if preview is None else preview
     filters = np.empty((height, width), "<u2")
@@ -311,6 +332,8 @@ def raw(pixels: NDArray, orientation: int = 1, *, preview: bytes | None = None, 
         50708: b"Maker Model\0",
     }
     camera |= {50721: (10, identity), 50728: (5, [1] * 6), 50778: (3, [21]), 34665: (4, [0])}
+    if not is_dng:
+        del camera[50706]
     shown = {254: (4, [1]), 256: (4, [width]), 257: (4, [height]), 258: (3, [8] * 3), 259: (3, [7]), 262: (3, [6])}
     shown |= {273: (4, [0]), 277: (3, [3]), 278: (4, [height]), 279: (4, [len(seen)]), 330: (4, [0])}
     stored = {254: (4, [0]), 256: (4, [width]), 257: (4, [height]), 258: (3, [16]), 259: (3, [1]), 262: (3, [32803])}

@@ -58,6 +58,15 @@ def test_without_a_preview_it_is_developed(tmp_path):
         assert np.corrcoef(one, other)[0, 1] > 0.95
 
 
+def test_under_the_name_of_a_tiff_it_is_none(tmp_path):
+    rows, _ = decode_all(
+        tmp_path, {"a.tif": raw(WIDE), "b.tif": raw(WIDE, is_dng=False), "c.tif": encode(WIDE, "TIFF")}
+    )
+
+    assert (rows["a.tif"].format, rows["c.tif"].format) == ("RAW", "TIFF")
+    assert rows["b.tif"].format != "TIFF"
+
+
 def test_what_is_no_raw_file_is_an_error_whatever_its_name(tmp_path):
     rows, _ = decode_all(
         tmp_path,
