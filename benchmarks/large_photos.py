@@ -146,7 +146,7 @@ def make_thumbnail(content: bytes, settings: DecodeSettings, rule: int) -> tuple
     header = decoder.read_header(content)
     with under_rule(rule):
         reduction = decoder.plan_reduction(header, settings)
-    pixels = decoder.to_displayed(decoder.decode_content(content, reduction), header)
+    pixels = decoder.to_displayed(decoder.decode_content(content, header, reduction), header)
     return decoder.to_thumbnail(pixels, settings), reduction
 
 
@@ -273,7 +273,10 @@ def measure_uneven(photos: list[Picture]) -> list[dict[str, Any]]:
     for less in range(8):
         picture = np.ascontiguousarray(mosaic[: 3000 - less, : 4000 - less])
         content = encode(picture, 92)
-        full, reduced = (decoder.to_thumbnail(decoder.decode_content(content, by), settings) for by in (1, 4))
+        full, reduced = (
+            decoder.to_thumbnail(decoder.decode_content(content, decoder.read_header(content), by), settings)
+            for by in (1, 4)
+        )
         rows.append({"width": 4000 - less, "height": 3000 - less, "self": score(full, reduced)})
     return rows
 

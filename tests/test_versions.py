@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagetwins import ssim
-from imagetwins.decoding import decoder, jpeg, model, program
+from imagetwins.decoding import decoder, jpeg, jxl, model, pixels, program, raw
 from tests.support.fingerprint import describe, fingerprint
 
 RECORD = Path(__file__).with_name("versions.json")
@@ -15,7 +15,10 @@ RECORD = Path(__file__).with_name("versions.json")
 GUARDED = {
     "ENGINE_VERSION": (ssim.ENGINE_VERSION, [Path(ssim.__file__).parent]),
     # Of `model` only settings and limits, which are in a cache's key anyway; `formats` says what is decoded, not to what.
-    "DECODER_VERSION": (model.DECODER_VERSION, [Path(module.__file__) for module in (decoder, jpeg, program)]),
+    "DECODER_VERSION": (
+        model.DECODER_VERSION,
+        [Path(module.__file__) for module in (decoder, jpeg, jxl, pixels, program, raw)],
+    ),
 }
 
 REMEDY = """\

@@ -20,7 +20,7 @@ from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
 from imagetwins.config.folders import check_local_folder, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters
-from imagetwins.decoding.formats import decoded_formats, undecoded_formats
+from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerError
 from imagetwins.reporting.answers import to_plain, write_answer
 from imagetwins.reporting.files import explain_file, explain_pair, find_history
@@ -46,10 +46,7 @@ app = typer.Typer(
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 stderr = Console(stderr=True, highlight=False)
 
-FORMATS_HELP = (
-    f"Formats: {', '.join(decoded_formats())}, recognised by content, not by name. "
-    f"{', '.join(undecoded_formats())} files are listed, but cannot be read."
-)
+FORMATS_HELP = f"Formats: {', '.join(decoded_formats())} (cameras' raw files), recognised by content, RAW by name."
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]

@@ -9,23 +9,25 @@ in `program`, a process of its own; call these functions directly only for files
 
 import hashlib
 import io
-import itertools
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from imagetwins.decoding.formats import decoded_formats
+from imagetwins.decoding.formats import FORMATS, RAW, decoded_formats, known_format
 from imagetwins.decoding.jpeg import find_start, read_jpeg
+from imagetwins.decoding.jxl import is_jxl, read_jxl_header
 from imagetwins.decoding.model import (
     MAX_BYTES,
     MAX_FRAMES,
@@ -35,9 +37,8 @@ from imagetwins.decoding.model import (
     DecodeSettings,
     UndecodableError,
 )
-
-Pixels = NDArray[Any]
-"""8-bit pixels, BGR or grey; OpenCV's own annotations know no element type."""
+from imagetwins.decoding.pixels import Pixels, iter_blocks, lay_on_page, to_8_bits, to_canonical
+from imagetwins.decoding.raw import develop, import_library, read_raw
 
 _IMREAD_FLAGS = {
     8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
@@ -50,20 +51,21 @@ _IMREAD_FLAGS = {
 LEAST_REDUCED = 2
 """A picture is not reduced while it is decoded to less than this many times its thumbnail."""
 
-OUTLIERS = 10_000
-"""Of 16-bit values, one in so many is passed over when their depth is found: no more than a few pixels of a thumbnail show."""
-
-SEEN_LEVELS = 32
-"""A pixel is seen on white if it differs from white by so many levels in a channel."""
-
-SEEN_SHARE = 0.1
-"""The least share of what is drawn of a transparent picture, by opacity, that is to be seen on white; else the page is black.
-
-A white glyph with a coloured dot shows the dot alone on white; a white window with text and a shadow shows more than a tenth.
-"""
-
 _ORIENTATION, _EXIF_DETAILS, _DATE_TIME_ORIGINAL, _SUBSEC_TIME_ORIGINAL = 0x0112, 0x8769, 0x9003, 0x9291
 """EXIF 2.32: tags, and the one that points to the details."""
+
+_BIG_TIFF = (b"II+\0", b"MM\0+")
+_TIFF = (b"II*\0", b"MM\0*", *_BIG_TIFF)
+
+_NEW_SUBFILE_TYPE, _IMAGE_WIDTH, _IMAGE_LENGTH, _BITS_PER_SAMPLE, _SUB_IFDS, _DNG_VERSION = (
+    254,
+    256,
+    257,
+    258,
+    330,
+    50706,
+)
+"""TIFF 6.0 and its supplements, DNG 1.4: tags. The first's lowest bit says that a picture is a reduced version of another."""
 
 _PNG_BIT_DEPTH = 24
 """Offset of the bits a channel in a PNG: the ninth byte of its first chunk, IHDR."""
@@ -96,6 +98,9 @@ class Header:
     taken: str | None
 
 
+_NO_HEADER = Header("", 0, 0, orientation=1, is_progressive=False, frames=1, extras=0, taken=None)
+
+
 class _UnknownFormatError(UndecodableError):
     """The content is of no known format."""
 
@@ -116,16 +121,18 @@ def decode(
     try:
         content = read_content(path)
         decoded = replace(decoded, digest=hashlib.sha256(content).hexdigest())
-        header, content = read_picture(content)
+        header, content = read_picture(content, path.suffix)
         decoded = _add_header(decoded, header)
         check_size(header)
         if settings is None:
             return replace(decoded, pixels_digest=digest_pixels(content, header, reserve)), None
         reduction = plan_reduction(header, settings)
         reserve(estimate_memory(header, reduction))
-        pixels = to_displayed(decode_content(content, reduction), header)
-        height, width = (reduction * side for side in pixels.shape[:2])
-        decoded, thumbnail = replace(decoded, width_px=width, height_px=height), to_thumbnail(pixels, settings)
+        pixels = to_displayed(decode_content(content, header, reduction), header)
+        if header.format != RAW.name:
+            height, width = (reduction * side for side in pixels.shape[:2])
+            decoded = replace(decoded, width_px=width, height_px=height)
+        thumbnail = to_thumbnail(pixels, settings)
     except (UndecodableError, OSError, MemoryError, cv2.error) as error:
         return replace(decoded, error=_describe(error)), None
     return decoded, thumbnail
@@ -143,7 +150,8 @@ def _describe(error: Exception) -> str:
         return error.strerror
     if isinstance(error, cv2.error):
         return f"OpenCV: {error.err or error}"
-    return str(error) or type(error).__name__
+    # Some libraries write paragraphs.
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def read_content(path: Path) -> bytes:
@@ -166,21 +174,69 @@ def read_content(path: Path) -> bytes:
     return content
 
 
-def read_picture(content: bytes) -> tuple[Header, bytes]:
-    """Return the header of the picture in a file's content, and the content as it is decoded (see `jpeg.read_jpeg`).
+def read_picture(content: bytes, suffix: str = "") -> tuple[Header, bytes]:
+    """Return the header of the picture in a file's content, and what of it is decoded.
+
+    That is the content itself, what `jpeg.read_jpeg` makes of a JPEG, or the preview in a camera's raw file. `suffix`, with
+    its dot, is the file's: only by that are most raw files known.
 
     Raises:
         UndecodableError: its format is unknown, its header is damaged, or it is a JPEG that breaks off.
     """
     start = find_start(content)
+    if suffix.lower() in RAW.suffixes or RAW.has_magic(content):
+        return _read_raw(content)
+    if start == 0:
+        return _read_jpeg(content, 0)
+    if is_jxl(content):
+        return _read_jxl(content), content
+    if content.startswith(_TIFF):
+        return _read_tiff(content)
     try:
-        if start == 0:
-            return _read_jpeg(content, 0)
         return read_header(content), content
     except _UnknownFormatError:
-        if start <= 0:
+        if start < 0:
             raise
         return _read_jpeg(content, start)
+
+
+def _read_tiff(content: bytes) -> tuple[Header, bytes]:
+    """Return what `read_picture` does of a TIFF, or of a raw file under the name of one.
+
+    That is a DNG, or a file whose first picture is a smaller version of one inside it.
+    """
+    try:
+        first = next(_iter_tiff_pages(content), {})
+        is_raw = _DNG_VERSION in first or (first.get(_NEW_SUBFILE_TYPE, 0) & 1 == 1 and _SUB_IFDS in first)
+        width, height = (int(first.get(tag, 0)) for tag in (_IMAGE_WIDTH, _IMAGE_LENGTH))
+        bits = max(first.get(_BITS_PER_SAMPLE, (1,)))
+    except Exception as error:  # noqa: BLE001 - a damaged header raises anything in Pillow's parsers
+        raise UndecodableError(f"damaged header: {error}") from None
+    if is_raw:
+        return _read_raw(content)
+    try:
+        return read_header(content), content
+    except _UnknownFormatError:
+        # Of 64-bit colours nobody has measured the memory that they take.
+        if not (width and height) or bits > 32:
+            raise
+    # Pillow knows no colours in floating-point numbers.
+    try:
+        pages = sum(1 for _ in _iter_tiff_pages(content))
+    except Exception as error:  # noqa: BLE001 - as above
+        raise UndecodableError(f"damaged header: {error}") from None
+    return replace(_NO_HEADER, format="TIFF", width_px=width, height_px=height, frames=pages), content
+
+
+def _iter_tiff_pages(content: bytes) -> Iterator[Mapping[int, Any]]:
+    """Yield the tags of each page of a TIFF; they hold until the next page is asked for."""
+    stream, seen = io.BytesIO(content), set()
+    directory = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if content.startswith(_BIG_TIFF) else 8])
+    while directory.next and directory.next not in seen:
+        seen.add(directory.next)
+        stream.seek(directory.next)
+        directory.load(stream)
+        yield directory
 
 
 def _read_jpeg(content: bytes, start: int) -> tuple[Header, bytes]:
@@ -188,14 +244,48 @@ def _read_jpeg(content: bytes, start: int) -> tuple[Header, bytes]:
     return replace(read_header(jpeg.content), extras=jpeg.extras), jpeg.content
 
 
+def _read_raw(content: bytes) -> tuple[Header, bytes]:
+    """Return the header of a raw file, with the size of its picture as displayed, and its preview, itself if it has none."""
+    raw = read_raw(content)
+    kind = replace(
+        _NO_HEADER, format=RAW.name, width_px=raw.width_px, height_px=raw.height_px, taken=_read_taken(raw.exif)
+    )
+    if raw.preview is None:
+        return replace(kind, orientation=raw.orientation), content
+    header, preview = _read_jpeg(raw.preview, 0)
+    check_size(header)
+    # A preview may be turned already. What it says itself of that is no evidence: LibRaw writes it.
+    is_stored_alike = (header.width_px > header.height_px) == (raw.is_wide if raw.orientation < 5 else not raw.is_wide)
+    turn = raw.orientation if is_stored_alike else 1
+    return replace(kind, orientation=turn, taken=kind.taken or header.taken), preview
+
+
+def _read_jxl(content: bytes) -> Header:
+    _load_plugins(content)
+    header = read_jxl_header(content)
+    if header.is_animation:
+        raise UndecodableError("an animated JPEG XL, of which Pillow's plugin tells no frames")
+    exif = Image.Exif()
+    with suppress(Exception):
+        exif.load(b"Exif\0\0" + header.exif)
+    return replace(
+        _NO_HEADER,
+        format="JXL",
+        width_px=header.width_px,
+        height_px=header.height_px,
+        taken=_read_taken(exif),
+    )
+
+
 def read_header(content: bytes) -> Header:
-    """Read the header of the picture whose file has this content.
+    """Read the header of the picture whose file has this content, which is no raw file and no JPEG XL.
 
     Raises:
         UndecodableError: its format is unknown, or its header is damaged.
     """
+    kinds = [known.name for known in FORMATS if known.decoder != "rawpy" and not known.plugin]
     try:
-        with Image.open(io.BytesIO(content), formats=decoded_formats()) as picture:
+        with Image.open(io.BytesIO(content), formats=[*kinds, *_load_plugins(content)]) as picture:
             kind = str(picture.format).replace("MPO", "JPEG")
             # To look for EXIF behind the pixels of a PNG, Pillow would decode it.
             exif = picture.getexif() if kind != "PNG" or b"eXIf" in content else Image.Exif()
@@ -204,16 +294,48 @@ def read_header(content: bytes) -> Header:
                 format=kind,
                 width_px=picture.width,
                 height_px=picture.height,
-                orientation=orientation if orientation in _ORIENTATIONS else 1,
+                # libheif turns by itself.
+                orientation=orientation if orientation in _ORIENTATIONS and kind != "HEIF" else 1,
                 is_progressive="progressive" in picture.info,
-                frames=1 if kind == "JPEG" else min(getattr(picture, "n_frames", 1), MAX_FRAMES),
-                extras=0,
+                frames=1 if kind in _ONE_PICTURE else min(getattr(picture, "n_frames", 1), MAX_FRAMES),
+                extras=_count_extras(picture),
                 taken=_read_taken(exif),
             )
     except UnidentifiedImageError:
-        raise _UnknownFormatError(f"not a picture of a known format: {', '.join(decoded_formats())}") from None
+        raise _UnknownFormatError(_describe_unknown(content)) from None
+    except UndecodableError:
+        raise
     except Exception as error:  # noqa: BLE001 - a damaged header raises anything in Pillow's parsers
         raise UndecodableError(f"damaged header: {error}") from None
+
+
+_ONE_PICTURE = ("JPEG", "PSD")
+"""Formats of which Pillow counts as frames what is beside the picture."""
+
+
+def _count_extras(picture: Image.Image) -> int:
+    """Return the layers of a PSD, and the gain maps and depth maps of a HEIF."""
+    if picture.format == "PSD":
+        return int(getattr(picture, "n_frames", 0))
+    return sum(map(len, picture.info.get("aux", {}).values())) + len(picture.info.get("depth_images", ()))
+
+
+def _load_plugins(content: bytes) -> list[str]:
+    """Import what Pillow needs to know the format of `content`; return the formats that it knows by that."""
+    found = [known for known in FORMATS if known.plugin and known.has_magic(content)]
+    for known in found:
+        import_library(str(known.plugin), known.name)
+        # As many processes decode as there are cores to use.
+        for settings in {"pillow_heif.options", "pillow_jxl.JpegXLImagePlugin"} & sys.modules.keys():
+            vars(sys.modules[settings])["DECODE_THREADS"] = 1
+    return [known.name for known in found]
+
+
+def _describe_unknown(content: bytes) -> str:
+    named = [known.name for known in FORMATS if known.has_magic(content)]
+    if named:
+        return f"damaged, or of a kind that is not read: it begins like a {named[0]}"
+    return f"not a picture of a known format: {', '.join(decoded_formats())}"
 
 
 def _read_taken(exif: Image.Exif) -> str | None:
@@ -261,25 +383,57 @@ def estimate_memory(header: Header, reduction: int) -> int:
     """
     pixels = header.width_px * header.height_px
     if header.format != "JPEG":
-        # Alpha is laid on white in 16 bytes a pixel, an AVIF is decoded in 18; 16-bit colours take 12, plain ones 6.
-        return 20 * pixels
+        # A raw file that has no preview is developed at half its size; a preview takes less.
+        # An AVIF is decoded in 18 bytes a pixel, colours in floating-point numbers in 24; 16-bit ones take 12, plain ones 6.
+        return (24 if header.format == "TIFF" else 20) * pixels
     # Three channels, twice: OpenCV copies what it decoded. Of a progressive JPEG, libjpeg holds all coefficients as well,
     # 2 bytes each.
     return 6 * pixels // reduction**2 + (6 * pixels if header.is_progressive else 0)
 
 
-def decode_content(content: bytes, reduction: int = 1) -> NDArray[Any]:
+def decode_content(content: bytes, header: Header, reduction: int = 1) -> NDArray[Any]:
     """Return the stored pixels of the first frame: (h, w) if grey, else (h, w, 3) BGR or (h, w, 4) BGRA, of any dtype.
 
     With a `reduction` other than 1, they are (h, w, 3) uint8 BGR, and h and w are the stored ones divided by it.
 
     Raises:
-        UndecodableError: OpenCV does not decode it.
+        UndecodableError: it is not decoded.
     """
+    if header.format == RAW.name and find_start(content) != 0:
+        return develop(content)
+    if known_format(header.format).decoder == "pillow":
+        return _decode_with_pillow(content, header.format)
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), _IMREAD_FLAGS[reduction])
     if pixels is None:
         raise UndecodableError("damaged: OpenCV does not decode it")
     return pixels
+
+
+_PILLOW_MODES = {"1": "L", "LA": "RGBA", "La": "RGBA", "RGBa": "RGBA"} | {
+    mode: mode for mode in ("L", "I;16", "F", "RGB", "RGBA")
+}
+"""To what pixels of a mode of Pillow's are converted; RGB if it is another mode."""
+
+
+def _decode_with_pillow(content: bytes, kind: str) -> NDArray[Any]:
+    """Return what `decode_content` does, of a format that OpenCV does not know."""
+    try:
+        with Image.open(io.BytesIO(content), formats=(kind,)) as picture:
+            # The fourth channel of a PSD may as well be a saved selection; its composite has white in place of nothing.
+            mode = "RGB" if kind == "PSD" and picture.mode == "RGBA" else _PILLOW_MODES.get(picture.mode, "RGB")
+            pixels = np.asarray(picture.convert(mode))
+            # A JPEG that was made a JPEG XL is decoded as the JPEG, of which nobody has turned anything.
+            turn = (
+                _ORIENTATIONS.get(picture.getexif().get(_ORIENTATION, 1)) if getattr(picture, "jpeg", False) else None
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged picture raises anything in Pillow's decoders
+        # Behind the first sentence libjxl says how to build it.
+        raise UndecodableError(f"damaged: {str(error).partition('. ')[0]}") from None
+    swapped = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(pixels.shape[2] if pixels.ndim == 3 else 1)
+    stored = pixels if swapped is None else cv2.cvtColor(pixels, swapped)
+    return turn(stored) if turn else stored
 
 
 def to_displayed(pixels: NDArray[Any], header: Header) -> Pixels:
@@ -296,7 +450,7 @@ def to_displayed(pixels: NDArray[Any], header: Header) -> Pixels:
     premultiplied = header.format == "TIFF" and pixels.dtype == np.uint8
     pixels = to_8_bits(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = _on_page(pixels, premultiplied=premultiplied)
+        pixels = lay_on_page(pixels, premultiplied=premultiplied)
     return _turn(pixels, header)
 
 
@@ -304,85 +458,6 @@ def _turn(pixels: NDArray[Any], header: Header) -> NDArray[Any]:
     # OpenCV turns TIFFs by itself, whatever it was asked for.
     turn = _ORIENTATIONS.get(header.orientation) if header.format != "TIFF" else None
     return turn(pixels) if turn else pixels
-
-
-def to_8_bits(pixels: NDArray[Any]) -> Pixels:
-    """Return pixels of any type as uint8 of the same shape.
-
-    16-bit integers are scaled by the depth that they use (`find_depth`), alpha by its own; floating-point numbers from 0 to
-    1 are multiplied by 255, those from 0 to 255 rounded.
-
-    Raises:
-        UndecodableError: they are of another type, or floating-point numbers out of range.
-    """
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        has_alpha = pixels.ndim == 3 and pixels.shape[2] == 4
-        levels = _scale(pixels, find_depth(pixels[..., :3] if has_alpha else pixels))
-        if has_alpha:
-            alpha = cv2.extractChannel(pixels, 3)
-            levels = cv2.insertChannel(_scale(alpha, find_depth(alpha)), levels, 3)
-        return levels
-    if pixels.dtype.kind != "f":
-        raise UndecodableError(f"pixels are {pixels.dtype}, only 8-bit, 16-bit and floating-point ones are compared")
-    low, high = float(pixels.min()), float(pixels.max())
-    # Not a number is in no range.
-    if not (low >= 0 and high <= 255):
-        raise UndecodableError(f"pixels from {low:g} to {high:g}: floating-point ones are compared from 0 to 1 or 255")
-    return cv2.convertScaleAbs(pixels, alpha=255 if high <= 1 else 1)
-
-
-def _scale(pixels: NDArray[Any], depth: int) -> Pixels:
-    """Return pixels of `depth` bits as uint8; larger values are 255."""
-    return cv2.convertScaleAbs(pixels, alpha=255 / ((1 << depth) - 1))
-
-
-def find_depth(values: NDArray[Any]) -> int:
-    """Return how many bits uint16 values use: 8, 10, 12, 14 or 16, the fewest that hold all but one value in OUTLIERS.
-
-    Cameras, scanners and microscopes keep 10 and 12 bits in 16: taken for 16, they would be nearly black. Only depths that
-    exist are tried, and a few hot pixels do not count, so that two copies of a scene are seldom scaled differently.
-    """
-    for depth, smaller in itertools.pairwise((16, 14, 12, 10, 8)):
-        larger = sum(np.count_nonzero(block >> smaller) for block in _iter_blocks(values))
-        if larger * OUTLIERS > values.size:
-            return depth
-    return 8
-
-
-def _iter_blocks(pixels: NDArray[Any], *, like: NDArray[Any] | None = None) -> Iterator[NDArray[Any]]:
-    """Yield the rows of an array in pieces, of a megabyte or with as many rows as those of `like`.
-
-    What is computed of a piece takes little memory.
-    """
-    rows = max(1, (1 << 20) // max((pixels if like is None else like)[0].nbytes, 1))
-    return (pixels[start : start + rows] for start in range(0, len(pixels), rows))
-
-
-def _on_page(pixels: Pixels, *, premultiplied: bool) -> Pixels:
-    """Composite (h, w, 4) BGRA pixels on white or black; `premultiplied`: their colours have been multiplied by alpha."""
-    page = np.empty((*pixels.shape[:2], 3), np.uint8)
-    drawn = seen = 0
-    for block, out in zip(_iter_blocks(pixels), _iter_blocks(page, like=pixels), strict=True):
-        out[:] = _composite(block, page=255, premultiplied=premultiplied)
-        alpha = block[..., 3]
-        drawn += int(alpha.sum(dtype=np.int64))
-        seen += int(alpha[out.min(axis=2) <= 255 - SEEN_LEVELS].sum(dtype=np.int64))
-    if seen < SEEN_SHARE * drawn:
-        for block, out in zip(_iter_blocks(pixels), _iter_blocks(page, like=pixels), strict=True):
-            out[:] = _composite(block, page=0, premultiplied=premultiplied)
-    return page
-
-
-def _composite(pixels: Pixels, *, page: Literal[0, 255], premultiplied: bool) -> Pixels:
-    alpha = cv2.cvtColor(cv2.extractChannel(pixels, 3), cv2.COLOR_GRAY2BGR)
-    colours = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
-    if premultiplied:
-        return cv2.add(colours, cv2.bitwise_not(alpha)) if page else colours
-    if page:
-        return cv2.bitwise_not(cv2.multiply(cv2.bitwise_not(colours), alpha, scale=1 / 255))
-    return cv2.multiply(colours, alpha, scale=1 / 255)
 
 
 def to_thumbnail(pixels: Pixels, settings: DecodeSettings) -> Pixels:
@@ -401,20 +476,23 @@ def digest_pixels(content: bytes, header: Header, reserve: Callable[[int], None]
     Returns:
         None where the pixels cannot be known exactly, or are too many: all frames together count as one picture.
     """
+    if known_format(header.format).decoder != "opencv":
+        # Decoded to 8 bits although there may be more, or without what the file has beside its picture.
+        return None
     if header.frames > 1:
         shown = _iter_frames(content, header, reserve)
     else:
         reserve(estimate_memory(header, 1))
-        shown = iter([(_turn(decode_content(content), header), 0)])
+        shown = iter([(_turn(decode_content(content, header), header), 0)])
     digest = hashlib.sha256()
     try:
         for pixels, duration in shown:
             # libtiff has multiplied the colours by alpha: different ones may be the same.
             if header.format == "TIFF" and pixels.dtype == np.uint8 and pixels.shape[2:] == (4,):
                 return None
-            same = _to_canonical(pixels)
+            same = to_canonical(pixels)
             digest.update(repr((same.shape, same.dtype.str, duration)).encode())
-            for block in _iter_blocks(same):
+            for block in iter_blocks(same):
                 digest.update(np.ascontiguousarray(block).data)
     except _InexactError:
         return None
@@ -432,11 +510,11 @@ def _iter_frames(
     """
     has_8_bits = header.format in {"GIF", "WEBP"} or (header.format == "PNG" and content[_PNG_BIT_DEPTH] <= 8)
     try:
-        with Image.open(io.BytesIO(content), formats=decoded_formats()) as picture:
+        with Image.open(io.BytesIO(content), formats=(header.format,)) as picture:
             pages = _count_pixels(picture, header)
             if not (has_8_bits or header.format == "TIFF") or pages > MAX_PIXELS:
                 raise _InexactError
-            reserve(estimate_memory(header, 1) if has_8_bits else 20 * pages)
+            reserve(estimate_memory(header, 1) if has_8_bits else 24 * pages)
             if not has_8_bits:
                 complete, decoded = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
                 if not complete or len(decoded) != header.frames:
@@ -460,16 +538,3 @@ def _count_pixels(picture: Image.Image, header: Header) -> int:
         picture.seek(page)
         count += max(picture.width * picture.height, MIN_FRAME_PIXELS)
     return count
-
-
-def _to_canonical(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return pixels without what says nothing: (h, w, channels) of 1 to 4 channels, uint8 if that is enough for uint16."""
-    found = pixels.reshape(*pixels.shape[:2], -1)
-    if found.dtype == np.uint16 and all((block % 257 == 0).all() for block in _iter_blocks(found)):
-        found = cv2.convertScaleAbs(pixels, alpha=1 / 257).reshape(found.shape)
-    opaque = np.iinfo(found.dtype).max if found.dtype.kind == "u" else 1
-    if found.shape[2] == 4 and all((block[..., 3] == opaque).all() for block in _iter_blocks(found)):
-        found = found[..., :3]
-    if found.shape[2] >= 3 and all((block[..., :3] == block[..., :1]).all() for block in _iter_blocks(found)):
-        found = found[..., [0, *range(3, found.shape[2])]]
-    return found

@@ -32,7 +32,7 @@ MAX_LEADING = 1024
 MAX_SEGMENTS = 100_000
 """A JPEG with more is refused: real ones have tens, and each takes memory here."""
 
-FILLING = 8
+FILLING = 3
 """So many equal bytes at the end of a JPEG without an end marker are no pixels, though libjpeg can decode pixels from them."""
 
 _END = b"\xff\xfe\0\2\xff\xd9"

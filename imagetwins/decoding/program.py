@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from imagetwins.decoding.decoder import Pixels, decode
+from imagetwins.decoding.decoder import decode
 from imagetwins.decoding.model import (
     MAX_ADDRESS_SPACE,
     MAX_IDLE_SECONDS,
@@ -38,6 +38,7 @@ from imagetwins.decoding.model import (
     Decoded,
     DecodeSettings,
 )
+from imagetwins.decoding.pixels import Pixels
 
 
 def main() -> None:

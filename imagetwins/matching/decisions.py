@@ -78,7 +78,7 @@ def _add_unequal(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.
     first, second = (matches[name].to_numpy() for name in ("image1", "image2"))
     # Tables of older versions do not say.
     frames = images["frames"].to_numpy(np.int64, na_value=1)
-    is_raw = (images["format"] == RAW).to_numpy(bool, na_value=False)
+    is_raw = (images["format"] == RAW.name).to_numpy(bool, na_value=False)
     is_blank = matches["detail_ssim"].isna().to_numpy()
     needs_equality = is_blank | (np.maximum(frames[first], frames[second]) > 1) | is_raw[first] | is_raw[second]
     equal = np.zeros(len(matches), bool)

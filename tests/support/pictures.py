@@ -3,6 +3,7 @@
 import functools
 import io
 import struct
+import tempfile
 import zlib
 from dataclasses import dataclass
 
@@ -71,7 +72,8 @@ def turned(pixels: NDArray, orientation: int) -> NDArray[np.uint8]:
 def oriented(pixels: NDArray, kind: str, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encode(pixels, kind, exif=exif)
+    # As bytes: of an object, the encoder of HEIF turns nothing.
+    return encode(pixels, kind, exif=exif.tobytes())
 
 
 def tiff(pixels: NDArray, **options) -> bytes:
@@ -100,7 +102,7 @@ def raw_png(width: int, height: int, rows: NDArray, *, bits: int, colour: int) -
 @functools.cache
 def pictures() -> list[Picture]:
     """Return one picture of every kind that is decoded."""
-    return [*_plain(), *_grey(), *_alpha(), *_deep(), *_turned(), *_moving(), *_odd_shapes()]
+    return [*_plain(), *_grey(), *_alpha(), *_deep(), *_turned(), *_moving(), *_in_libraries(), *_odd_shapes()]
 
 
 def _plain() -> list[Picture]:
@@ -221,6 +223,7 @@ def _kept_in_more() -> list[Picture]:
         Picture("deep.10.alpha.png", png16(alpha), on_white(with_alpha(rgb)), "PNG", 2),
         Picture("deep.12.hot.png", png16(hot), rgb, "PNG", 1),
         Picture("float.tif", tiff((rgb[..., 0] / 255).astype(np.float32)), grey(rgb[..., 0]), "TIFF"),
+        Picture("float.colours.tif", tiff((rgb / 255).astype(np.float32)), rgb, "TIFF"),
         Picture("float.255.tif", tiff(rgb[..., 0].astype(np.float32)), grey(rgb[..., 0]), "TIFF"),
     ]
 
@@ -249,6 +252,126 @@ def _moving() -> list[Picture]:
     smooth = (rescale(photo(48, 72), 2, channel_axis=2) * 255).astype(np.uint8)
     Image.fromarray(smooth).save(stream, "MPO", save_all=True, append_images=[second.convert("RGB")], quality=95)
     return [*made, Picture("stereo.mpo", stream.getvalue(), smooth, "JPEG", 5)]
+
+
+def _in_libraries() -> list[Picture]:
+    """Formats that OpenCV does not decode."""
+    import pillow_heif  # noqa: PLC0415 - only what makes such pictures needs it
+    import pillow_jxl  # noqa: F401, PLC0415
+
+    pillow_heif.register_heif_opener()
+    rgb, smooth = photo(), (rescale(photo(48, 72), 2, channel_axis=2) * 255).astype(np.uint8)
+    rgba, one = with_alpha(rgb), photo()[..., 1]
+    exact = {"quality": -1, "chroma": 444}
+    icon = encode(glyph(2), "JXL", lossless=True)
+    return [
+        Picture("plain.heic", encode(smooth, "HEIF", quality=95), smooth, "HEIF", 4),
+        Picture("grey.heic", encode(one, "HEIF", **exact), grey(one), "HEIF", 2),
+        Picture("alpha.heic", encode(rgba, "HEIF", **exact), on_white(rgba), "HEIF", 5),
+        Picture("turned.heic", oriented(smooth, "HEIF", 6), turned(smooth, 6), "HEIF", 9),
+        Picture("moving.heic", _moving_heif(smooth, smooth[::-1]), smooth, "HEIF", 4),
+        Picture("plain.jxl", encode(smooth, "JXL", quality=95), smooth, "JXL", 4),
+        Picture("exact.jxl", encode(rgb, "JXL", lossless=True), rgb, "JXL"),
+        Picture("boxed.jxl", encode(rgb, "JXL", lossless=True, use_container=True), rgb, "JXL"),
+        Picture("grey.jxl", encode(one, "JXL", lossless=True), grey(one), "JXL"),
+        Picture("alpha.jxl", encode(rgba, "JXL", lossless=True), on_white(rgba), "JXL", 1),
+        Picture("white.jxl", icon, np.repeat(glyph(2)[..., 3:], 3, axis=2), "JXL"),
+        *(Picture(f"turned.{n}.jxl", _jpeg_made_jxl(smooth, n), turned(smooth, n), "JXL", 9) for n in (1, 6)),
+        Picture("plain.psd", psd(rgb), rgb, "PSD"),
+        Picture("grey.psd", psd(one[..., None]), grey(one), "PSD"),
+        Picture("selected.psd", psd(rgba), rgb, "PSD"),
+        *(Picture(f"turned.{n}.dng", raw(smooth, n), turned(smooth, n), "RAW", 9) for n in (1, 3, 6, 8)),
+    ]
+
+
+def _jpeg_made_jxl(pixels: NDArray, orientation: int) -> bytes:
+    """Return a JPEG XL from which the same JPEG can be made again; its encoder wants a file."""
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        file.write(oriented(pixels, "JPEG", orientation))
+        file.flush()
+        stream = io.BytesIO()
+        with Image.open(file.name) as picture:
+            picture.save(stream, "JXL", lossless_jpeg=True)
+    return stream.getvalue()
+
+
+def _moving_heif(*frames: NDArray) -> bytes:
+    stream = io.BytesIO()
+    first, *others = map(Image.fromarray, frames)
+    first.save(stream, "HEIF", save_all=True, append_images=others, quality=95)
+    return stream.getvalue()
+
+
+def psd(pixels: NDArray, *, layers: bytes = b"") -> bytes:
+    """Return a PSD, which Pillow does not write, with these channels of its composite, not compressed."""
+    height, width, channels = pixels.shape
+    head = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", channels, height, width, 8, 3 if channels >= 3 else 1)
+    return head + bytes(8) + struct.pack(">I", len(layers)) + layers + b"\0\0" + pixels.transpose(2, 0, 1).tobytes()
+
+
+def raw(
+    pixels: NDArray,
+    orientation: int = 1,
+    *,
+    preview: bytes | None = None,
+    has_preview: bool = True,
+    is_dng: bool = True,
+) -> bytes:
+    """Return a raw file, a DNG or one of a camera that nobody knows: 12 bits of a camera's colour filters, and a JPEG as the preview of it."""
+    height, width = pixels.shape[:2]
+    seen = encode(pixels, "JPEG", quality=95) if preview is None else preview
+    filters = np.empty((height, width), "<u2")
+    for y, x, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+        filters[y::2, x::2] = pixels[y::2, x::2, channel].astype(np.uint16) * 16
+    identity = [value for row in np.eye(3, dtype=int).tolist() for one in row for value in (one, 1)]
+    camera = {
+        271: b"Maker\0",
+        272: b"Model\0",
+        274: (3, [orientation]),
+        50706: (1, [1, 4, 0, 0]),
+        50708: b"Maker Model\0",
+    }
+    camera |= {50721: (10, identity), 50728: (5, [1] * 6), 50778: (3, [21]), 34665: (4, [0])}
+    if not is_dng:
+        del camera[50706]
+    shown = {254: (4, [1]), 256: (4, [width]), 257: (4, [height]), 258: (3, [8] * 3), 259: (3, [7]), 262: (3, [6])}
+    shown |= {273: (4, [0]), 277: (3, [3]), 278: (4, [height]), 279: (4, [len(seen)]), 330: (4, [0])}
+    stored = {254: (4, [0]), 256: (4, [width]), 257: (4, [height]), 258: (3, [16]), 259: (3, [1]), 262: (3, [32803])}
+    stored |= {273: (4, [0]), 277: (3, [1]), 278: (4, [height]), 279: (4, [filters.nbytes])}
+    stored |= {33421: (3, [2, 2]), 33422: (1, [0, 1, 1, 2]), 50714: (3, [0]), 50717: (3, [4095])}
+    details = {36867: b"2019:05:01 12:00:00\0", 37521: b"25\0"}
+    if not has_preview:
+        # Only the picture itself.
+        ifds, pieces = [camera | stored, details], [filters.tobytes()]
+    else:
+        ifds, pieces = [camera | shown, stored, details], [seen + bytes(len(seen) % 2), filters.tobytes()]
+    # Twice: where something is does not change how long it is.
+    for _ in range(2):
+        tables: list[bytes] = []
+        for ifd in ifds:
+            tables.append(_tiff_directory(ifd, 8 + sum(map(len, tables))))
+        ends = np.cumsum([8, *map(len, tables), *map(len, pieces)]).tolist()
+        ifds[0][34665] = (4, [ends[len(ifds) - 1]])
+        ifds[0][273] = (4, [ends[len(ifds)]])
+        if has_preview:
+            ifds[0][330] = (4, [ends[1]])
+            ifds[1][273] = (4, [ends[len(ifds) + 1]])
+    return b"II*\0\x08\0\0\0" + b"".join([*tables, *pieces])
+
+
+def _tiff_directory(entries: dict, at: int) -> bytes:
+    """Return an image file directory of a TIFF with what it refers to; an entry is (type, values), or bytes that are text."""
+    table, behind, start = b"", b"", at + 2 + 12 * len(entries) + 4
+    for tag, entry in sorted(entries.items()):
+        kind, values = (2, entry) if isinstance(entry, bytes) else entry
+        content = (
+            values if kind == 2 else struct.pack(f"<{len(values)}{ {1: 'B', 3: 'H', 10: 'i'}.get(kind, 'I') }", *values)
+        )
+        count = len(values) // (2 if kind in {5, 10} else 1)
+        field = content.ljust(4, b"\0") if len(content) <= 4 else struct.pack("<I", start + len(behind))
+        behind += content + bytes(len(content) % 2) if len(content) > 4 else b""
+        table += struct.pack("<HHI", tag, kind, count) + field
+    return struct.pack("<H", len(entries)) + table + bytes(4) + behind
 
 
 def _odd_shapes() -> list[Picture]:

@@ -1,12 +1,15 @@
-"""One table of formats: whatever has an entry is listed, and decoded if the entry says so."""
+"""One table of formats: whatever has an entry is listed and decoded."""
+
+import sys
 
 import pytest
 
-from imagetwins.decoding import formats
-from imagetwins.decoding.formats import FORMATS, Format, decoded_formats
+from imagetwins.decoding import formats, pool
+from imagetwins.decoding.formats import FORMATS, RAW, Format, decoded_formats
+from imagetwins.decoding.pool import close_decoders
 from imagetwins.scanning.candidates import list_candidates
 from tests.support.decoding import decode_all
-from tests.support.pictures import damaged, pictures
+from tests.support.pictures import damaged, pictures, tiny_png
 
 
 def listed(folder):
@@ -18,7 +21,7 @@ def pictures_of(known):
     return [picture for picture in pictures() if picture.format == known.name and picture.name.endswith(known.suffixes)]
 
 
-@pytest.mark.parametrize("known", [known for known in FORMATS if known.decoder], ids=lambda known: known.name)
+@pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
 def test_what_has_a_decoder_is_listed_and_decoded(tmp_path, known):
     contents = {picture.name: picture.content for picture in pictures_of(known)}
 
@@ -29,12 +32,13 @@ def test_what_has_a_decoder_is_listed_and_decoded(tmp_path, known):
     assert {(row.format, row.error) for row in rows.values()} == {(known.name, None)}
 
 
-@pytest.mark.parametrize("known", [known for known in FORMATS if known.decoder], ids=lambda known: known.name)
+@pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
 def test_only_formats_with_magic_are_listed_without_a_suffix(tmp_path, known):
     for number, picture in enumerate(pictures_of(known)):
         (tmp_path / str(number)).write_bytes(picture.content)
 
-    assert len(listed(tmp_path)) == (len(pictures_of(known)) if known.magic else 0)
+    # Of raw files, most begin like a TIFF.
+    assert len(listed(tmp_path)) == (len(pictures_of(known)) if known.magic and known is not RAW else 0)
 
 
 def test_every_suffix_and_every_magic_is_listed(tmp_path):
@@ -48,10 +52,27 @@ def test_every_suffix_and_every_magic_is_listed(tmp_path):
     assert listed(tmp_path) == sorted(names)
 
 
-def test_what_has_no_decoder_is_an_error_that_names_those_that_have(tmp_path):
-    rows, _ = decode_all(tmp_path, {"picture.heic": damaged()["picture.heic"]})
+def test_what_is_no_picture_is_an_error_that_names_those_that_are(tmp_path):
+    rows, _ = decode_all(tmp_path, {"text.png": b"not a picture", "broken.heic": damaged()["picture.heic"]})
 
-    assert rows["picture.heic"].error == "not a picture of a known format: " + ", ".join(decoded_formats())
+    assert rows["text.png"].error == "not a picture of a known format: " + ", ".join(decoded_formats())
+    assert "begins like a HEIF" in rows["broken.heic"].error
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("plain.heic", "pillow_heif"), ("plain.jxl", "pillow_jxl"), ("turned.1.dng", "rawpy")]
+)
+def test_without_its_library_a_format_is_an_error_that_names_it(tmp_path, monkeypatch, name, library):
+    (content,) = (picture.content for picture in pictures() if picture.name == name)
+    close_decoders()
+    without = f"import sys; sys.modules[{library!r}] = None; from imagetwins.decoding import program; program.main()"
+    monkeypatch.setattr(pool, "DECODER_COMMAND", [sys.executable, "-P", "-c", without])
+
+    rows, _ = decode_all(tmp_path, {name: content, "a.png": tiny_png(0)})
+
+    close_decoders()
+    assert f"read by {library.replace('_', '-')}, which is not installed" in rows[name].error
+    assert rows["a.png"].error is None
 
 
 def test_a_new_entry_is_all_that_a_new_format_needs_to_be_listed(tmp_path, monkeypatch):

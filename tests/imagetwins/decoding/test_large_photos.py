@@ -19,7 +19,7 @@ from imagetwins.decoding import decoder, pool
 from imagetwins.decoding.model import UNRESERVED_BYTES, DecodeSettings
 from imagetwins.decoding.pool import close_decoders, decode_files
 from tests.support.decoding import FULL, REDUCED, SIZE, decode_all
-from tests.support.pictures import encode, oriented, photo, png16, tiny_png, turned
+from tests.support.pictures import encode, oriented, photo, pictures, png16, psd, raw, tiff, tiny_png, turned
 
 
 def large_photo(height, width):
@@ -101,22 +101,31 @@ def idle_children():
         pytest.param(lambda: encode(flat(2000, 2400), "JPEG", progressive=True, subsampling=0), REDUCED, id="reduced"),
         pytest.param(lambda: png16(flat(2000, 2400, 4).astype(np.uint16) * 257), FULL, id="alpha"),
         pytest.param(lambda: encode(flat(2000, 2400), "AVIF", speed=10), FULL, id="avif"),
+        pytest.param(lambda: encode(flat(2000, 2400, 4), "HEIF"), FULL, id="heif"),
+        pytest.param(lambda: encode(flat(2000, 2400, 4), "JXL", effort=1), FULL, id="jxl"),
+        pytest.param(lambda: psd(flat(2000, 2400, 4)), FULL, id="psd"),
+        pytest.param(lambda: raw(flat(2000, 2400)), FULL, id="raw"),
+        pytest.param(lambda: raw(flat(2000, 2400), has_preview=False), FULL, id="raw without a preview"),
+        pytest.param(lambda: tiff(flat(2000, 2400)[..., 0] / np.float32(255)), FULL, id="float"),
+        pytest.param(lambda: tiff(flat(2000, 2400) / np.float32(255)), FULL, id="float colours"),
     ],
 )
 def test_decoding_takes_about_the_memory_that_it_asks_for(tmp_path, make, settings):
     content = make()
-    header = decoder.read_header(content)
+    name = "large.dng" if content.startswith(b"II*") and b"Maker Model" in content else "large.dat"
+    header, _ = decoder.read_picture(content, Path(name).suffix)
     asked = decoder.estimate_memory(header, decoder.plan_reduction(header, settings))
     close_decoders()
     # What a process loads for its first picture, and for its first one with EXIF, is not the picture's.
-    decode_all(tmp_path, {"first.png": tiny_png(0), "first.jpg": oriented(photo(8, 8), "JPEG", 6)})
+    first = {picture.name: picture.content for picture in pictures() if picture.format in {"HEIF", "JXL", "PSD", "RAW"}}
+    decode_all(tmp_path, first | {"first.png": tiny_png(0), "first.jpg": oriented(photo(8, 8), "JPEG", 6)})
     child = idle_children()[0]
     before = memory_of(child.pid)
 
-    rows, _ = decode_all(tmp_path, {"large.dat": content}, settings)
+    rows, _ = decode_all(tmp_path, {name: content}, settings)
 
-    assert rows["large.dat"].error is None
-    assert asked / 4 < memory_of(child.pid, "VmHWM") - before < asked + UNRESERVED_BYTES / 4
+    assert rows[name].error is None
+    assert asked / 4 < memory_of(child.pid, "VmHWM") - before < asked + len(content) + UNRESERVED_BYTES / 4
 
 
 @functools.cache

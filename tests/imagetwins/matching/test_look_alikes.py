@@ -14,7 +14,7 @@ from benchmarks.stages import run_stages
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
-from tests.support.pictures import encode, glyph, png16
+from tests.support.pictures import encode, glyph, png16, raw
 
 SIDE = 96
 RNG = np.random.default_rng(1)
@@ -136,12 +136,12 @@ def test_films_and_documents_are_all_for_review(tmp_path, kind, codes):
     assert images["frames"].tolist() == [2, 2, 3, *([2, 1] if kind == "GIF" else [1])]
 
 
-def run(tmp_path, contents):
+def run(tmp_path, contents, names=None):
     """Return the images and decisions of a run on files that are listed in this order."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    for number, content in enumerate(contents):
-        (folder / f"{number}.png").write_bytes(content)
+    for name, content in zip(names or [f"{number}.png" for number in range(len(contents))], contents, strict=True):
+        (folder / name).write_bytes(content)
     done = Run(Path(tmp_path / "store"), "20260101T000000Z-00000000")
     run_stages(done, folder)
     return read_table(done.images, IMAGES), read_table(done.decisions, DECISIONS)
@@ -167,3 +167,20 @@ def test_a_transparent_picture_is_still_a_copy_of_itself_on_white(tmp_path):
     _, decisions = run(tmp_path, [encode(drawn, "PNG"), encode(flat, "JPEG", quality=90)])
 
     assert decisions["action"].tolist() == ["kept", "would move"]
+
+
+def test_a_raw_file_and_the_picture_beside_it_are_never_copies(tmp_path):
+    picture = np.ascontiguousarray(PHOTOS[0])
+    contents = [
+        encode(picture, "JPEG", quality=95),
+        raw(picture),
+        raw(picture, preview=encode(picture, "JPEG", quality=90)),
+        raw(picture),
+    ]
+
+    images, decisions = run(tmp_path, contents, ["1.jpg", "2.dng", "3.dng", "4.dng"])
+
+    assert images["format"].tolist() == ["JPEG", "RAW", "RAW", "RAW"]
+    assert decisions["action"].tolist() == ["kept", "review", "review", "would move"]
+    assert decisions["reason_code"].tolist()[1:] == ["raw-preview", "raw-preview", "duplicate"]
+    assert decisions["kept_image"].iloc[3] == 1
