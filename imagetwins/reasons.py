@@ -21,6 +21,7 @@ class ReasonCode(StrEnum):
     DUPLICATE = "duplicate"
     ASPECT_DIFFERS = "aspect-differs"
     LOW_DETAIL_SSIM = "low-detail-ssim"
+    LOW_LOCAL_SSIM = "low-local-ssim"
     BLANK = "blank"
     TOO_MANY_MOVES = "too-many-moves"
     UNREADABLE = "unreadable"
@@ -112,6 +113,9 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.DUPLICATE: "matches {kept}, which is kept before it",
     ReasonCode.ASPECT_DIFFERS: "the aspect ratios differ ({first} and {second}), which square thumbnails hide",
     ReasonCode.LOW_DETAIL_SSIM: "where the pictures have detail their SSIM is {detail:.3f}, below {limit:g}",
+    ReasonCode.LOW_LOCAL_SSIM: (
+        "one place differs: there their SSIM is {local:.3f}, below {limit:.3f}, and {detail:.3f} on average"
+    ),
     ReasonCode.BLANK: "both pictures are blank, and differ by {difference} levels (limit {limit})",
     ReasonCode.TOO_MANY_MOVES: _too_many,
     ReasonCode.UNREADABLE: "{error}",

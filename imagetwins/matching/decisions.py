@@ -8,8 +8,8 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
   transitive, and a chain of small changes must not carry away a picture that resembles nothing that is left.
 - *Any grouping.* A duplicate is every image that matches any image ranked before it, even one that is itself moved:
   the plain rule "flag image2 of every matching pair".
-- *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, or when their aspect ratios differ
-  (square thumbnails hide that). An image whose only matches are doubtful is listed for review, and stays.
+- *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, when one place of them differs, or when
+  their aspect ratios differ (square thumbnails hide that). An image whose only matches are doubtful is listed for review, and stays.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,17 @@ from imagetwins.store.tables import as_frame
 BLANK_TOLERANCE = 8
 """Two pictures without structure in any window are duplicates if no two pixels differ by more levels than this."""
 
+SPREAD = 5.0
+"""How much lower the local SSIM of a copy may be for what its detail SSIM is below 1.
+
+What makes a copy, compression or another size or colour, changes all of it: its worst square loses a few times what it
+loses on average. What makes another picture of the same form, a name, a face or a message, changes one square and next to
+nothing on average. Measured at 200 pixels on 2,600 copies and 1,400 look-alikes that match at 0.9: with this, 98 % of the
+look-alikes are for review where 1.7 % of the copies are (watermarked ones aside); with one limit for all, 73 %."""
+
+LEAST_LOCAL_SSIM = 0.3
+"""A square that has less in common is none of a copy, whatever the average."""
+
 
 @dataclass(frozen=True)
 class _Match:
@@ -45,6 +56,8 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
     for row in np.flatnonzero(_aspect_change(matches, images) > parameters.max_aspect_change):
         first, second = (_dimensions(images, matches[column].iat[row]) for column in ("image1", "image2"))
         doubts[row] = Reason.of(ReasonCode.ASPECT_DIFFERS, first=first, second=second)
+    if parameters.min_local_ssim > -1:
+        _add_low_local(doubts, matches, parameters.min_local_ssim)
     if parameters.min_detail_ssim > -1:
         _add_low_detail(doubts, matches, parameters.min_detail_ssim)
     return doubts
@@ -68,6 +81,25 @@ def _add_low_detail(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: f
     difference = matches["max_difference"].to_numpy(np.int64, na_value=0)
     for row in np.flatnonzero(np.isnan(detail) & (difference > BLANK_TOLERANCE)):
         doubts[row] = Reason.of(ReasonCode.BLANK, difference=int(difference[row]), limit=BLANK_TOLERANCE)
+
+
+def _add_low_local(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: float) -> None:
+    local, detail = (matches[name].to_numpy(np.float64, na_value=np.nan) for name in ("local_ssim", "detail_ssim"))
+    lowest = lowest_local_ssim(detail, limit)
+    for row in np.flatnonzero(local < lowest):
+        details = {"local": float(local[row]), "limit": float(lowest[row]), "detail": float(detail[row])}
+        doubts[row] = Reason.of(ReasonCode.LOW_LOCAL_SSIM, **details)
+
+
+def lowest_local_ssim(detail: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Return the least local SSIM that a copy may have.
+
+    Args:
+        detail: (n,) float64, detail SSIMs; NaN, where neither picture has structure, counts as 1.
+        limit: `Parameters.min_local_ssim`, the least where the detail SSIM is 1; -1 for none.
+    """
+    lost = 1 - np.where(np.isnan(detail), 1.0, detail)
+    return np.maximum(limit - SPREAD * lost, min(limit, LEAST_LOCAL_SSIM))
 
 
 def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters) -> pd.DataFrame:
@@ -149,6 +181,7 @@ def _keep_all(images: pd.DataFrame) -> dict[str, list[Any]]:
         "kept_path": [None] * count,
         "ssim": [None] * count,
         "detail_ssim": [None] * count,
+        "local_ssim": [None] * count,
         "action": [Action.KEPT.value] * count,
         "reason": [str(Reason(ReasonCode.NO_MATCH))] * count,
         "image": images["image"].tolist(),
@@ -182,12 +215,13 @@ def set_decisions(decisions: pd.DataFrame, rows: Any, action: Action, reasons: S
 
 
 def _apply_match(decisions: dict[str, list[Any]], image: int, match: _Match, matches: pd.DataFrame) -> None:
-    detail = matches["detail_ssim"].iat[match.row]
     decisions["Duplicate"][image] = match.doubt is None
     decisions["kept_image"][image] = match.kept
     decisions["kept_path"][image] = decisions["FullPath"][match.kept]
     decisions["ssim"][image] = float(matches["ssim"].iat[match.row])
-    decisions["detail_ssim"][image] = None if pd.isna(detail) else float(detail)
+    for name in ("detail_ssim", "local_ssim"):
+        score = matches[name].iat[match.row]
+        decisions[name][image] = None if pd.isna(score) else float(score)
     if match.doubt is None:
         kept = decisions["FileName"][match.kept]
         _decide(decisions, image, Action.WOULD_MOVE, Reason.of(ReasonCode.DUPLICATE, kept=kept))
