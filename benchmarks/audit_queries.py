@@ -104,6 +104,7 @@ def plan_comparisons(rng: np.random.Generator, images: int, pairs: int) -> pd.Da
             "image2": second[chosen].astype(np.int32),
             "ssim": ssim,
             "detail_ssim": np.minimum(1, ssim + rng.normal(0, 0.02, pairs)),
+            "local_ssim": np.minimum(1, ssim + rng.normal(0, 0.02, pairs)),
             "max_difference": [None] * pairs,
             "verified": ssim >= 0.9,
         },

@@ -65,6 +65,7 @@ def deduplicate(
     grouping: Grouping = "representative",
     audit_floor: Score | None = None,
     min_detail_ssim: Score = 0.7,
+    min_local_ssim: Score = 0.85,
     max_aspect_change: Ratio = 0.1,
     max_move_share: Share = 1.0,
     approval: ApprovalPolicy = "never",
@@ -105,6 +106,9 @@ def deduplicate(
             threshold - 0.05.
         min_detail_ssim: A match scoring less than this where the pictures have detail is listed for review and
             not moved; -1 switches this guard off.
+        min_local_ssim: A match that differs in one place is listed for review and not moved: one with a small square
+            that scores less than this, if the rest is equal; less is required where all of it differs. -1 switches
+            this guard off.
         max_aspect_change: A match whose width-to-height ratios differ by more than this share (0.1 is 10 %) is
             listed for review and not moved.
         max_move_share: If more than this share of the folder would move, nothing moves and all is for review.

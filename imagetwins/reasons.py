@@ -21,6 +21,7 @@ class ReasonCode(StrEnum):
     DUPLICATE = "duplicate"
     ASPECT_DIFFERS = "aspect-differs"
     LOW_DETAIL_SSIM = "low-detail-ssim"
+    LOW_LOCAL_SSIM = "low-local-ssim"
     BLANK = "blank"  # Of runs with decoder 1
     NOTHING_TO_SEE = "nothing-to-see"
     FRAMES_DIFFER = "frames-differ"
@@ -118,6 +119,9 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.DUPLICATE: "matches {kept}, which is kept before it",
     ReasonCode.ASPECT_DIFFERS: "the aspect ratios differ ({first} and {second}), which square thumbnails hide",
     ReasonCode.LOW_DETAIL_SSIM: "where the pictures have detail their SSIM is {detail:.3f}, below {limit:g}",
+    ReasonCode.LOW_LOCAL_SSIM: (
+        "one place differs: there their SSIM is {local:.3f}, below {limit:.3f}, and {detail:.3f} on average"
+    ),
     ReasonCode.BLANK: "both pictures are blank, and differ by {difference} levels (limit {limit})",
     ReasonCode.NOTHING_TO_SEE: "neither picture has any structure at this size, and not all of their pixels are known to be equal",
     ReasonCode.FRAMES_DIFFER: "they have {first} and {second} frames or pages, and only the first ones are compared",

@@ -1,4 +1,7 @@
-"""Copies of a picture as people make them: planted in the sample folder, and to calibrate a folder with known duplicates."""
+"""Copies of a picture as people make them, and edits: pictures that differ from it in one place, and are no copies.
+
+Planted in the sample folder, and to calibrate a folder with known duplicates and known look-alikes.
+"""
 
 from collections.abc import Callable
 from types import MappingProxyType
@@ -82,14 +85,21 @@ def _rotated(image: Image, rng: np.random.Generator) -> Image:
 def _watermarked(image: Image, rng: np.random.Generator) -> Image:
     """Write translucent white words with a dark edge across a random third of the picture."""
     height, width = image.shape[:2]
-    scale, words = max(width / 500, 0.3), "SAMPLE COPY"
     origin = (round(width * rng.uniform(0.05, 0.3)), round(height * rng.uniform(0.3, 0.95)))
-    written = image.copy()
-    for colour, thickness in (((40, 40, 40), 3), ((255, 255, 255), 1)):
-        pen = max(1, round(thickness * scale * 2))
-        cv2.putText(written, words, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, pen, cv2.LINE_AA)
+    written = _write(image, "SAMPLE COPY", origin, max(width / 500, 0.3))
     blended = cv2.addWeighted(written, _WATERMARK_OPACITY, image, 1 - _WATERMARK_OPACITY, 0)
     return np.asarray(blended, np.uint8)
+
+
+def _write(
+    image: Image, words: str, origin: tuple[int, int], scale: float, colour: tuple[int, int, int] = (255, 255, 255)
+) -> Image:
+    """Return the picture with words on it that have a dark edge; `origin` is their left end, on the line."""
+    written = image.copy()
+    for ink, thickness in (((40, 40, 40), 3), (colour, 1)):
+        pen = max(1, round(thickness * scale * 2))
+        cv2.putText(written, words, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, pen, cv2.LINE_AA)
+    return written
 
 
 _CHANGES: MappingProxyType[str, Callable[[Image, np.random.Generator], Image]] = MappingProxyType(
@@ -108,3 +118,54 @@ _CHANGES: MappingProxyType[str, Callable[[Image, np.random.Generator], Image]] =
 
 KINDS = tuple(_CHANGES)
 """Every kind of copy that `plant_copy` makes."""
+
+
+# -- edits -----------------------------------------------------------------------------------------------------------
+
+_PATCH_SHARE = 0.12  # of each side: a face in a photograph of a few people.
+_PATCHES_TRIED = 8
+_ORANGE = (20, 140, 255)
+
+
+def plant_edit(image: Image, kind: str, rng: np.random.Generator) -> Image:
+    """Return `image` with one place changed in the way of `kind`, one of EDITS; `rng` decides where.
+
+    Raises:
+        ParameterError: `kind` is unknown.
+    """
+    if kind not in _EDITS:
+        raise ParameterError(f"unknown kind of edit {kind!r}. Known kinds: {', '.join(EDITS)}.")
+    return _EDITS[kind](image, rng)
+
+
+def _patched(image: Image, rng: np.random.Generator) -> Image:
+    """Put another part of the picture over one part: of some random ones, the two that differ most."""
+    height, width = image.shape[:2]
+    patch_height, patch_width = (max(1, round(side * _PATCH_SHARE)) for side in (height, width))
+    corners = rng.integers(0, (height - patch_height + 1, width - patch_width + 1), (_PATCHES_TRIED, 2, 2))
+    parts = [[np.s_[top : top + patch_height, left : left + patch_width] for top, left in pair] for pair in corners]
+    there, here = max(parts, key=lambda pair: float(np.abs(image[pair[0]].astype(int) - image[pair[1]]).mean()))
+    edited = image.copy()
+    edited[here] = image[there]
+    return edited
+
+
+def _captioned(image: Image, rng: np.random.Generator) -> Image:
+    """Write a line of text."""
+    height, width = image.shape[:2]
+    return _write(image, "another line of text", (width // 20, round(height * rng.uniform(0.2, 0.9))), width / 600)
+
+
+def _stamped(image: Image, rng: np.random.Generator) -> Image:
+    """Write a date into the lower right corner, as cameras did."""
+    height, width = image.shape[:2]
+    date = f"{rng.integers(1, 29):02}.{rng.integers(1, 13):02}.{rng.integers(1995, 2025)}"
+    return _write(image, date, (round(width * 0.6), round(height * 0.95)), width / 600, _ORANGE)
+
+
+_EDITS: MappingProxyType[str, Callable[[Image, np.random.Generator], Image]] = MappingProxyType(
+    {"patched": _patched, "captioned": _captioned, "stamped": _stamped}
+)
+
+EDITS = tuple(_EDITS)
+"""Every kind of edit that `plant_edit` makes."""

@@ -1,13 +1,15 @@
 """What the scores of the planted copies say about each setting, and which one to use.
 
-Each setting is evaluated by two numbers:
+Each setting is evaluated by three numbers:
 
 - *Recall*: the share of the planted copies that match their picture. Known, because we planted them.
+- *Edits*: the share of the planted edits, which differ from their picture in one place, that match it. They should not.
 - *False pairs*: pairs of two different pictures of the sample that match, themselves or through a copy of one.
 
 A sample has far fewer pairs than its folder, and the most similar different pictures of the folder are more similar than
 those of the sample. So a setting is recommended for the false pairs that it would have at a threshold lower by a margin,
-which grows with the folder; and one picture moved wrongly weighs as much as WRONG_MOVE copies that are not found.
+which grows with the folder; and one picture moved wrongly weighs as much as WRONG_MOVE copies that are not found. How many
+edits a folder has is unknown; for each copy EDITS_A_COPY are assumed.
 
 Which pictures of a folder are different is not known, and a folder that is calibrated is likely to hold duplicates.
 Two pictures are taken for duplicates that were there before, and count neither way, if they or any copies of them score
@@ -15,6 +17,7 @@ at least ALIKE, both over all and where they have detail, at ALIKE_SIZE. Every o
 false. Both kinds are shown, the most similar first, for a person to decide.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +28,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.calibration.distortions import KINDS
-from imagetwins.calibration.sample import COPIES, FAMILY, kinds_of
+from imagetwins.calibration.sample import COPIES, FAMILY, edit_of, kinds_of
+from imagetwins.matching.decisions import lowest_local_ssim
 from imagetwins.store.schemas import OUTCOMES, PLANTED, UNPLANTED
 from imagetwins.store.tables import as_frame
 
@@ -40,9 +44,12 @@ MAX_MARGIN = 0.3
 WRONG_MOVE = 5.0
 """Copies that may be missed to spare one picture from being moved wrongly."""
 
+EDITS_A_COPY = 0.2
+
 THRESHOLDS = tuple(round(0.7 + 0.01 * step, 2) for step in range(30))
 GUARDS = (-1.0, 0.5, 0.6, 0.7, 0.8, 0.9)
-DEFAULT_SIZE, DEFAULT_THRESHOLD, DEFAULT_GUARD = 200, 0.9, 0.7
+LOCAL_GUARDS = (-1.0, 0.75, 0.8, 0.85, 0.9)
+DEFAULT_SIZE, DEFAULT_THRESHOLD, DEFAULT_GUARD, DEFAULT_LOCAL_GUARD = 200, 0.9, 0.7, 0.85
 
 ALIKE = 0.85
 ALIKE_SIZE = 100
@@ -76,12 +83,14 @@ class Scale:
 
 @dataclass(frozen=True)
 class Setting:
-    """A thumbnail size, a threshold and a guard, with what they do to the sample."""
+    """A thumbnail size, a threshold and two guards, with what they do to the sample; see `schemas.OUTCOMES`."""
 
     size: int
     threshold: float
     min_detail_ssim: float
+    min_local_ssim: float
     recall: float
+    edits: float
     false_pairs: int
     close_pairs: int
 
@@ -118,9 +127,9 @@ def evaluate(sample: list[Path], files: int, scores: pd.DataFrame, costs: pd.Dat
     """Evaluate every setting by the scores, and recommend one.
 
     Args:
-        sample: the pictures; rows FAMILY * i ... of the scores are picture i and its copies.
+        sample: the pictures; rows FAMILY * i ... of the scores are picture i, its copies and its edit.
         files: how many files the folder has.
-        scores: size, image1, image2, ssim, detail of every pair at or above FLOOR.
+        scores: size, image1, image2, ssim, detail, local of every pair at or above FLOOR.
         costs: `schemas.COSTS`.
         seed: the one that the copies were planted with.
     """
@@ -148,14 +157,16 @@ def evaluate(sample: list[Path], files: int, scores: pd.DataFrame, costs: pd.Dat
 
 
 def _select_planted(sample: list[Path], scores: pd.DataFrame, sizes: list[int], seed: int) -> pd.DataFrame:
-    """Return `schemas.PLANTED`: each copy with its picture, with null scores where the pair is below the floor."""
-    copies = [(picture, copy) for picture in range(len(sample)) for copy in range(COPIES)]
+    """Return `schemas.PLANTED`: each copy and edit with its picture; scores are null below the floor."""
+    planted = [(picture, copy) for picture in range(len(sample)) for copy in range(FAMILY - 1)]
+    kinds = [[*kinds_of(picture, seed), edit_of(picture, seed)] for picture in range(len(sample))]
     expected = pd.DataFrame(
         {
-            "image1": [FAMILY * picture for picture, _ in copies],
-            "image2": [FAMILY * picture + 1 + copy for picture, copy in copies],
-            "path": [str(sample[picture]) for picture, _ in copies],
-            "kind": [kinds_of(picture, seed)[copy] for picture, copy in copies],
+            "image1": [FAMILY * picture for picture, _ in planted],
+            "image2": [FAMILY * picture + 1 + copy for picture, copy in planted],
+            "path": [str(sample[picture]) for picture, _ in planted],
+            "kind": [kinds[picture][copy] for picture, copy in planted],
+            "is_copy": [copy < COPIES for _, copy in planted],
         }
     )
     every = expected.merge(pd.DataFrame({"size": sizes}), how="cross")
@@ -173,7 +184,7 @@ def _select_unplanted(sample: list[Path], scores: pd.DataFrame, sizes: list[int]
     marked = pairs.merge(alike.assign(alike=True), on=["first", "second"], how="left")
     names = np.array([str(path) for path in sample], dtype=object)
     columns = {
-        **{name: marked[name].to_numpy() for name in ("size", "ssim", "detail")},
+        **{name: marked[name].to_numpy() for name in ("size", "ssim", "detail", "local")},
         "path1": names[marked["first"].to_numpy(np.intp)],
         "path2": names[marked["second"].to_numpy(np.intp)],
         "alike": marked["alike"].notna().to_numpy(),
@@ -184,28 +195,36 @@ def _select_unplanted(sample: list[Path], scores: pd.DataFrame, sizes: list[int]
 def evaluate_settings(
     planted: pd.DataFrame, unplanted: pd.DataFrame, sizes: Sequence[int], margin: float
 ) -> pd.DataFrame:
-    """Return `schemas.OUTCOMES`: recall, false pairs, and those within `margin`, of every size, guard and threshold."""
+    """Return `schemas.OUTCOMES`: recall, edits, false pairs, and those within `margin`, of every setting."""
     rows = []
     different = unplanted[~unplanted["alike"]]
     for size in sizes:
-        copies, others = planted[planted["size"] == size], different[different["size"] == size]
-        for guard in GUARDS:
-            found = np.sort(_guarded(copies, guard))
-            passed = others.assign(ssim=_guarded(others, guard))
+        of_size, others = planted[planted["size"] == size], different[different["size"] == size]
+        copies, edits = of_size[of_size["is_copy"]], of_size[~of_size["is_copy"]]
+        for guard, local_guard in itertools.product(GUARDS, LOCAL_GUARDS):
+            found, edited = (np.sort(_guarded(some, guard, local_guard)) for some in (copies, edits))
+            passed = others.assign(ssim=_guarded(others, guard, local_guard))
             best = np.sort(passed.groupby(["path1", "path2"])["ssim"].max().to_numpy(np.float64))
             for threshold in THRESHOLDS:
-                recall = 1 - np.searchsorted(found, threshold) / len(found)
+                recall, matched = (1 - np.searchsorted(some, threshold) / len(some) for some in (found, edited))
                 false, close = (len(best) - int(np.searchsorted(best, t)) for t in (threshold, threshold - margin))
-                rows.append((size, threshold, guard, recall, false, close))
+                rows.append((size, threshold, guard, local_guard, recall, matched, false, close))
     columns = [list(column) for column in zip(*rows, strict=True)]
     return as_frame(dict(zip(OUTCOMES.names, columns, strict=True)), OUTCOMES)
 
 
-def _guarded(pairs: pd.DataFrame, guard: float) -> NDArray[np.float64]:
-    """Return the scores, -2 where there is none or the guard holds the pair back: no threshold is as low."""
-    score, detail = (pairs[name].to_numpy(np.float64, na_value=np.nan) for name in ("ssim", "detail"))
-    held_back = np.isnan(score) | (detail < guard if guard > -1 else False)
-    return np.where(held_back, -2.0, score)
+def _guarded(pairs: pd.DataFrame, guard: float, local_guard: float) -> NDArray[np.float64]:
+    """Return the scores, -2 where there is none or a guard holds the pair back: no threshold is as low."""
+    score = pairs["ssim"].to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isnan(score) | is_held_back(pairs, guard, local_guard), -2.0, score)
+
+
+def is_held_back(pairs: pd.DataFrame, guard: float, local_guard: float) -> NDArray[np.bool_]:
+    """Return which pairs, of `schemas.PLANTED` or `schemas.UNPLANTED`, the guards hold back; -1 switches one off."""
+    detail, local = (pairs[name].to_numpy(np.float64, na_value=np.nan) for name in ("detail", "local"))
+    held_back: NDArray[np.bool_] = (detail < guard) & (guard > -1)
+    held_back |= (local < lowest_local_ssim(detail, local_guard)) & (local_guard > -1)
+    return held_back
 
 
 def _settings(outcomes: pd.DataFrame) -> list[Setting]:
@@ -214,7 +233,9 @@ def _settings(outcomes: pd.DataFrame) -> list[Setting]:
             int(row.size),
             float(row.threshold),
             float(row.min_detail_ssim),
+            float(row.min_local_ssim),
             float(row.recall),
+            float(row.edits),
             int(row.false_pairs),
             int(row.close_pairs),
         )
@@ -236,34 +257,46 @@ def recommend_by_size(outcomes: pd.DataFrame, scale: Scale) -> list[Setting]:
 
 def _best_by_size(outcomes: pd.DataFrame, scale: Scale) -> list[tuple[float, Setting]]:
     """Return the best worth of each size, the smallest first, and its setting: within TOLERANCE of that worth the highest
-    threshold, then the strictest guard. Worth is recall less WRONG_MOVE times the share of pictures moved wrongly.
+    threshold, then the strictest guards. Worth is recall less WRONG_MOVE times the share of pictures moved wrongly.
 
     Thresholds that have not the margin to FLOOR are passed over: what they match in a larger folder is unknown.
     """
     by_size = []
     for _, of_size in outcomes.groupby("size"):
         known = [setting for setting in _settings(of_size) if setting.threshold >= FLOOR + scale.margin]
-        worths = {setting: setting.recall - WRONG_MOVE * scale.wrong_moves(setting.close_pairs) for setting in known}
+        worths = {setting: setting.recall - WRONG_MOVE * _wrong_moves(setting, scale) for setting in known}
         best = max(worths.values())
         good = [setting for setting, worth in worths.items() if worth >= best - TOLERANCE]
-        by_size.append((best, max(good, key=lambda setting: (setting.threshold, setting.min_detail_ssim))))
+        by_size.append((best, max(good, key=_strictness)))
     return by_size
 
 
-def _distance_from_default(setting: Setting) -> tuple[float, float, float]:
+def _wrong_moves(setting: Setting, scale: Scale) -> float:
+    """Return the share of pictures that are moved wrongly: strangers and edits."""
+    return scale.wrong_moves(setting.close_pairs) + EDITS_A_COPY * setting.edits
+
+
+def _strictness(setting: Setting) -> tuple[float, float, float]:
+    return setting.threshold, setting.min_detail_ssim, setting.min_local_ssim
+
+
+def _distance_from_default(setting: Setting) -> tuple[float, ...]:
     return (
         abs(setting.size - DEFAULT_SIZE),
         abs(setting.threshold - DEFAULT_THRESHOLD),
         abs(setting.min_detail_ssim - DEFAULT_GUARD),
+        abs(setting.min_local_ssim - DEFAULT_LOCAL_GUARD),
     )
 
 
 def _explain(recommended: Setting, default: Setting, different: int) -> str:
     return (
-        f"At {recommended.size} pixels, threshold {recommended.threshold:g} and guard {recommended.min_detail_ssim:g} find "
-        f"{100 * recommended.recall:.1f} % of the planted copies and match {_count_pairs(recommended.false_pairs)} of {different:,} pairs "
-        f"of different pictures; {default.size} pixels, {default.threshold:g} and {default.min_detail_ssim:g} (the defaults) "
-        f"find {100 * default.recall:.1f} % and match {_count_pairs(default.false_pairs)}."
+        f"At {recommended.size} pixels, threshold {recommended.threshold:g} and guards {recommended.min_detail_ssim:g} and "
+        f"{recommended.min_local_ssim:g} find {100 * recommended.recall:.1f} % of the planted copies, and match "
+        f"{_count_pairs(recommended.false_pairs)} of {different:,} pairs of different pictures and {100 * recommended.edits:.0f} % of "
+        f"the pictures edited in one place; {default.size} pixels, {default.threshold:g}, {default.min_detail_ssim:g} and "
+        f"{default.min_local_ssim:g} (the defaults) find {100 * default.recall:.1f} %, and match "
+        f"{_count_pairs(default.false_pairs)} and {100 * default.edits:.0f} %."
     )
 
 
@@ -272,7 +305,8 @@ def _count_pairs(count: int) -> str:
 
 
 def _recall_by_kind(planted: pd.DataFrame, setting: Setting) -> dict[str, float]:
-    copies = planted[planted["size"] == setting.size]
-    found = pd.Series(_guarded(copies, setting.min_detail_ssim) >= setting.threshold, index=copies.index)
+    copies = planted[(planted["size"] == setting.size) & planted["is_copy"]]
+    scores = _guarded(copies, setting.min_detail_ssim, setting.min_local_ssim)
+    found = pd.Series(scores >= setting.threshold, index=copies.index)
     shares = found.groupby(copies["kind"]).mean()
     return {kind: float(shares[kind]) for kind in KINDS if kind in shares}

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from imagetwins import ssim
-from imagetwins.calibration.distortions import KINDS, Image, plant_copy
+from imagetwins.calibration.distortions import EDITS, KINDS, Image, plant_copy, plant_edit
 from imagetwins.decoding import decoder
 from imagetwins.decoding.model import DecodeSettings, Resampling
 from imagetwins.decoding.pool import decode_files, memory_budget
@@ -21,8 +21,8 @@ LEAST_SIZE, LARGEST_SIZE = 16, 400
 COPIES = 3
 """Copies planted of each picture; the kinds take turns, so that each kind gets a third of the pictures."""
 
-FAMILY = 1 + COPIES
-"""A picture and its copies."""
+FAMILY = 1 + COPIES + 1
+"""A picture, its copies, and one edit of it, which is no copy; the kinds of edits take turns as well."""
 
 MAX_SIDE = 2048
 """Larger pictures are reduced to this before copies are made: thumbnails are far smaller, and time is short."""
@@ -71,6 +71,11 @@ def kinds_of(picture: int, seed: int) -> list[str]:
     return [KINDS[order[(picture * COPIES + copy) % len(KINDS)]] for copy in range(COPIES)]
 
 
+def edit_of(picture: int, seed: int) -> str:
+    """Return the kind of edit that the sample's picture number `picture` gets."""
+    return EDITS[(picture + seed) % len(EDITS)]
+
+
 def plant_copies(
     sample: list[Path],
     workspace: Path,
@@ -80,14 +85,15 @@ def plant_copies(
     workers: int,
     progress: Progress,
 ) -> None:
-    """Fill one join workspace a size: rows FAMILY * i ... are picture i of the sample and its copies."""
+    """Fill one join workspace a size: rows FAMILY * i ... are picture i of the sample, its copies and its edit."""
     for size in sizes:
         ssim.create_workspace(workspace / str(size), FAMILY * len(sample), size)
 
     def plant(picture: int) -> None:
         original = _read_picture(sample[picture])
         rng = np.random.default_rng((seed, picture))
-        family = [original, *(plant_copy(original, kind, rng) for kind in kinds_of(picture, seed))]
+        copies = [plant_copy(original, kind, rng) for kind in kinds_of(picture, seed)]
+        family = [original, *copies, plant_edit(original, edit_of(picture, seed), rng)]
         for size in sizes:
             thumbnails = np.stack([decoder.to_thumbnail(image, DecodeSettings(size, resampling)) for image in family])
             ssim.prepare_images(workspace / str(size), FAMILY * picture + np.arange(FAMILY), thumbnails)

@@ -58,7 +58,7 @@ def calibrate(
 def _join_sizes(
     workspace: Path, sizes: list[int], n_pictures: int, workers: int, progress: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return all scores at or above FLOOR (size, image1, image2, ssim, detail), and `schemas.COSTS`."""
+    """Return all scores at or above FLOOR (size, image1, image2, ssim, detail, local), and `schemas.COSTS`."""
     images = FAMILY * n_pictures
     _join(workspace / str(sizes[0]), images, workers)  # Compiles the kernels, which is no cost of a size.
     scores, costs = [], []
@@ -104,8 +104,8 @@ def _to_scores(size: int, result: ssim.JoinResult) -> pd.DataFrame:
     """Return the pairs of a batch, with the detail SSIM as `schemas.PLANTED` has it."""
     blank = np.where(result.max_difference <= BLANK_TOLERANCE, 1.0, -1.0)
     detail = np.where(np.isnan(result.detail_ssim), blank, result.detail_ssim)
-    columns = {"image1": result.image1, "image2": result.image2, "ssim": result.ssim, "detail": detail}
-    return pd.DataFrame({"size": size, **columns})
+    columns = {"image1": result.image1, "image2": result.image2, "ssim": result.ssim}
+    return pd.DataFrame({"size": size, **columns, "detail": detail, "local": result.local_ssim})
 
 
 def write_calibration(calibration: Calibration, directory: Path) -> None:

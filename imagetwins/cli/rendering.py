@@ -33,7 +33,7 @@ LEFT_OUT = ("FileName", "image", "kept_image", "digest", "reason_code")
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for column in columns:
-        number = column in {"SSIM", "detail", "pairs", "seconds"} or column.startswith("#")
+        number = column in {"SSIM", "detail", "local", "pairs", "seconds"} or column.startswith("#")
         table.add_column(column.removeprefix("#"), justify="right" if number else "left", overflow="fold")
     return table
 
@@ -97,7 +97,9 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
     if rows.empty:
         return
     names = _names(rows, folder)
-    table = _table(title, "picture", "kept", "SSIM", "detail", last)
+    # The reason of a review names the score that is too low, and needs the room.
+    scores = {"SSIM": "ssim"} if last == "why" else {"SSIM": "ssim", "detail": "detail_ssim", "local": "local_ssim"}
+    table = _table(title, "picture", "kept", *scores, last)
     for row in rows.head(MAX_ROWS).itertuples():
         renamed = row.action == Action.MOVED and names[row.NewPath] != f"{DUPLICATES}/{names[row.FullPath]}"
         became = {
@@ -106,7 +108,7 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
             Action.REVIEW: escape_markup(row.reason),
         }.get(row.action, f"{row.action}: {escape_markup(row.reason)}")
         kept = names[row.kept_path] if isinstance(row.kept_path, str) else "-"
-        table.add_row(names[row.FullPath], kept, _score(row.ssim), _score(row.detail_ssim), became)
+        table.add_row(names[row.FullPath], kept, *(_score(getattr(row, name)) for name in scores.values()), became)
     console.print(table)
     _print_more(console, len(rows))
 

@@ -105,6 +105,14 @@ class Parameters(BaseModel):
             "moved; -1 switches this guard off."
         ),
     ] = 0.7
+    min_local_ssim: Annotated[
+        Score,
+        Field(
+            description="A match that differs in one place is listed for review and not moved: one with a small square "
+            "that scores less than this, if the rest is equal; less is required where all of it differs. -1 switches this "
+            "guard off."
+        ),
+    ] = 0.85
     max_aspect_change: Annotated[
         Ratio,
         Field(

@@ -8,8 +8,8 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
   transitive, and a chain of small changes must not carry away a picture that resembles nothing that is left.
 - *Any grouping.* A duplicate is every image that matches any image ranked before it, even one that is itself moved:
   the plain rule "flag image2 of every matching pair".
-- *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, when their aspect ratios differ (square
-  thumbnails hide that), or when their thumbnails say too little: because there is nothing to see on them, because a file has
+- *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, when one place of them differs, when their
+  aspect ratios differ (square thumbnails hide that), or when their thumbnails say too little: because there is nothing to see on them, because a file has
   more frames or pages than the one that is compared, or because it is a camera's raw file. Then only files that are equal,
   or show the same to the last pixel, are without doubt. An image whose only matches are doubtful is listed for review, and
   stays.
@@ -32,6 +32,17 @@ from imagetwins.scanning.companions import find_raw_pairs
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import as_frame
 
+SPREAD = 5.0
+"""How much lower the local SSIM of a copy may be for what its detail SSIM is below 1.
+
+What makes a copy, compression or another size or colour, changes all of it: its worst square loses a few times what it
+loses on average. What makes another picture of the same form, a name, a face or a message, changes one square and next to
+nothing on average. Measured at 200 pixels on 2,600 copies and 1,400 look-alikes that match at 0.9: with this, 98 % of the
+look-alikes are for review where 1.7 % of the copies are (watermarked ones aside); with one limit for all, 73 %."""
+
+LEAST_LOCAL_SSIM = 0.3
+"""A square that has less in common is none of a copy, whatever the average."""
+
 
 @dataclass(frozen=True)
 class _Match:
@@ -50,6 +61,8 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
     for row in np.flatnonzero(_aspect_change(matches, images) > parameters.max_aspect_change):
         first, second = (_dimensions(images, matches[column].iat[row]) for column in ("image1", "image2"))
         doubts[row] = Reason.of(ReasonCode.ASPECT_DIFFERS, first=first, second=second)
+    if parameters.min_local_ssim > -1:
+        _add_low_local(doubts, matches, parameters.min_local_ssim)
     if parameters.min_detail_ssim > -1:
         _add_low_detail(doubts, matches, parameters.min_detail_ssim)
     _add_unequal(doubts, matches, images)
@@ -95,6 +108,25 @@ def _add_unequal(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.
             doubts[row] = Reason.of(ReasonCode.FRAMES_UNEQUAL, count=one)
         else:
             doubts[row] = Reason.of(ReasonCode.NOTHING_TO_SEE)
+
+
+def _add_low_local(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: float) -> None:
+    local, detail = (matches[name].to_numpy(np.float64, na_value=np.nan) for name in ("local_ssim", "detail_ssim"))
+    lowest = lowest_local_ssim(detail, limit)
+    for row in np.flatnonzero(local < lowest):
+        details = {"local": float(local[row]), "limit": float(lowest[row]), "detail": float(detail[row])}
+        doubts[row] = Reason.of(ReasonCode.LOW_LOCAL_SSIM, **details)
+
+
+def lowest_local_ssim(detail: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Return the least local SSIM that a copy may have.
+
+    Args:
+        detail: (n,) float64, detail SSIMs; NaN, where neither picture has structure, counts as 1.
+        limit: `Parameters.min_local_ssim`, the least where the detail SSIM is 1; -1 for none.
+    """
+    lost = 1 - np.where(np.isnan(detail), 1.0, detail)
+    return np.maximum(limit - SPREAD * lost, min(limit, LEAST_LOCAL_SSIM))
 
 
 def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters) -> pd.DataFrame:
@@ -188,6 +220,7 @@ def _keep_all(images: pd.DataFrame) -> dict[str, list[Any]]:
         "kept_path": [None] * count,
         "ssim": [None] * count,
         "detail_ssim": [None] * count,
+        "local_ssim": [None] * count,
         "action": [Action.KEPT.value] * count,
         "reason": [str(Reason(ReasonCode.NO_MATCH))] * count,
         "image": images["image"].tolist(),
@@ -221,12 +254,13 @@ def set_decisions(decisions: pd.DataFrame, rows: Any, action: Action, reasons: S
 
 
 def _apply_match(decisions: dict[str, list[Any]], image: int, match: _Match, matches: pd.DataFrame) -> None:
-    detail = matches["detail_ssim"].iat[match.row]
     decisions["Duplicate"][image] = match.doubt is None
     decisions["kept_image"][image] = match.kept
     decisions["kept_path"][image] = decisions["FullPath"][match.kept]
     decisions["ssim"][image] = float(matches["ssim"].iat[match.row])
-    decisions["detail_ssim"][image] = None if pd.isna(detail) else float(detail)
+    for name in ("detail_ssim", "local_ssim"):
+        score = matches[name].iat[match.row]
+        decisions[name][image] = None if pd.isna(score) else float(score)
     if match.doubt is None:
         kept = decisions["FileName"][match.kept]
         _decide(decisions, image, Action.WOULD_MOVE, Reason.of(ReasonCode.DUPLICATE, kept=kept))

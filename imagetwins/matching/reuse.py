@@ -136,6 +136,7 @@ def to_result(table: pd.DataFrame) -> ssim.JoinResult:
         table["image2"].to_numpy(np.int32),
         table["ssim"].to_numpy(np.float64),
         table["detail_ssim"].to_numpy(np.float64, na_value=np.nan),
+        table["local_ssim"].to_numpy(np.float64, na_value=np.nan),
         table["max_difference"].to_numpy(np.uint8, na_value=0),
         table["verified"].to_numpy(np.bool_),
         {},
@@ -150,6 +151,7 @@ def to_table(result: ssim.JoinResult) -> pd.DataFrame:
         "image2": result.image2,
         "ssim": result.ssim,
         "detail_ssim": pd.array(result.detail_ssim, dtype="Float64"),
+        "local_ssim": result.local_ssim,
         "max_difference": pd.arrays.IntegerArray(result.max_difference, ~blank),
         "verified": result.verified,
     }

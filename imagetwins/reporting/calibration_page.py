@@ -4,16 +4,19 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
-from imagetwins.calibration.distortions import KINDS
+from imagetwins.calibration.distortions import EDITS, KINDS
 from imagetwins.calibration.evaluation import (
     ALIKE,
     ALIKE_SIZE,
+    EDITS_A_COPY,
     FLOOR,
     WRONG_MOVE,
     Calibration,
     Setting,
+    is_held_back,
     recommend_by_size,
 )
 from imagetwins.calibration.sample import COPIES
@@ -51,6 +54,8 @@ def build_calibration_page(calibration: Calibration, folder: Path, target: Path,
         copies=len(calibration.pictures) * COPIES,
         per_picture=COPIES,
         kind_names=KINDS,
+        edit_names=EDITS,
+        edits_a_copy=EDITS_A_COPY,
         different=calibration.different_pairs,
         alike=_count_alike(calibration),
         alike_score=ALIKE,
@@ -76,8 +81,14 @@ def build_calibration_page(calibration: Calibration, folder: Path, target: Path,
 
 def plan_command(setting: Setting, folder: Path) -> str:
     """Return the command that tries `setting` on `folder`."""
-    options = f"--size {setting.size} --threshold {setting.threshold:g} --min-detail-ssim {setting.min_detail_ssim:g}"
-    return f"imagetwins run {shlex.quote(str(folder))} {options} --dry-run"
+    options = {
+        "size": setting.size,
+        "threshold": setting.threshold,
+        "min-detail-ssim": setting.min_detail_ssim,
+        "min-local-ssim": setting.min_local_ssim,
+    }
+    given = " ".join(f"--{name} {value:g}" for name, value in options.items())
+    return f"imagetwins run {shlex.quote(str(folder))} {given} --dry-run"
 
 
 def _count_alike(calibration: Calibration) -> int:
@@ -90,21 +101,25 @@ def _markup(drawn: str) -> Markup:
 
 
 def _plot_tradeoff(calibration: Calibration) -> Markup:
-    """Recall against false pairs, one line a size, at the recommended guard."""
-    outcomes = calibration.outcomes
-    guarded = outcomes[outcomes["min_detail_ssim"] == calibration.recommended.min_detail_ssim]
+    """Recall against false pairs, one line a size, with the recommended guards."""
+    best = calibration.recommended
+    guarded = _with_guards(calibration.outcomes, best.min_detail_ssim, best.min_local_ssim)
     series = {
         f"{size} px": (rows["false_pairs"].tolist(), rows["recall"].tolist()) for size, rows in guarded.groupby("size")
     }
     return _markup(plot_lines(series, x_label="false pairs", y_label="recall", percent=True, log_x=True))
 
 
+def _with_guards(outcomes: pd.DataFrame, detail: float, local: float) -> pd.DataFrame:
+    return outcomes[(outcomes["min_detail_ssim"] == detail) & (outcomes["min_local_ssim"] == local)]
+
+
 def _plot_thresholds(calibration: Calibration) -> Markup:
     """Recall and the share of the most false pairs against the threshold, at the recommended size."""
     best = calibration.recommended
     outcomes = calibration.outcomes[calibration.outcomes["size"] == best.size]
-    guards = {"with guard": best.min_detail_ssim, "without": -1.0}
-    by_guard = {words: outcomes[outcomes["min_detail_ssim"] == guard] for words, guard in guards.items()}
+    guards = {"with guards": (best.min_detail_ssim, best.min_local_ssim), "without": (-1.0, -1.0)}
+    by_guard = {words: _with_guards(outcomes, *limits) for words, limits in guards.items()}
     series = {
         f"recall {words}": (rows["threshold"].tolist(), rows["recall"].tolist()) for words, rows in by_guard.items()
     }
@@ -128,8 +143,9 @@ def _plan_closest(calibration: Calibration, folder: Path) -> list[dict[str, Any]
     """Return the most similar pairs that were not planted, with their pictures and whether they count as false."""
     best = calibration.recommended
     pairs = calibration.unplanted[calibration.unplanted["size"] == best.size]
-    # What the guard lets through comes first: those may be matches.
-    ordered = pairs.assign(held_back=pairs["detail"] < best.min_detail_ssim).sort_values(
+    # What the guards let through comes first: those may be matches.
+    held_back = is_held_back(pairs, best.min_detail_ssim, best.min_local_ssim)
+    ordered = pairs.assign(held_back=held_back).sort_values(
         ["held_back", "ssim"], ascending=[True, False], kind="stable"
     )
     closest = ordered.drop_duplicates(["path1", "path2"])
@@ -147,6 +163,7 @@ def _plan_pair(row: dict[Any, Any], best: Setting, folder: Path) -> dict[str, An
     return {
         "ssim": row["ssim"],
         "detail": row["detail"],
+        "local": row["local"],
         "kind": kind,
         "badge": badge,
         "pictures": [(shorten_path(str(path), str(folder)), _encode(path)) for path in paths],

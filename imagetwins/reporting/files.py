@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
-from imagetwins.matching.decisions import decide
+from imagetwins.matching.decisions import decide, find_doubts
 from imagetwins.reporting.answers import to_rows
 from imagetwins.reporting.queries import parts_of_run, parts_of_store, query
 from imagetwins.storage import Location, is_url, parse_location, storage_of
@@ -21,6 +21,10 @@ from imagetwins.store.tables import read_table, read_table_if_any
 
 OTHER_THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 """Where `explain_file` shows what would have been decided, as far as the run's floor reaches."""
+
+_SCORES = ("ssim", "detail_ssim", "local_ssim")
+"""What tables have of a pair. Queries ask for COLUMNS, which takes those that are there: older engines computed no local
+SSIM."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class PairExplanation:
     verdict: str
     ssim: float | None
     detail_ssim: float | None
+    local_ssim: float | None
     verified: bool
     threshold: float
     floor: float
@@ -83,11 +88,13 @@ def find_history(store: Location, path: str) -> pd.DataFrame:
     )
     digests = sorted({*found["digest"], *_digests_now(path)})
     history = query(
-        'SELECT run_id, path, d."NewPath" AS new_path, action, kept_path, ssim, detail_ssim, reason, digest '
+        'SELECT run_id, path, d."NewPath" AS new_path, action, kept_path, reason, digest, '
+        "COLUMNS('^(ssim|detail_ssim|local_ssim)$') "
         "FROM (SELECT run_id, image, path, digest "
         "FROM read_parquet($images, hive_partitioning=true, hive_types_autocast=false) "
         "WHERE list_contains($digests, digest)) "
-        "JOIN read_parquet($decisions, hive_partitioning=true, hive_types_autocast=false) d USING (run_id, image) "
+        "JOIN read_parquet($decisions, hive_partitioning=true, hive_types_autocast=false, union_by_name=true) d "
+        "USING (run_id, image) "
         "ORDER BY run_id, path",
         images=images,
         decisions=decisions,
@@ -97,7 +104,8 @@ def find_history(store: Location, path: str) -> pd.DataFrame:
         raise StoreError(
             f"no run in the store {store} has seen {path!r}, neither by name nor by content. Give its whole path."
         )
-    return history
+    shown = ["run_id", "path", "new_path", "action", "kept_path", *_SCORES, "reason", "digest"]
+    return history.reindex(columns=shown)
 
 
 def _digests_now(path: str) -> list[str]:
@@ -156,14 +164,15 @@ def explain_file(run: Run, path: str) -> FileExplanation:
     parameters = run.read_record().parameters
     decision = to_rows(read_table(run.decisions, DECISIONS, where=pc.field("image") == image))[0]
     partners = query(
-        'SELECT p.partner AS image, d."FullPath" AS path, p.ssim, p.detail_ssim, d.action, d.kept_path '
-        "FROM (SELECT CASE WHEN image1 = $image THEN image2 ELSE image1 END AS partner, ssim, detail_ssim "
+        'SELECT p.partner AS image, d."FullPath" AS path, p.* EXCLUDE partner, d.action, d.kept_path '
+        "FROM (SELECT CASE WHEN image1 = $image THEN image2 ELSE image1 END AS partner, "
+        "COLUMNS('^(ssim|detail_ssim|local_ssim)$') "
         "FROM read_parquet($comparisons) WHERE image1 = $image OR image2 = $image) p "
         "JOIN read_parquet($decisions) d ON d.image = p.partner ORDER BY p.ssim DESC, p.partner",
         image=image,
         comparisons=parts_of_run(run.comparisons),
         decisions=parts_of_run(run.decisions),
-    )
+    ).reindex(columns=["image", "path", *_SCORES, "action", "kept_path"])
     verdict = _file_verdict(decision, partners, parameters)
     return FileExplanation(run.run_id, decision, verdict, partners, _at_other_thresholds(run, image, parameters))
 
@@ -171,7 +180,8 @@ def explain_file(run: Run, path: str) -> FileExplanation:
 def _file_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: Parameters) -> str:
     if decision["kept_path"]:
         detail = "" if decision["detail_ssim"] is None else f", {decision['detail_ssim']:.4f} where they have detail"
-        scores = f"SSIM {decision['ssim']:.4f} with {decision['kept_path']}{detail}; threshold {parameters.threshold:g}"
+        local = "" if decision["local_ssim"] is None else f", {decision['local_ssim']:.4f} where they differ most"
+        scores = f"SSIM {decision['ssim']:.4f} with {decision['kept_path']}{detail}{local}; threshold {parameters.threshold:g}"
         return f"{decision['action']}: {decision['reason']} ({scores})."
     if decision["action"] != Action.KEPT:
         return f"{decision['action']}: {decision['reason']}."
@@ -200,7 +210,7 @@ def _at_other_thresholds(run: Run, image: int, parameters: Parameters) -> pd.Dat
     for threshold in thresholds:
         rules = parameters.model_copy(update={"threshold": threshold, "max_move_share": 1.0})
         decision = decide(images, pairs, rules).iloc[position]
-        rows.append({"threshold": threshold, **decision[["action", "kept_path", "ssim", "detail_ssim", "reason"]]})
+        rows.append({"threshold": threshold, **decision[["action", "kept_path", *_SCORES, "reason"]]})
     return pd.DataFrame(rows)
 
 
@@ -237,24 +247,18 @@ def explain_pair(run: Run, first: str, second: str) -> PairExplanation:
     pair = sorted(find_image(run, path) for path in (first, second))
     if pair[0] == pair[1]:
         raise StoreError(f"{first!r} and {second!r} are the same image of run {run.run_id}. Name two.")
-    found = to_rows(
-        query(
-            "SELECT ssim, detail_ssim, verified FROM read_parquet($comparisons) WHERE image1 = $first AND image2 = $second",
-            comparisons=parts_of_run(run.comparisons),
-            first=pair[0],
-            second=pair[1],
-        )
-    )
-    score: dict[str, Any] = found[0] if found else {"ssim": None, "detail_ssim": None, "verified": False}
+    is_pair = (pc.field("image1") == pair[0]) & (pc.field("image2") == pair[1])
+    found = read_table(run.comparisons, COMPARISONS, where=is_pair)
+    score = next(iter(to_rows(found[[*_SCORES, "verified"]])), {**dict.fromkeys(_SCORES), "verified": False})
+    doubts = [str(doubt) for doubt in find_doubts(found, read_table(run.images, IMAGES), parameters) if doubt]
     files = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(pair))
-    verdict = _pair_verdict(score, files, parameters)
+    verdict = _pair_verdict(score["ssim"], doubts, files, parameters)
     return PairExplanation(
         run.run_id, verdict, **score, threshold=parameters.threshold, floor=parameters.floor, table=files
     )
 
 
-def _pair_verdict(score: dict[str, Any], files: pd.DataFrame, parameters: Parameters) -> str:
-    ssim, detail = score["ssim"], score["detail_ssim"]
+def _pair_verdict(ssim: float | None, doubts: list[str], files: pd.DataFrame, parameters: Parameters) -> str:
     if Action.UNREADABLE in set(files["action"]):
         return "not compared: at least one of the files could not be read."
     if ssim is None:
@@ -266,9 +270,8 @@ def _pair_verdict(score: dict[str, Any], files: pd.DataFrame, parameters: Parame
     if len(decided):
         row = decided.iloc[0]
         return f"match: SSIM {ssim:.4f} decided about {row['FileName']}: {row['action']}, {row['reason']}."
-    if detail is not None and detail < parameters.min_detail_ssim:
-        low = f"{detail:.4f} where they have detail, below {parameters.min_detail_ssim:g}"
-        return f"match in doubt: SSIM {ssim:.4f}, but {low}; other pictures decided about both."
+    if doubts:
+        return f"match in doubt: SSIM {ssim:.4f}, but {doubts[0]}; other pictures decided about both."
     return f"match: SSIM {ssim:.4f}, but a better match, or the ranking, decided about both."
 
 

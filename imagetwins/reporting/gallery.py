@@ -129,7 +129,8 @@ def _gallery_row(row: Any, images: pd.DataFrame, load: ThumbnailLoader, folder: 
         for image, path in ((int(row.kept_image), row.kept_path), (int(row.image), row.FullPath))
     )
     detail = "" if pd.isna(row.detail_ssim) else f", {row.detail_ssim:.3f} where there is detail"
-    return kept, other, f"**{row.ssim:.4f}**{detail}. **{row.action}**: {breakable(row.reason)}"
+    local = "" if pd.isna(row.local_ssim) else f", {row.local_ssim:.3f} where they differ most"
+    return kept, other, f"**{row.ssim:.4f}**{detail}{local}. **{row.action}**: {breakable(row.reason)}"
 
 
 def _picture(image: int, images: pd.DataFrame, load: ThumbnailLoader) -> str:

@@ -61,6 +61,7 @@ class Pair:
     other: int
     ssim: float
     detail_ssim: float | None
+    local_ssim: float | None
     action: str
     reason: str
 
@@ -113,7 +114,15 @@ def plan_sections(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: float
     """Return the pairs to show: for review, near misses, duplicates, and those that stayed; the most doubtful first."""
     decided = decisions[decisions["kept_image"].notna()].sort_values("ssim", kind="stable")
     rows = [
-        Pair(int(row.kept_image), int(row.image), float(row.ssim), _optional(row.detail_ssim), row.action, row.reason)
+        Pair(
+            int(row.kept_image),
+            int(row.image),
+            float(row.ssim),
+            _optional(row.detail_ssim),
+            _optional(row.local_ssim),
+            row.action,
+            row.reason,
+        )
         for row in decided.itertuples()
     ]
     return {
@@ -136,6 +145,7 @@ def _find_near_misses(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: f
             int(row.image2),
             float(row.ssim),
             _optional(row.detail_ssim),
+            _optional(row.local_ssim),
             "",
             f"{threshold - row.ssim:.4f} below the threshold {threshold:g}.",
         )
@@ -394,12 +404,14 @@ def _plan_image(tables: Tables, pictures: Pictures, image: int) -> list[Any]:
 
 
 def _plan_groups(pairs: list[Pair], position: dict[int, int], pictures: Pictures) -> list[Any]:
-    """Return the pairs by the picture that stays: [kept, [[image, ssim, detail SSIM, action, reason, map], ...]]."""
+    """Return the pairs by the picture that stays: [kept, [[image, three scores, action, reason, map], ...]]."""
     groups: dict[int, list[Any]] = {}
     for pair in pairs:
         drawn = pictures.of_pair.get((pair.kept, pair.other))
         reason = "" if pair.action in MOVES else pair.reason  # Of a move it says what the page shows.
-        detail = None if pair.detail_ssim is None else round(pair.detail_ssim, 6)
-        member = [position[pair.other], round(pair.ssim, 6), detail, pair.action, reason, drawn]
+        scores = [
+            None if score is None else round(score, 6) for score in (pair.ssim, pair.detail_ssim, pair.local_ssim)
+        ]
+        member = [position[pair.other], *scores, pair.action, reason, drawn]
         groups.setdefault(position[pair.kept], []).append(member)
     return [[kept, members] for kept, members in groups.items()]

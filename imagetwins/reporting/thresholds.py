@@ -44,6 +44,7 @@ def audit_threshold(run: Run, threshold: float) -> ThresholdAudit:
             "kept_path": decisions["kept_path"],
             "ssim": decisions["ssim"].fillna(past["ssim"]),
             "detail_ssim": decisions["detail_ssim"].fillna(past["detail_ssim"]),
+            "local_ssim": decisions["local_ssim"].fillna(past["local_ssim"]),
             "reason": decisions["reason"],
         }
     )

@@ -12,6 +12,7 @@ threads and processes at once:
 The modules, from the bottom up:
 
     windows, kernels, vector      memory layout and window sums; the exact SSIM of a block; sums of outer products
+    local                         the square of a pair's SSIM map that is lowest
     measurements, features        what is measured of a window; the vectors whose inner products bound the SSIM
     image                         one thumbnail with what is measured of it
     tiles, bounds                 the pairs of a tile; the bounds that prune them
@@ -31,7 +32,7 @@ from pathlib import Path
 
 from numba import config
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Raise this when any score, bound or stored array may change: scores of another version are not used again.
 
 If the stored arrays change, raise WORKSPACE_VERSION too. A test compares the code with the fingerprint recorded for

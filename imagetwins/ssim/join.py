@@ -52,6 +52,7 @@ class JoinResult:
         image1, image2: (m,) int32, the images, image1 < image2.
         ssim: (m,) float64.
         detail_ssim: (m,) float64, NaN where no window of either image is structured.
+        local_ssim: (m,) float64, see local.py.
         max_difference: (m,) uint8, the largest difference of two pixels; only meaningful where `detail_ssim` is NaN.
         verified: (m,) bool, whether `ssim` is scikit-image's own number.
         counts: numbers of pairs, see stages.py; to be added up over batches.
@@ -61,6 +62,7 @@ class JoinResult:
     image2: NDArray[np.int32]
     ssim: NDArray[np.float64]
     detail_ssim: NDArray[np.float64]
+    local_ssim: NDArray[np.float64]
     max_difference: NDArray[np.uint8]
     verified: NDArray[np.bool_]
     counts: dict[str, int]
@@ -129,7 +131,7 @@ def _store_pairs(
     groups, floor = plan.groups, plan.floor
     left = np.flatnonzero((scores.outcome == IS_SCORED) & (scores.score >= floor - VERIFY_MARGIN))
     first, second = (side[left] for side in pairs)
-    score, detail = scores.score[left], scores.detail[left]
+    score, detail, local = (column[left] for column in scores[1:])
     verified = _is_close(score, plan.threshold, floor)
     difference = np.zeros(len(left), np.uint8)
     for k in np.flatnonzero(verified | np.isnan(detail)):
@@ -140,10 +142,10 @@ def _store_pairs(
             difference[k] = largest_difference(x, y)
     stored = score >= floor
     image1, image2, origin = groups.expand((first[stored], second[stored]))
-    columns: Any = (score, detail, difference, verified)
-    score, detail, difference, verified = (column[stored][origin] for column in columns)
+    columns: Any = (score, detail, local, difference, verified)
+    score, detail, local, difference, verified = (column[stored][origin] for column in columns)
     counts[STORED], counts[VERIFIED] = len(origin), int(verified.sum())
-    return JoinResult(image1, image2, score, detail, difference, verified, counts)
+    return JoinResult(image1, image2, score, detail, local, difference, verified, counts)
 
 
 def _is_close(score: NDArray[np.float64], threshold: float, floor: float) -> NDArray[np.bool_]:
@@ -192,6 +194,7 @@ def reuse_pairs(
         past.image2[stored],
         score[stored],
         past.detail_ssim[stored],
+        past.local_ssim[stored],
         past.max_difference[stored],
         verified[stored],
         zero_counts() | {STORED: int(stored.sum()), VERIFIED: int(verified[stored].sum())},
@@ -230,7 +233,7 @@ def _join_identical(workspace: Workspace, tile: Tile, groups: Groups) -> JoinRes
     detail = np.where(workspace.structured[groups.rows[group[first[wanted]]]] == 1, 1.0, np.nan)
     counts = zero_counts() | {PAIRS: int(following.sum()), KNOWN: int(is_known.sum())}
     counts |= dict.fromkeys((IDENTICAL, STORED, VERIFIED), n)
-    rest = np.ones(n), detail, np.zeros(n, np.uint8), np.ones(n, np.bool_)
+    rest = np.ones(n), detail, np.ones(n), np.zeros(n, np.uint8), np.ones(n, np.bool_)
     return JoinResult(image1[wanted], image2[wanted], *rest, counts)
 
 
@@ -251,7 +254,8 @@ def _merge_results(results: list[JoinResult]) -> JoinResult:
         np.concatenate([np.empty(0, np.int32), *(getattr(r, name) for r in results)]) for name in ("image1", "image2")
     )
     order = np.lexsort((image2, image1))
-    names = {"ssim": np.float64, "detail_ssim": np.float64, "max_difference": np.uint8, "verified": np.bool_}
+    scores = dict.fromkeys(("ssim", "detail_ssim", "local_ssim"), np.float64)
+    names = scores | {"max_difference": np.uint8, "verified": np.bool_}
     rest: Any = {
         name: np.concatenate([np.empty(0, kind), *(getattr(r, name) for r in results)])[order]
         for name, kind in names.items()

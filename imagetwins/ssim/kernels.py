@@ -16,6 +16,9 @@ relative to it. d is exact before it is converted to float32, so nothing cancels
 few 2^-24, and that of a score about 1e-6. Positions that hold no window have qx = inf and contribute exactly 0. Along a
 row, windows are added in float32, in LANES partial sums; rows are added in float64. So the sum of a block depends on
 the block alone, and not on tiles, threads or processes.
+
+What structured windows lose, 1 - SSIM, is added up position by position, down the rows of a cell: the losses of cells and
+squares follow from that (local.py), and so does the detail SSIM.
 """
 
 from collections.abc import Callable
@@ -57,7 +60,9 @@ def sum_block(
     rows: tuple[int, int],
     continues: bool,  # noqa: ARG001
     columns: NDArray[np.int32],  # noqa: ARG001
-) -> tuple[float, float, float]:
+    cell_rows: NDArray[np.int64],
+    losses: NDArray[np.float32],
+) -> tuple[float, float]:
     """Add up the SSIM of a block of windows of two images.
 
     Positions that hold no window are counted as structured; callers subtract them (`WindowCache.padding`).
@@ -75,9 +80,12 @@ def sum_block(
         continues: whether the previous call with these `columns` was for the same images and group, and the rows just
             above.
         columns: (2, pixel_width) int32, scratch for the column sums of the products of pixels.
+        cell_rows: (windows,) int64, the row of cells that each row of windows belongs to.
+        losses: (groups, cells, window_width) float32; 1 - SSIM of each structured window is added at its position in its
+            row of cells. Positions that hold no window get 1 a row.
 
     Returns:
-        The sum of the SSIM over the windows, the sum over the structured ones, and the number of structured positions.
+        The sum of the SSIM over the windows, and the number of structured positions.
     """
     (i, j), (a, b), (start, stop), shape = images, slots, rows, (WINDOW, WINDOW)
     x, y = (pixels[image, group, start : stop + HALO].astype(np.int32) for image in (i, j))
@@ -89,9 +97,10 @@ def sum_block(
     covariance = (WINDOW_PIXELS * products - m).astype(np.float32)
     numerator = (product * TO_TWICE_MEANS + C1) * (covariance * TO_TWICE_COVARIANCE + C2)
     denominator = ((both * both - np.float32(2) * product) * TO_MEANS + C1) * (qx + qy)
-    ssim = (numerator / denominator).astype(np.float64)
+    ssim = numerator / denominator
     is_structured = np.maximum(qx, qy) >= DETAIL_SPREAD
-    return float(ssim.sum()), float(ssim[is_structured].sum()), float(is_structured.sum())
+    np.add.at(losses[group], cell_rows[start:stop], np.where(is_structured, np.float32(1) - ssim, np.float32(0)))
+    return float(ssim.sum(dtype=np.float64)), float(is_structured.sum())
 
 
 # Numba's own helpers have no type hints.
@@ -121,8 +130,8 @@ class _Block:
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         self.builder = builder
         kinds = signature.args
-        pixels, sums, spreads, columns = (
-            context.make_array(kinds[k])(context, builder, arguments[k]) for k in (0, 1, 2, 8)
+        pixels, sums, spreads, columns, cell_rows, losses = (
+            context.make_array(kinds[k])(context, builder, arguments[k]) for k in (0, 1, 2, 8, 9, 10)
         )
         group, images, slots, rows, self.continues = arguments[3:8]
         self.start, self.stop = cgutils.unpack_tuple(builder, rows)
@@ -131,10 +140,12 @@ class _Block:
         self.x, self.y = self._find(pixels, images, group)
         self.sums_x, self.sums_y = self._find(sums, slots, group)
         self.spreads_x, self.spreads_y = self._find(spreads, slots, group)
-        self.columns = columns.data
+        self.columns, self.cell_rows = columns.data, cell_rows.data
+        *_, cells, _ = cgutils.unpack_tuple(builder, losses.shape)
+        self.losses = builder.gep(losses.data, [builder.mul(group, builder.mul(cells, self.width))])
         # The optimiser keeps these in registers, since nothing else refers to them.
-        self.ssim, self.detail = (cgutils.alloca_once(builder, DOUBLES) for _ in range(2))
-        self.row_ssim, self.row_detail = (cgutils.alloca_once(builder, FLOATS) for _ in range(2))
+        self.ssim = cgutils.alloca_once(builder, DOUBLES)
+        self.row_ssim = cgutils.alloca_once(builder, FLOATS)
         self.count = cgutils.alloca_once(builder, INTS)
 
     def _find(self, array: Any, images: Any, group: Any) -> list[Any]:
@@ -148,20 +159,18 @@ class _Block:
         return [b.gep(array.data, [b.mul(index, b.mul(height, width))]) for index in first]
 
     def write(self) -> list[Any]:
-        """Generate the loops over rows and along them; return the three sums, float64."""
+        """Generate the loops over rows and along them; return the two sums, float64."""
         b = self.builder
-        for total, kind in ((self.ssim, DOUBLES), (self.detail, DOUBLES), (self.count, INTS)):
+        for total, kind in ((self.ssim, DOUBLES), (self.count, INTS)):
             b.store(_splat(kind, 0), total)
         with b.if_then(b.not_(self.continues)):
             self._along(self.pixel_width, self._begin_columns)
         with cgutils.for_range_slice(b, self.start, self.stop, _index(1)) as (row, _):
-            for of_row in (self.row_ssim, self.row_detail):
-                b.store(_splat(FLOATS, 0), of_row)
+            b.store(_splat(FLOATS, 0), self.row_ssim)
             self._write_row(row)
-            for of_row, total in ((self.row_ssim, self.ssim), (self.row_detail, self.detail)):
-                b.store(b.fadd(b.load(total), b.fpext(b.load(of_row), DOUBLES)), total)
+            b.store(b.fadd(b.load(self.ssim), b.fpext(b.load(self.row_ssim), DOUBLES)), self.ssim)
         count = b.sitofp(b.load(self.count), DOUBLES)
-        return [self._sum_lanes(total) for total in (b.load(self.ssim), b.load(self.detail), count)]
+        return [self._sum_lanes(total) for total in (b.load(self.ssim), count)]
 
     def _write_row(self, row: Any) -> None:
         b = self.builder
@@ -172,10 +181,11 @@ class _Block:
         old, new = (b.mul(of_pixels, self.pixel_width) for of_pixels in (row, below))
         here, there = self._columns_of(row), self._columns_of(b.add(row, _index(1)))
         windows = b.mul(row, self.width)
+        losses = b.gep(self.losses, [b.mul(b.load(b.gep(self.cell_rows, [row])), self.width)])
 
         def write(column: Any) -> None:
             self._slide_columns(old, new, here, there, column)
-            self._add_windows(b.add(here, column), b.add(windows, column))
+            self._add_windows(b.add(here, column), b.add(windows, column), b.gep(losses, [column]))
 
         self._along(self.width, write)
         self._slide_columns(old, new, here, there, self.width)
@@ -217,11 +227,11 @@ class _Block:
         before = self._load(self.columns, b.add(here, column), ir.IntType(32), 4)
         self._store_columns(b.add(there, column), b.add(before, b.sub(added, left)))
 
-    def _add_windows(self, column: Any, window: Any) -> None:
-        """Add the SSIM of LANES windows to the sums of the row.
+    def _add_windows(self, column: Any, window: Any, losses: Any) -> None:
+        """Add the SSIM of LANES windows to the sum of the row, and their losses to those above them.
 
         `window` is the offset of the first of them in `sums` and `spreads`, `column` that of its first column in
-        `columns`.
+        `columns`; `losses` points to the losses above it.
         """
         b = self.builder
         offsets = [b.add(column, _index(k)) for k in range(WINDOW)]
@@ -236,9 +246,10 @@ class _Block:
         ssim = b.fdiv(numerator, b.fmul(self._fused(C1, squares, TO_MEANS), b.fadd(qx, qy)))
         larger = b.select(b.fcmp_ordered(">", qx, qy), qx, qy)
         is_structured = b.fcmp_ordered(">=", larger, _splat(FLOATS, DETAIL_SPREAD))
-        detail = b.select(is_structured, ssim, _splat(FLOATS, 0))
-        for of_row, added in ((self.row_ssim, ssim), (self.row_detail, detail)):
-            b.store(b.fadd(b.load(of_row), added), of_row)
+        b.store(b.fadd(b.load(self.row_ssim), ssim), self.row_ssim)
+        loss = b.select(is_structured, b.fsub(_splat(FLOATS, 1), ssim), _splat(FLOATS, 0))
+        above = b.bitcast(losses, FLOATS.as_pointer())
+        b.store(b.fadd(b.load(above, align=4), loss), above, align=4)
         b.store(b.sub(b.load(self.count), b.sext(is_structured, INTS)), self.count)
 
     def _fused(self, added: Any, left: Any, right: Any) -> Any:
@@ -270,13 +281,16 @@ def _sum_block(
     rows: Any,
     continues: Any,  # noqa: ARG001
     columns: Any,
+    cell_rows: Any,
+    losses: Any,
 ) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         totals = _Block(context, builder, signature, arguments).write()
         return context.make_tuple(builder, signature.return_type, totals)
 
-    result = types.UniTuple(types.float64, 3)
-    return result(pixels, sums, spreads, types.intp, images, slots, rows, types.boolean, columns), generate
+    result = types.UniTuple(types.float64, 2)
+    given = pixels, sums, spreads, types.intp, images, slots, rows, types.boolean, columns, cell_rows, losses
+    return result(*given), generate
 
 
 @overload(sum_block)
@@ -290,6 +304,8 @@ def _overload_sum_block(
     rows: Any,  # noqa: ARG001
     continues: Any,  # noqa: ARG001
     columns: Any,  # noqa: ARG001
+    cell_rows: Any,  # noqa: ARG001
+    losses: Any,  # noqa: ARG001
 ) -> Any:
     def implementation(
         pixels: Any,
@@ -301,7 +317,11 @@ def _overload_sum_block(
         rows: Any,
         continues: Any,
         columns: Any,
+        cell_rows: Any,
+        losses: Any,
     ) -> Any:
-        return _sum_block(pixels, sums, spreads, group, images, slots, rows, continues, columns)  # type: ignore[call-arg]
+        return _sum_block(  # type: ignore[call-arg]
+            pixels, sums, spreads, group, images, slots, rows, continues, columns, cell_rows, losses
+        )
 
     return implementation

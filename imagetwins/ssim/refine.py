@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from imagetwins.ssim.features import dot, feature_slack, plan_cells
 from imagetwins.ssim.kernels import sum_block
+from imagetwins.ssim.local import collect_losses, lowest_square
 from imagetwins.ssim.tiles import SQUARE, Pairs
 from imagetwins.ssim.windows import HALO, LANES, fill_windows, plan_layout
 from imagetwins.ssim.workspace import Workspace
@@ -56,6 +57,10 @@ class WindowCache(NamedTuple):
         is_window: (groups, window_width) bool, the layout's.
         padding: (groups,) int64, the positions in a row that hold no window.
         strips: (strips + 1,) int64, the first row of windows of each strip, and the end.
+        cell_rows: (windows,) int64, the row of cells that each row of windows belongs to.
+        groups: (groups + 1,) int64, the first column of cells of each group, and the end.
+        edges: (cells + 1,) int64, the row or column of windows at which each cell begins, and the end.
+        first: (cells, channels) int64, the position in its group at which each column of cells begins in each channel.
         sums: (n or more, groups, windows, window_width) int16.
         spreads: the same shape, float32.
         is_filled: (n, blocks) bool, which blocks are computed; (0, blocks) where nothing is kept, and `sums` and
@@ -68,10 +73,26 @@ class WindowCache(NamedTuple):
     is_window: NDArray[np.bool_]
     padding: NDArray[np.int64]
     strips: NDArray[np.int64]
+    cell_rows: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    first: NDArray[np.int64]
     sums: NDArray[np.int16]
     spreads: NDArray[np.float32]
     is_filled: NDArray[np.bool_]
     weight: float
+
+
+class Scratch(NamedTuple):
+    """Memory for one pair after the other.
+
+    Attributes:
+        columns: (2, pixel_width) int32, see `sum_block`.
+        losses: (groups, cells, window_width) float32, see `sum_block`.
+    """
+
+    columns: NDArray[np.int32]
+    losses: NDArray[np.float32]
 
 
 class BlockBounds(NamedTuple):
@@ -99,11 +120,13 @@ class Scores(NamedTuple):
         outcome: (n,) uint8, PRUNED_BY_BLOCKS or IS_SCORED.
         score: (n,) float64, the SSIM; unspecified where pruned.
         detail: (n,) float64, the detail SSIM, NaN where no window is structured; unspecified where pruned.
+        local: (n,) float64, the local SSIM (local.py); unspecified where pruned.
     """
 
     outcome: NDArray[np.uint8]
     score: NDArray[np.float64]
     detail: NDArray[np.float64]
+    local: NDArray[np.float64]
 
 
 def allocate_buffers(size: int, images: int) -> Buffers:
@@ -126,6 +149,10 @@ def make_window_cache(
         is_window=layout.is_window,
         padding=(~layout.is_window).sum(1),
         strips=strips,
+        cell_rows=np.repeat(np.arange(layout.cells), np.diff(layout.edges)),
+        groups=layout.groups,
+        edges=layout.edges,
+        first=np.array([[layout.position(c, cell) for c in range(channels)] for cell in range(layout.cells)]),
         sums=buffers.sums.reshape(-1)[: np.prod(shape)].reshape(shape),
         spreads=buffers.spreads.reshape(-1)[: np.prod(shape)].reshape(shape),
         is_filled=np.zeros((len(rows) if is_kept else 0, blocks), np.bool_),
@@ -165,7 +192,7 @@ def score_or_prune(
         What became of each pair.
     """
     n = len(part)
-    scores = Scores(np.full(n, UNDECIDED, np.uint8), np.empty(n), np.empty(n))
+    scores = Scores(np.full(n, UNDECIDED, np.uint8), np.empty(n), np.empty(n), np.empty(n))
     bounds = None if floor is None else make_block_bounds(workspace, floor)
     for indices, channels in _iter_parts(workspace, rows, part):
         images, position = np.unique([side[indices] for side in rows], return_inverse=True)
@@ -174,12 +201,12 @@ def score_or_prune(
         # saves.
         is_kept = 2 * len(indices) >= PAIRS_TO_KEEP * len(images)
         cache = make_window_cache(workspace, images, channels, buffers, is_kept=is_kept)
-        found = Scores(scores.outcome[indices], scores.score[indices], scores.detail[indices])
+        found = Scores(scores.outcome[indices], scores.score[indices], scores.detail[indices], scores.local[indices])
         if bounds is None:
-            score_pairs(a, b, cache, *found)
+            score_pairs(a, b, cache, found)
         else:
-            refine_pairs(a, b, cache, bounds, *found)
-        scores.outcome[indices], scores.score[indices], scores.detail[indices] = found
+            refine_pairs(a, b, cache, bounds, found)
+        scores.outcome[indices], scores.score[indices], scores.detail[indices], scores.local[indices] = found
     return scores
 
 
@@ -212,21 +239,53 @@ def fill_block(cache: WindowCache, image: int, block: int, spare: int) -> int:
     return slot
 
 
+@njit(nogil=True, cache=True)
+def allocate_scratch(cache: WindowCache) -> Scratch:
+    """Return memory for the pairs of a cache."""
+    groups, width = cache.is_window.shape
+    columns = np.empty((2, cache.pixels.shape[3]), np.int32)
+    return Scratch(columns, np.empty((groups, len(cache.first), width), np.float32))
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def score_block(
-    cache: WindowCache, i: int, j: int, block: int, continues: bool, columns: NDArray[np.int32]
-) -> tuple[float, float, float]:
+    cache: WindowCache, i: int, j: int, block: int, continues: bool, scratch: Scratch
+) -> tuple[float, float]:
     """Return the sums of `sum_block` for one block of the images i and j, of its windows only.
 
-    `continues` says whether the call before was for the same images and the block above this one.
+    `continues` says whether the call before was for the same images and the block above this one. The losses of the
+    block's cells in `scratch` are overwritten.
     """
     a, b = fill_block(cache, i, block, 0), fill_block(cache, j, block, 1)
     strip, group = divmod(block, len(cache.is_window))
     images, rows = (cache.row[i], cache.row[j]), (cache.strips[strip], cache.strips[strip + 1])
-    ssim, detail, count = sum_block(
-        cache.pixels, cache.sums, cache.spreads, group, images, (a, b), rows, continues, columns
+    for row in range(cache.cell_rows[rows[0]], cache.cell_rows[rows[1] - 1] + 1):
+        for f in range(scratch.losses.shape[2]):
+            scratch.losses[group, row, f] = 0
+    ssim, count = sum_block(
+        cache.pixels,
+        cache.sums,
+        cache.spreads,
+        group,
+        images,
+        (a, b),
+        rows,
+        continues,
+        scratch.columns,
+        cache.cell_rows,
+        scratch.losses,
     )
-    return ssim, detail, count - (rows[1] - rows[0]) * cache.padding[group]
+    return ssim, count - (rows[1] - rows[0]) * cache.padding[group]
+
+
+@njit(nogil=True, cache=True)
+def collect_block(cache: WindowCache, block: int, scratch: Scratch, cells: NDArray[np.float64]) -> None:
+    """Set the losses of the cells of a block, in `cells`, (cells, cells), to what `score_block` left in `scratch`."""
+    strip, group = divmod(block, len(cache.is_window))
+    left, right = cache.groups[group], cache.groups[group + 1]
+    for row in range(cache.cell_rows[cache.strips[strip]], cache.cell_rows[cache.strips[strip + 1] - 1] + 1):
+        losses = scratch.losses[group, row]
+        collect_losses(losses, cache.first[left:right], cache.edges[left : right + 1], cells[row, left:right])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -254,9 +313,7 @@ def refine_pairs(
     second: NDArray[np.int64],
     cache: WindowCache,
     bounds: BlockBounds,
-    outcome: NDArray[np.uint8],
-    score: NDArray[np.float64],
-    detail: NDArray[np.float64],
+    scores: Scores,
 ) -> None:
     """Refine the bounds of pairs until they are below the floor, or exact.
 
@@ -264,36 +321,42 @@ def refine_pairs(
         first, second: (n,) int64, the pairs, as images of `cache`.
         cache: of their images.
         bounds: of the workspace.
-        outcome, score, detail: (n,), see `Scores`; overwritten.
+        scores: overwritten.
     """
-    blocks = cache.is_filled.shape[1]
-    upper, gain, sums = np.empty(blocks), np.empty(blocks), np.empty((blocks, 3))
-    columns = np.empty((2, cache.pixels.shape[3]), np.int32)
+    blocks, n_cells = cache.is_filled.shape[1], len(cache.first)
+    upper, gain, sums = np.empty(blocks), np.empty(blocks), np.empty((blocks, 2))
+    cells, scratch = np.empty((n_cells, n_cells)), allocate_scratch(cache)
     for p in range(len(first)):
         i, j = first[p], second[p]
-        outcome[p] = IS_SCORED
+        scores.outcome[p] = IS_SCORED
         bound_blocks(bounds, cache.row[i], cache.row[j], upper, gain)
         remaining = upper.sum() + bounds.slack
         for _ in range(blocks):
             k = int(np.argmax(gain))
             gain[k] = -1.0
-            sums[k, 0], sums[k, 1], sums[k, 2] = score_block(cache, i, j, k, False, columns)
+            sums[k, 0], sums[k, 1] = score_block(cache, i, j, k, False, scratch)
             remaining += sums[k, 0] * cache.weight - upper[k]
             if remaining < bounds.floor:
-                outcome[p] = PRUNED_BY_BLOCKS
+                scores.outcome[p] = PRUNED_BY_BLOCKS
                 break
-        if outcome[p] == IS_SCORED:
-            score[p], detail[p] = mean_score(sums, cache.weight)
+        if scores.outcome[p] == IS_SCORED:
+            for k in range(blocks):
+                collect_block(cache, k, scratch, cells)
+            set_scores(scores, p, sums, cells, cache)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def mean_score(sums: NDArray[np.float64], weight: float) -> tuple[float, float]:
-    """Return the score and the detail score, NaN where no window is structured, from the sums of all blocks.
+def set_scores(
+    scores: Scores, p: int, sums: NDArray[np.float64], cells: NDArray[np.float64], cache: WindowCache
+) -> None:
+    """Set the three scores of the pair number `p`; the detail SSIM is NaN where no window is structured.
 
-    `sums` is (blocks, 3) float64, see `sum_block`; `weight` that of the `WindowCache`.
+    `sums` is (blocks, 2) float64, see `score_block`, and `cells` (cells, cells) float64, see `collect_block`.
     """
-    count = sums[:, 2].sum()
-    return sums[:, 0].sum() * weight, sums[:, 1].sum() / count if count > 0 else np.nan
+    count = sums[:, 1].sum()
+    scores.score[p] = sums[:, 0].sum() * cache.weight
+    scores.detail[p] = 1 - cells.sum() / count if count > 0 else np.nan
+    scores.local[p] = lowest_square(cells, cache.edges, cache.first.shape[1])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -301,9 +364,7 @@ def score_pairs(
     first: NDArray[np.int64],
     second: NDArray[np.int64],
     cache: WindowCache,
-    outcome: NDArray[np.uint8],
-    score: NDArray[np.float64],
-    detail: NDArray[np.float64],
+    scores: Scores,
 ) -> None:
     """Score all pairs. The scores are the same as those of `refine_pairs`, to the bit.
 
@@ -313,11 +374,11 @@ def score_pairs(
     Args:
         first, second: (n,) int64, the pairs, as images of `cache`.
         cache: of their images.
-        outcome, score, detail: (n,), see `Scores`; overwritten.
+        scores: overwritten.
     """
-    blocks, groups = cache.is_filled.shape[1], len(cache.is_window)
-    columns = np.empty((2, cache.pixels.shape[3]), np.int32)
-    sums = np.empty((SQUARE * SQUARE, blocks, 3))
+    blocks, groups, n_cells = cache.is_filled.shape[1], len(cache.is_window), len(cache.first)
+    scratch = allocate_scratch(cache)
+    sums, cells = np.empty((SQUARE * SQUARE, blocks, 2)), np.empty((SQUARE * SQUARE, n_cells, n_cells))
     together = STRIPS_AT_ONCE * groups
     for begin in range(0, len(first), SQUARE * SQUARE):
         end = min(begin + SQUARE * SQUARE, len(first))
@@ -325,11 +386,12 @@ def score_pairs(
             for group in range(groups):
                 for p in range(begin, end):
                     for k in range(top + group, min(top + together, blocks), groups):
-                        found = score_block(cache, first[p], second[p], k, k >= top + groups, columns)
-                        sums[p - begin, k, 0], sums[p - begin, k, 1], sums[p - begin, k, 2] = found
+                        found = score_block(cache, first[p], second[p], k, k >= top + groups, scratch)
+                        sums[p - begin, k, 0], sums[p - begin, k, 1] = found
+                        collect_block(cache, k, scratch, cells[p - begin])
         for p in range(begin, end):
-            score[p], detail[p] = mean_score(sums[p - begin], cache.weight)
-            outcome[p] = IS_SCORED
+            set_scores(scores, p, sums[p - begin], cells[p - begin], cache)
+            scores.outcome[p] = IS_SCORED
 
 
 @njit(nogil=True, cache=True)

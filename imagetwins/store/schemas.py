@@ -97,13 +97,15 @@ COMPARISONS = pa.schema(
         pa.field("image2", pa.int32(), nullable=False),
         pa.field("ssim", pa.float64(), nullable=False),
         pa.field("detail_ssim", pa.float64()),
+        pa.field("local_ssim", pa.float64()),
         pa.field("max_difference", pa.uint8()),
         pa.field("verified", pa.bool_(), nullable=False),
     ]
 )
 """One row a stored pair, image1 < image2, each once. `detail_ssim` is null where neither thumbnail has structure in any
-window; there, and only there, `max_difference` holds the largest difference of two pixels, 0..255. `verified`: `ssim`
-is scikit-image's own number."""
+window; there, and only there, `max_difference` holds the largest difference of two pixels, 0..255. `local_ssim` is that of
+the square of the pictures that differs most (imagetwins/ssim/local.py); engines before version 2 did not compute it.
+`verified`: `ssim` is scikit-image's own number."""
 
 VERIFIED = pa.schema([COMPARISONS.field(name) for name in ("image1", "image2", "ssim")])
 """scikit-image's scores of pairs, known from an earlier run."""
@@ -117,6 +119,7 @@ DECISIONS = pa.schema(
         pa.field("kept_path", pa.string()),
         pa.field("ssim", pa.float64()),
         pa.field("detail_ssim", pa.float64()),
+        pa.field("local_ssim", pa.float64()),
         pa.field("action", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("image", pa.int32(), nullable=False),
@@ -135,12 +138,15 @@ PLANTED = pa.schema(
         pa.field("size", pa.int32(), nullable=False),
         pa.field("path", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
+        pa.field("is_copy", pa.bool_(), nullable=False),
         pa.field("ssim", pa.float64()),
         pa.field("detail", pa.float64()),
+        pa.field("local", pa.float64()),
     ]
 )
-"""One row a planted copy and thumbnail size: its score with its picture, null below the calibration's floor. `detail` is
-its detail SSIM; where neither has structure, 1 if they differ by no more than `calibration.sweep.BLANK_TOLERANCE`, else -1."""
+"""One row a planted copy, or edit, and thumbnail size: its scores with its picture, null below the calibration's floor.
+`detail` is its detail SSIM; where neither has structure, 1 if they differ by no more than `calibration.sweep.BLANK_TOLERANCE`,
+else -1. `local` is its local SSIM."""
 
 UNPLANTED = pa.schema(
     [
@@ -149,6 +155,7 @@ UNPLANTED = pa.schema(
         pa.field("path2", pa.string(), nullable=False),
         pa.field("ssim", pa.float64(), nullable=False),
         pa.field("detail", pa.float64(), nullable=False),
+        pa.field("local", pa.float64(), nullable=False),
         pa.field("alike", pa.bool_(), nullable=False),
     ]
 )
@@ -160,13 +167,15 @@ OUTCOMES = pa.schema(
         pa.field("size", pa.int32(), nullable=False),
         pa.field("threshold", pa.float64(), nullable=False),
         pa.field("min_detail_ssim", pa.float64(), nullable=False),
+        pa.field("min_local_ssim", pa.float64(), nullable=False),
         pa.field("recall", pa.float64(), nullable=False),
+        pa.field("edits", pa.float64(), nullable=False),
         pa.field("false_pairs", pa.int32(), nullable=False),
         pa.field("close_pairs", pa.int32(), nullable=False),
     ]
 )
-"""One row a setting: the share of planted copies that it finds, the pairs of different pictures that it would match, and
-those that it would match at a threshold lower by the calibration's margin."""
+"""One row a setting: the share of planted copies that it finds, the share of planted edits that it would match, the pairs
+of different pictures that it would match, and those that it would match at a threshold lower by the calibration's margin."""
 
 COSTS = pa.schema(
     [

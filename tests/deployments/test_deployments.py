@@ -18,7 +18,7 @@ from imagetwins.store.tables import read_table
 from tests.support import oracle
 
 REPOSITORY = Path(__file__).parents[2]
-PLAIN = {"min_detail_ssim": -1.0, "max_aspect_change": 1e9}
+PLAIN = {"min_detail_ssim": -1.0, "min_local_ssim": -1.0, "max_aspect_change": 1e9}
 
 
 @pytest.fixture

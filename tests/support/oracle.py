@@ -25,6 +25,24 @@ def detail_score(first, second):
     return float(kept.mean()) if len(kept) else float("nan")
 
 
+def local_score(first, second, squares):
+    """Return the lowest mean of the SSIM map over `squares`, (top, bottom, left, right) in windows, blank windows being 1."""
+    is_blank = (
+        np.maximum(*(np.stack([variances(image[..., c]) for c in range(3)], -1) for image in (first, second)))
+        < 20 - 1e-9
+    )
+    full = np.where(is_blank, 1, ssim_map(first, second))
+    return min(float(full[top:bottom, left:right].mean()) for top, bottom, left, right in squares)
+
+
+def squares(windows):
+    """Return the squares of 2 x 2 cells of a thumbnail: 32 cells along each side, or as many as hold two windows or more."""
+    cells = min(32, windows // 2)
+    starts = [-(-k * windows // cells) for k in range(cells + 1)]
+    spans = [(starts[k], starts[min(k + 2, cells)]) for k in range(max(1, cells - 1))]
+    return [(*rows, *columns) for rows in spans for columns in spans]
+
+
 def variances(plane):
     windows = np.lib.stride_tricks.sliding_window_view(plane.astype(float), (7, 7))
     return windows.var(axis=(2, 3), ddof=1)

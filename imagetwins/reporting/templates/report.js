@@ -16,7 +16,7 @@ function readImage(row) {
 }
 
 function readGroup([kept, others]) {
-  const members = others.map(([image, ssim, detail, action, reason, map]) => ({ kept, image, ssim, detail, action, reason, map }));
+  const members = others.map(([image, ssim, detail, local, action, reason, map]) => ({ kept, image, ssim, detail, local, action, reason, map }));
   const all = [kept, ...members.map((member) => member.image)].map((image) => images[image]);
   return {
     kept, members,
@@ -87,7 +87,7 @@ function draw(group) {
   const card = make("article", { className: "group", style: `grid-column:span ${span};grid-template-columns:repeat(${span},minmax(0,1fr))` },
     tile(group.kept, keptBadge, "kept", null, null, () => show(group.members[0])));
   const add = (members) => members.map((member) =>
-    tile(member.image, `SSIM ${score(member.ssim)}`, kind, `detail SSIM ${score(member.detail)}`, member.map, () => show(member)));
+    tile(member.image, `SSIM ${score(member.ssim)}`, kind, `detail SSIM ${score(member.detail)} · local ${score(member.local)}`, member.map, () => show(member)));
   card.append(...add(group.members.slice(0, TILES)));
   const rest = group.members.slice(TILES);
   if (rest.length) {
@@ -140,7 +140,7 @@ function show(member) {
   const at = walk.indexOf(member), undecided = state.tab === "near" || state.tab === "review";
   const step = (by) => () => show(walk[(at + by + walk.length) % walk.length]);
   dialog.replaceChildren(
-    make("div", { className: "head" }, make("b", {}, `SSIM ${score(member.ssim)} · detail ${score(member.detail)}`),
+    make("div", { className: "head" }, make("b", {}, `SSIM ${score(member.ssim)} · detail ${score(member.detail)} · local ${score(member.local)}`),
       make("button", { type: "button", onclick: step(-1), ariaLabel: "Pair before" }, "←"),
       make("button", { type: "button", onclick: step(1), ariaLabel: "Next pair" }, "→"),
       make("button", { type: "button", onclick: () => dialog.close(), ariaLabel: "Close" }, "✕")),

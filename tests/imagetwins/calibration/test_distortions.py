@@ -6,7 +6,7 @@ import pytest
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from imagetwins.calibration.distortions import KINDS, plant_copy
+from imagetwins.calibration.distortions import EDITS, KINDS, plant_copy, plant_edit
 from imagetwins.errors import ParameterError
 
 
@@ -52,6 +52,25 @@ def test_a_grey_copy_has_equal_channels(photo):
     assert np.array_equal(green, red)
 
 
+@pytest.mark.parametrize("kind", EDITS)
+def test_an_edit_changes_one_place_and_is_decided_by_the_seed(photo, kind):
+    before = photo.copy()
+
+    first, second, other = (plant_edit(photo, kind, np.random.default_rng(seed)) for seed in (3, 3, 4))
+
+    changed = (first != photo).any(axis=2)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+    assert np.array_equal(photo, before)
+    assert 0.002 < changed.mean() < 0.1
+    assert structural_similarity(thumbnail(photo), thumbnail(first), channel_axis=-1) > 0.9
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_an_edit_of_the_smallest_picture(kind):
+    assert plant_edit(np.full((1, 1, 3), 90, np.uint8), kind, np.random.default_rng(0)).shape == (1, 1, 3)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_smallest_picture(kind):
     copy = plant_copy(np.full((1, 1, 3), 90, np.uint8), kind, np.random.default_rng(0))
@@ -62,3 +81,5 @@ def test_the_smallest_picture(kind):
 def test_an_unknown_kind_is_refused_with_the_known_ones(photo):
     with pytest.raises(ParameterError, match=r"'blurred'.*halved, doubled"):
         plant_copy(photo, "blurred", np.random.default_rng(0))
+    with pytest.raises(ParameterError, match=r"'blurred'.*patched, captioned"):
+        plant_edit(photo, "blurred", np.random.default_rng(0))

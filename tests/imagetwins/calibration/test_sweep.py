@@ -13,9 +13,10 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 from imagetwins import ssim
-from imagetwins.calibration.distortions import KINDS, plant_copy
+from imagetwins.calibration.distortions import EDITS, KINDS, plant_copy, plant_edit
 from imagetwins.calibration.evaluation import (
     GUARDS,
+    LOCAL_GUARDS,
     THRESHOLDS,
     Scale,
     Setting,
@@ -24,7 +25,7 @@ from imagetwins.calibration.evaluation import (
     recommend,
     recommend_by_size,
 )
-from imagetwins.calibration.sample import COPIES, FAMILY, choose_sample, kinds_of, measure_sides
+from imagetwins.calibration.sample import COPIES, FAMILY, choose_sample, edit_of, kinds_of, measure_sides
 from imagetwins.calibration.sweep import _to_scores, calibrate, write_calibration
 from imagetwins.errors import ParameterError
 from imagetwins.reporting.calibration_page import build_calibration_page, plan_command
@@ -94,24 +95,26 @@ class TestSample:
         assert sorted(kinds) == sorted(KINDS * COPIES)
         assert all(len(set(kinds_of(picture, 4))) == COPIES for picture in range(20))
 
+    def test_kinds_of_edits_take_turns(self):
+        assert sorted(edit_of(picture, 4) for picture in range(len(EDITS))) == sorted(EDITS)
+
 
 class TestScores:
-    def test_planted_copies_have_scikit_images_scores(self, calibration):
+    def test_planted_copies_and_edits_have_scikit_images_scores(self, calibration):
         rows = calibration.planted[calibration.planted["size"] == 100].reset_index(drop=True)
-        assert len(rows) == COPIES * len(calibration.pictures)
+        assert len(rows) == (FAMILY - 1) * len(calibration.pictures)
 
         for picture, path in enumerate(calibration.pictures):
             original = cv2.imread(str(path))
             rng = np.random.default_rng((1, picture))
-            for copy, kind in enumerate(kinds_of(picture, 1)):
-                pair = [
-                    cv2.resize(i, (100, 100), interpolation=cv2.INTER_AREA)
-                    for i in (original, plant_copy(original, kind, rng))
-                ]
-                row = rows.iloc[picture * COPIES + copy]
+            planted = [(kind, plant_copy(original, kind, rng)) for kind in kinds_of(picture, 1)]
+            planted.append((edit_of(picture, 1), plant_edit(original, edit_of(picture, 1), rng)))
+            for number, (kind, image) in enumerate(planted):
+                pair = [cv2.resize(i, (100, 100), interpolation=cv2.INTER_AREA) for i in (original, image)]
+                row = rows.iloc[picture * (FAMILY - 1) + number]
                 expected = structural_similarity(*pair, channel_axis=-1)
 
-                assert row["kind"] == kind
+                assert (row["kind"], row["is_copy"]) == (kind, number < COPIES)
                 assert (expected < 0.651) if pd.isna(row["ssim"]) else row["ssim"] == pytest.approx(expected, abs=1e-5)
 
     def test_a_duplicate_that_was_there_counts_neither_way(self, calibration):
@@ -130,12 +133,22 @@ class TestScores:
         assert calibration.recommended.threshold >= 0.7
         assert calibration.default.threshold == 0.9
 
+    def test_pictures_edited_in_one_place_match_only_without_the_guard(self, calibration):
+        outcomes = calibration.outcomes
+        at = outcomes[(outcomes["size"] == 100) & (outcomes["threshold"] == 0.9) & (outcomes["min_detail_ssim"] == 0.7)]
+        edits = at.set_index("min_local_ssim")["edits"]
+
+        assert edits[-1.0] >= 0.8
+        assert edits[0.85] <= 0.2
+        assert calibration.recommended.min_local_ssim > -1
+        assert calibration.recommended.edits <= 0.2
+
     def test_each_size_has_its_costs(self, calibration):
         costs = calibration.costs.set_index("size")
 
         assert list(costs.index) == [50, 100]
         assert (costs["join_seconds"] > 0).all()
-        assert list(costs["pairs"]) == [28 * 27 // 2] * 2
+        assert list(costs["pairs"]) == [35 * 34 // 2] * 2
 
 
 def planted_table(rows):
@@ -150,7 +163,15 @@ class TestJudgement:
     def test_against_plain_loops(self):
         rng = np.random.default_rng(5)
         planted = [
-            (size, f"/p/{n}", "halved", None if rng.random() < 0.1 else rng.uniform(0.65, 1), rng.uniform(-1, 1))
+            (
+                size,
+                f"/p/{n}",
+                "halved",
+                n % 4 > 0,
+                None if rng.random() < 0.1 else rng.uniform(0.65, 1),
+                rng.uniform(0.5, 1),
+                rng.uniform(0, 1),
+            )
             for size in (50, 100)
             for n in range(40)
         ]
@@ -160,7 +181,8 @@ class TestJudgement:
                 f"/p/{rng.integers(5)}",
                 f"/q/{rng.integers(5)}",
                 rng.uniform(0.65, 1),
-                rng.uniform(-1, 1),
+                rng.uniform(0.5, 1),
+                rng.uniform(0, 1),
                 rng.random() < 0.2,
             )
             for size in (50, 100)
@@ -169,42 +191,51 @@ class TestJudgement:
 
         outcomes = evaluate_settings(planted_table(planted), unplanted_table(unplanted), [50, 100], 0.07)
 
-        assert len(outcomes) == 2 * len(GUARDS) * len(THRESHOLDS)
+        assert len(outcomes) == 2 * len(GUARDS) * len(LOCAL_GUARDS) * len(THRESHOLDS)
         for row in outcomes.sample(80, random_state=3).itertuples():
 
-            def matches(score, detail, threshold, row=row):
+            def matches(score, detail, local, threshold, row=row):
                 return (
                     score is not None
                     and score >= threshold
                     and (row.min_detail_ssim == -1 or detail >= row.min_detail_ssim)
+                    and (row.min_local_ssim == -1 or local >= max(row.min_local_ssim - 5 * (1 - detail), 0.3))
                 )
 
-            found = [matches(score, detail, row.threshold) for size, _, _, score, detail in planted if size == row.size]
+            found, edited = (
+                [
+                    matches(*scores, row.threshold)
+                    for size, _, _, is_copy, *scores in planted
+                    if size == row.size and is_copy is wanted
+                ]
+                for wanted in (True, False)
+            )
             false, close = (
                 {
                     (a, b)
-                    for size, a, b, score, detail, alike in unplanted
-                    if size == row.size and not alike and matches(score, detail, t)
+                    for size, a, b, *scores, alike in unplanted
+                    if size == row.size and not alike and matches(*scores, t)
                 }
                 for t in (row.threshold, row.threshold - 0.07)
             )
             assert row.recall == pytest.approx(sum(found) / len(found))
+            assert row.edits == pytest.approx(sum(edited) / len(edited))
             assert row.false_pairs == len(false)
             assert row.close_pairs == len(close)
 
     def test_copies_of_different_pictures_count_once_for_the_pair(self, tmp_path):
         sample = [tmp_path / name for name in "ab"]
         crossed = [(first, FAMILY + second) for first, second in itertools.product(range(FAMILY), repeat=2)]
-        scores = pd.DataFrame(crossed, columns=["image1", "image2"]).assign(size=200, ssim=0.8, detail=0.75)
+        scores = pd.DataFrame(crossed, columns=["image1", "image2"]).assign(size=200, ssim=0.8, detail=0.75, local=0.5)
         costs = as_frame(dict(zip(COSTS.names, ([200], [0.1], [0.2], [8], [28]), strict=True)), COSTS)
 
         calibration = evaluate(sample, 2, scores, costs, 0)
 
-        at = calibration.outcomes.set_index(["threshold", "min_detail_ssim"])
-        assert at.loc[(0.8, 0.7), "false_pairs"] == 1
-        assert at.loc[(0.8, 0.8), "false_pairs"] == 0
-        assert at.loc[(0.81, 0.7), "false_pairs"] == 0
-        assert at.loc[(0.81, 0.7), "close_pairs"] == 1
+        at = calibration.outcomes.set_index(["threshold", "min_detail_ssim", "min_local_ssim"])
+        assert at.loc[(0.8, 0.7, 0.85), "false_pairs"] == 1
+        assert at.loc[(0.8, 0.8, 0.85), "false_pairs"] == 0
+        assert at.loc[(0.81, 0.7, 0.85), "false_pairs"] == 0
+        assert at.loc[(0.81, 0.7, 0.85), "close_pairs"] == 1
         assert calibration.different_pairs == 1
 
     @pytest.mark.parametrize(("detail", "is_alike"), [(0.85, True), (0.849, False), (0.3, False)])
@@ -252,15 +283,26 @@ class TestRecommendation:
         ("settings", "expected"),
         [
             # A picture of a hundred moved wrongly weighs as much as five copies of a hundred not found.
-            ([(200, 0.8, 0.7, 0.95, 0, 1), (200, 0.85, 0.7, 0.88, 0, 0)], 0),
-            ([(200, 0.8, 0.7, 0.95, 0, 1), (200, 0.85, 0.7, 0.92, 0, 0)], 1),
+            ([(200, 0.8, 0.7, 0.8, 0.95, 0, 0, 1), (200, 0.85, 0.7, 0.8, 0.88, 0, 0, 0)], 0),
+            ([(200, 0.8, 0.7, 0.8, 0.95, 0, 0, 1), (200, 0.85, 0.7, 0.8, 0.92, 0, 0, 0)], 1),
             # the best recall
-            ([(200, 0.9, 0.7, 0.8, 0, 0), (200, 0.8, 0.7, 0.95, 0, 0)], 1),
+            ([(200, 0.9, 0.7, 0.8, 0.8, 0, 0, 0), (200, 0.8, 0.7, 0.8, 0.95, 0, 0, 0)], 1),
             # the smallest size within the tolerance
-            ([(200, 0.9, 0.7, 0.955, 0, 0), (100, 0.8, 0.7, 0.95, 0, 0)], 1),
-            ([(200, 0.9, 0.7, 0.97, 0, 0), (100, 0.8, 0.7, 0.95, 0, 0)], 0),
-            # the highest threshold within the tolerance, then the strictest guard
-            ([(100, 0.8, 0.8, 0.955, 0, 0), (100, 0.82, 0.5, 0.95, 0, 0), (100, 0.82, 0.7, 0.95, 0, 0)], 2),
+            ([(200, 0.9, 0.7, 0.8, 0.955, 0, 0, 0), (100, 0.8, 0.7, 0.8, 0.95, 0, 0, 0)], 1),
+            ([(200, 0.9, 0.7, 0.8, 0.97, 0, 0, 0), (100, 0.8, 0.7, 0.8, 0.95, 0, 0, 0)], 0),
+            # an edit that matches weighs as much as a copy that is not found
+            ([(200, 0.8, 0.7, -1, 0.95, 0.5, 0, 0), (200, 0.8, 0.7, 0.8, 0.4, 0, 0, 0)], 0),
+            ([(200, 0.8, 0.7, -1, 0.95, 0.5, 0, 0), (200, 0.8, 0.7, 0.8, 0.5, 0, 0, 0)], 1),
+            # the highest threshold within the tolerance, then the strictest guards
+            ([(100, 0.8, 0.7, 0.8, 0.95, 0, 0, 0), (100, 0.8, 0.7, 0.9, 0.945, 0, 0, 0)], 1),
+            (
+                [
+                    (100, 0.8, 0.8, 0.8, 0.955, 0, 0, 0),
+                    (100, 0.82, 0.5, 0.8, 0.95, 0, 0, 0),
+                    (100, 0.82, 0.7, 0.8, 0.95, 0, 0, 0),
+                ],
+                2,
+            ),
         ],
     )
     def test_order_of_what_matters(self, settings, expected):
@@ -269,22 +311,26 @@ class TestRecommendation:
     def test_the_recommended_setting_is_the_one_that_the_table_names_for_its_size(self):
         # The best of all sizes is worth less tolerance than the best of the recommended one.
         settings = [
-            (100, 0.79, 0.7, 0.847, 0, 0),
-            (100, 0.8, 0.7, 0.84, 0, 0),
-            (200, 0.8, 0.7, 0.855, 0, 0),
+            (100, 0.79, 0.7, 0.8, 0.847, 0, 0, 0),
+            (100, 0.8, 0.7, 0.8, 0.84, 0, 0, 0),
+            (200, 0.8, 0.7, 0.8, 0.855, 0, 0, 0),
         ]
         outcomes = outcomes_table(settings)
 
         assert recommend(outcomes, Scale(100, 100)) in recommend_by_size(outcomes, Scale(100, 100))
 
     def test_a_false_pair_weighs_more_in_a_larger_folder(self):
-        settings = [(200, 0.8, 0.7, 0.95, 0, 1), (200, 0.85, 0.7, 0.8, 0, 0)]
+        settings = [(200, 0.8, 0.7, 0.8, 0.95, 0, 0, 1), (200, 0.85, 0.7, 0.8, 0.8, 0, 0, 0)]
 
         assert recommend(outcomes_table(settings), Scale(100, 100)).threshold == 0.8
         assert recommend(outcomes_table(settings), Scale(100, 400)).threshold == 0.85
 
     def test_a_larger_folder_gets_a_higher_threshold(self):
-        settings = [(200, 0.72, 0.7, 0.95, 0, 0), (200, 0.78, 0.7, 0.9, 0, 0), (200, 0.92, 0.7, 0.8, 0, 0)]
+        settings = [
+            (200, 0.72, 0.7, 0.8, 0.95, 0, 0, 0),
+            (200, 0.78, 0.7, 0.8, 0.9, 0, 0, 0),
+            (200, 0.92, 0.7, 0.8, 0.8, 0, 0, 0),
+        ]
 
         chosen = [recommend(outcomes_table(settings), Scale(100, files)).threshold for files in (50, 1_000, 1_000_000)]
 
@@ -321,10 +367,10 @@ class TestPage:
         assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
 
     def test_the_command_quotes_the_folder(self, folder):
-        command = plan_command(Setting(100, 0.85, 0.7, 1, 0, 0), folder)
+        command = plan_command(Setting(100, 0.85, 0.7, 0.8, 1, 0, 0, 0), folder)
 
         assert command.startswith("imagetwins run '")
-        assert command.endswith("--size 100 --threshold 0.85 --min-detail-ssim 0.7 --dry-run")
+        assert command.endswith("--size 100 --threshold 0.85 --min-detail-ssim 0.7 --min-local-ssim 0.8 --dry-run")
 
 
 def test_tables_are_written_for_others_to_read(calibration, tmp_path):

@@ -13,7 +13,7 @@ from imagetwins.matching.decisions import count_larger, decide, deciding_pairs
 from imagetwins.store.schemas import COMPARISONS, IMAGES
 from imagetwins.store.tables import as_frame
 
-PLAIN = Parameters(folder="/f", min_detail_ssim=-1, max_aspect_change=1e9)
+PLAIN = Parameters(folder="/f", min_detail_ssim=-1, min_local_ssim=-1, max_aspect_change=1e9)
 
 
 def make_images(count, **columns):
@@ -32,10 +32,10 @@ def make_images(count, **columns):
 
 
 def make_pairs(*pairs):
-    """Each pair is image1, image2, ssim and, if it matters, detail_ssim and max_difference."""
-    filled = [(*pair, *(0.99, None)[len(pair) - 3 :]) for pair in pairs]
-    columns = [list(column) for column in zip(*filled, strict=True)] or [[]] * 5
-    names = ("image1", "image2", "ssim", "detail_ssim", "max_difference")
+    """Each pair is image1, image2, ssim and, if it matters, detail_ssim, max_difference and local_ssim."""
+    filled = [(*pair, *(0.99, None, None)[len(pair) - 3 :]) for pair in pairs]
+    columns = [list(column) for column in zip(*filled, strict=True)] or [[]] * 6
+    names = ("image1", "image2", "ssim", "detail_ssim", "max_difference", "local_ssim")
     return as_frame(dict(zip(names, columns, strict=True)) | {"verified": [False] * len(filled)}, COMPARISONS)
 
 
@@ -191,8 +191,38 @@ def test_an_equal_picture_decides_before_others_of_which_nothing_is_known():
     assert outcome(decisions) == [None, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("pair", "doubt"),
+    [
+        # Where the rest is equal, every square must score 0.85; where it loses something, five times that less ...
+        ((0, 1, 0.99, 1.0, None, 0.849), "0.849, below 0.850"),
+        ((0, 1, 0.99, 1.0, None, 0.851), ""),
+        ((0, 1, 0.95, 0.96, None, 0.649), "0.649, below 0.650"),
+        ((0, 1, 0.95, 0.96, None, 0.651), ""),
+        # ... but never less than 0.3.
+        ((0, 1, 0.92, 0.8, None, 0.299), "0.299, below 0.300"),
+        ((0, 1, 0.92, 0.8, None, 0.301), ""),
+        # Tables of older engines have none.
+        ((0, 1, 0.99, 1.0, None, None), ""),
+    ],
+)
+def test_matches_that_differ_in_one_place_are_for_review(pair, doubt):
+    decisions = decide(make_images(2), make_pairs(pair), Parameters(folder="/f"))
+    assert decisions["action"].tolist() == ["kept", "review" if doubt else "would move"]
+    assert decisions["reason_code"][1] == ("low-local-ssim" if doubt else "duplicate")
+    assert doubt in decisions["reason"][1]
+    assert decisions["local_ssim"][1] == pair[5] or pair[5] is None
+
+
+def test_the_limit_of_the_local_ssim_may_be_below_what_every_copy_must_have():
+    strict, lax = (Parameters(folder="/f", min_local_ssim=limit) for limit in (0.21, 0.19))
+    images, pairs = make_images(2), make_pairs((0, 1, 0.99, 1.0, None, 0.2))
+    assert decide(images, pairs, strict)["action"][1] == "review"
+    assert decide(images, pairs, lax)["action"][1] == "would move"
+
+
 def test_the_guards_can_be_switched_off():
-    images, pair = make_images(2, width_px=[400, 300], height_px=[300, 400]), make_pairs((0, 1, 0.95, 0.1))
+    images, pair = make_images(2, width_px=[400, 300], height_px=[300, 400]), make_pairs((0, 1, 0.95, 0.1, None, -0.9))
     assert decide(images, pair, PLAIN)["action"].tolist() == ["kept", "would move"]
 
 
@@ -275,6 +305,11 @@ def test_identical_pictures_are_all_duplicates_of_the_first():
     count = 300
     first, second = np.triu_indices(count, 1)
     columns = {"image1": first.astype(np.int32), "image2": second.astype(np.int32), "ssim": np.ones(len(first))}
-    rest = {"detail_ssim": [1.0] * len(first), "max_difference": [None] * len(first), "verified": [True] * len(first)}
+    rest = {
+        "detail_ssim": [1.0] * len(first),
+        "local_ssim": [1.0] * len(first),
+        "max_difference": [None] * len(first),
+        "verified": [True] * len(first),
+    }
     decisions = decide(make_images(count), as_frame(columns | rest, COMPARISONS), PLAIN)
     assert decisions["kept_image"].iloc[1:].eq(0).all()

@@ -123,7 +123,7 @@ class TestContent:
         _, content = read(run)
 
         duplicates = next(tab for tab in content["tabs"] if tab["key"] == "duplicates")
-        assert [member[1:3] for member in duplicates["groups"][0][1]] == [[0.93, 0.92], [0.97, 0.95]]
+        assert [member[1:4] for member in duplicates["groups"][0][1]] == [[0.93, 0.92, 0.92], [0.97, 0.95, 0.95]]
 
     def test_pictures_are_embedded_and_look_like_their_files(self, run, folder):
         _, content = read(run)
@@ -137,7 +137,7 @@ class TestContent:
         _, content = read(run)
 
         members = [member for tab in content["tabs"] for _, members in tab["groups"] for member in members]
-        assert len({member[5] for member in members}) == len(members) == len(content["maps"])
+        assert len({member[6] for member in members}) == len(members) == len(content["maps"])
 
     def test_the_funnel_the_unreadable_and_the_parameters_are_told(self, run):
         page, _ = read(run)

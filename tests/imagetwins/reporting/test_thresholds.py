@@ -46,6 +46,7 @@ class TestThreshold:
             audit_threshold(run, threshold)
 
     def test_keeps_a_floor_given_by_hand(self, store):
-        run = write_run(store, "1", image_table(PATHS), {(0, 1): (0.2, 0.1)}, audit_floor=-1, min_detail_ssim=-1)
+        guards = {"min_detail_ssim": -1, "min_local_ssim": -1}
+        run = write_run(store, "1", image_table(PATHS), {(0, 1): (0.2, 0.1)}, audit_floor=-1, **guards)
 
         assert audit_threshold(run, 0.1).counts["duplicate"] == 1

@@ -30,7 +30,7 @@ def table(results):
     """Return the rows of all batches, sorted; NaN as None, so that rows compare."""
     rows = []
     for r in results:
-        columns = (r.image1, r.image2, r.ssim, r.detail_ssim, r.max_difference, r.verified)
+        columns = (r.image1, r.image2, r.ssim, r.detail_ssim, r.local_ssim, r.max_difference, r.verified)
         rows += zip(*(column.tolist() for column in columns), strict=True)
     return sorted(tuple(None if value != value else value for value in row) for row in rows)  # noqa: PLR0124
 
@@ -76,7 +76,7 @@ def test_pairs_at_the_threshold_or_the_floor_have_scikit_images_own_number(prepa
     _, results = run(prepared, threshold=threshold, floor=floor)
     near = [row for row in table(results) if min(abs(row[2] - floor), abs(row[2] - threshold)) <= 0.9e-4]
     assert {floor, threshold} <= {row[2] for row in near}
-    assert all(verified and score == collection[1][i, j] for i, j, score, _, _, verified in near)
+    assert all(verified and score == collection[1][i, j] for i, j, score, *_, verified in near)
 
 
 def test_a_pair_exactly_at_the_floor_is_stored(prepared, collection):
@@ -134,7 +134,7 @@ def test_identical_thumbnails_score_exactly_one(tmp_path, monkeypatch):
     thumbnails = np.concatenate([np.repeat(pictures.photographs(32)[:1], 9, axis=0), pictures.collection(32)[:2]])
     prepare(tmp_path, thumbnails)
     plan, results = run(tmp_path, threshold=1.0, floor=1.0)
-    expected = [(i, j, 1.0, 1.0, 0, True) for i in range(10) for j in range(i + 1, 10)]
+    expected = [(i, j, 1.0, 1.0, 1.0, 0, True) for i in range(10) for j in range(i + 1, 10)]
     assert table(results) == expected
     assert plan.n_distinct == 2
     assert total(results, "identical") == len(expected)
@@ -144,8 +144,9 @@ def test_a_folder_of_flat_pictures_has_no_detail_but_differences(tmp_path):
     levels = [3, 100, 100, 108, 255]
     prepare(tmp_path, np.array([pictures.flat(32, level) for level in levels]))
     _, results = run(tmp_path, threshold=0.9, floor=-1.0)
-    for i, j, score, detail, difference, _ in table(results):
+    for i, j, score, detail, local, difference, _ in table(results):
         assert detail is None
+        assert local == 1
         assert difference == abs(levels[i] - levels[j])
         assert score == pytest.approx(
             oracle.score(pictures.flat(32, levels[i]), pictures.flat(32, levels[j])), abs=1e-6
