@@ -20,8 +20,8 @@ alone, is decided from that run's tables: the scores of a pair depend on no othe
 person says yes to every right match that is for review.
 
 czkawka's package has hashes of 8 x 8 bits only; those of 16 x 16 and 32 x 32 are computed here in the same way (grey, Lanczos,
-each pixel against its right neighbour), and a file joins the nearest file that is kept before it, within the distance. The
-distances are those of czkawka's presets. difPy's `similar` compares pictures of any dimensions here; `duplicates` is its default.
+each pixel against its right neighbour) of the formats that it reads, and a file joins the nearest file that is kept before it,
+within the distance. The distances are those of czkawka's presets. difPy's `similar` compares pictures of any dimensions here; `duplicates` is its default.
 """
 
 import argparse
@@ -156,9 +156,11 @@ def main() -> None:
         scopes = find_scopes(labels)
         results = run_ours(home, scopes, Path(temporary) / "store")
         if options.peers:
-            results += run_peer(options.peers, CZKAWKA, home, scopes, CZKAWKA_LEVELS)
+            czkawka = run_peer(options.peers, CZKAWKA, home, scopes, CZKAWKA_LEVELS)
+            read = {path for path in labels if Path(path).suffix in find_suffixes(czkawka)}
+            results += czkawka
             for size, levels in HASH_LEVELS.items():
-                results += run_hashes(home, labels, scopes, size, levels)
+                results += run_hashes(home, read, scopes, size, levels)
             results += run_peer(options.peers, DIFPY, home, scopes)
     scores = {result.tool: score_all(result, scopes, labels) for result in results}
     seconds = {result.tool: result.seconds for result in results}
@@ -263,9 +265,15 @@ def to_moves(groups: list[list[str]], home: Path) -> Moves:
     return moves
 
 
-def run_hashes(home: Path, labels: Iterable[str], scopes: Scopes, size: int, levels: Iterable[int]) -> list[Result]:
+def find_suffixes(results: list[Result]) -> set[str]:
+    """Return the suffixes of the files that were put into groups: those of the formats that a tool reads."""
+    paths = {path for result in results for moves in result.moves.values() for path in moves}
+    return {Path(path).suffix for path in paths}
+
+
+def run_hashes(home: Path, files: Iterable[str], scopes: Scopes, size: int, levels: Iterable[int]) -> list[Result]:
     """Group by gradient hashes of `size` x `size` bits, at each of the distances `levels`."""
-    paths = sorted(labels)
+    paths = sorted(files)
     begin = time.perf_counter()
     with ThreadPoolExecutor(count_cores()) as threads:
         hashes = np.array(list(threads.map(lambda path: gradient_hash(home / path, size), paths)))
