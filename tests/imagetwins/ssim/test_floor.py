@@ -88,17 +88,33 @@ def test_a_pair_is_stored_exactly_where_the_floor_is_at_or_below_its_score(stage
     assert not STAGES[stages] or pruned[STAGES[stages][0].name]
 
 
-def test_reused_pairs_are_stored_exactly_where_the_floor_is_at_or_below_their_score(tight, tmp_path):
-    thumbnails, scores = tight
+def columns(result):
+    """Return the columns of a result as lists, in the order of the pairs; NaN as None."""
+    order = np.lexsort((result.image2, result.image1))
+    names = ("image1", "image2", "ssim", "max_difference", "verified")
+    detail = [None if np.isnan(one) else one for one in result.detail_ssim[order]]
+    return {name: getattr(result, name)[order].tolist() for name in names} | {"detail_ssim": detail}
+
+
+def test_reused_pairs_are_those_that_a_join_stores_at_any_floor(tight, tmp_path):
+    """One picture is there twice: the score of identical ones is verified by being 1."""
+    thumbnails, scores = np.concatenate([tight[0], tight[0][8:9]]), tight[1]
     prepare(tmp_path, thumbnails)
     rows = np.arange(len(thumbnails))
-    plan = ssim.plan_join(tmp_path, tmp_path / "plan", rows, threshold=1.0, floor=0.45)
-    (past,) = [ssim.join_batch(tmp_path / "plan", [tile for batch in plan.batches for tile in batch])]
+
+    def join_all(floor):
+        plan = ssim.plan_join(tmp_path, tmp_path / "plan", rows, threshold=1.0, floor=floor)
+        return ssim.join_batch(tmp_path / "plan", [tile for batch in plan.batches for tile in batch])
+
+    past = join_all(0.45)
     for floor in floors(scores):
         found = ssim.reuse_pairs(tmp_path, rows, past, threshold=1.0, floor=floor)
-        pairs = zip(found.image1.tolist(), found.image2.tolist(), strict=True)
-        assert {*pairs} == {pair for pair, score in scores.items() if score >= floor}
+        pairs = {*zip(found.image1.tolist(), found.image2.tolist(), strict=True)}
+        assert {pair for pair in pairs if pair in scores} == {pair for pair, score in scores.items() if score >= floor}
+        assert (8, len(thumbnails) - 1) in pairs
+        assert columns(found) == columns(join_all(floor))
         assert found.counts["stored"] == len(found.ssim)
+        assert found.counts["verified"] == found.verified.sum()
 
 
 def refine(directory, floor, slack):
