@@ -36,10 +36,9 @@ def collect_losses(
         cells: (n,) float64, the losses of each cell; overwritten.
     """
     start = first[0, 0]
+    width = edges[-1] - edges[0]
     for channel in range(1, first.shape[1]):
-        shift = first[0, channel] - start
-        for f in range(start, start + edges[-1] - edges[0]):
-            losses[f] += losses[f + shift]
+        losses[start : start + width] += losses[first[0, channel] : first[0, channel] + width]
     for k in range(len(cells)):
         total = np.float32(0)
         for f in range(first[k, 0], first[k, 0] + edges[k + 1] - edges[k]):
@@ -56,15 +55,14 @@ def lowest_square(cells: NDArray[np.float64], edges: NDArray[np.int64], channels
         edges: (cells + 1,) int64, the row or column of windows at which each cell begins, and the end.
         channels: how many channels were added up.
     """
-    n, largest = len(cells), 0.0
-    for i in range(max(1, n - SQUARE_CELLS + 1)):
-        bottom = min(i + SQUARE_CELLS, n)
-        for j in range(max(1, n - SQUARE_CELLS + 1)):
-            right = min(j + SQUARE_CELLS, n)
+    side = min(SQUARE_CELLS, len(cells))
+    share = 1 / (edges[side:] - edges[:-side])
+    largest = 0.0
+    for i in range(len(share)):
+        for j in range(len(share)):
             total = 0.0
-            for row in range(i, bottom):
-                for column in range(j, right):
+            for row in range(i, i + side):
+                for column in range(j, j + side):
                     total += cells[row, column]
-            windows = (edges[bottom] - edges[i]) * (edges[right] - edges[j])
-            largest = max(largest, total / (channels * windows))
-    return 1.0 - largest
+            largest = max(largest, total * share[i] * share[j])
+    return 1.0 - largest / channels
