@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from imagetwins.matching.decisions import set_decisions
-from imagetwins.moving.execute import recover_journal
+from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import Transfer, check_journal, journal_exists, read_journal
+from imagetwins.moving.plan import plan_moves
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.eviction import release_run
 from imagetwins.storage import Location
 from imagetwins.storage.location import to_columns
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.schemas import COMPANIONS, DECISIONS, Action
+from imagetwins.store.schemas import COMPANIONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table, read_table_if_any, write_table
 
 
@@ -48,8 +50,11 @@ def recover_run(run: Run) -> None:
     """Finish or undo the move that was interrupted, and write into the decisions where every file is."""
     if not journal_exists(run.journal):
         return
-    check_journal(run.journal, run.read_record().parameters.location)
+    parameters = run.read_record().parameters
+    check_journal(run.journal, parameters.location)
     recover_journal(run.journal)
+    if parameters.sidecars == "move":
+        _move_companions(run, parameters.location)
     # The last finished transfer of a file says where it is.
     last = {transfer.origin: transfer for transfer in read_journal(run.journal) if transfer.state == "done"}
     decisions = read_table(run.decisions, DECISIONS).set_index("image", drop=False)
@@ -60,6 +65,19 @@ def recover_run(run: Run) -> None:
     with run.editing_record() as record:
         record.counts["moved"] = int((decisions["action"] == Action.MOVED).sum())
         record.counts["companions"] = len(following)
+
+
+def _move_companions(run: Run, folder: Location) -> None:
+    """Move what belongs to pictures that moved: between the two the run may have ended."""
+    companions = read_table_if_any(run.companions, COMPANIONS)
+    if companions.empty:
+        return
+    out = [one for one in read_journal(run.journal) if one.state == "done" and one.direction == "out"]
+    moved = [one.image for one in out if not one.is_companion]
+    decided = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(moved))
+    pairs = [(int(image), int(kept)) for image, kept in decided[["image", "kept_image"]].itertuples(index=False)]
+    moves = plan_moves(folder, read_table(run.images, IMAGES), pairs, companions)
+    apply_moves([move for move in moves if move.companions], run.journal)
 
 
 def note_companions(

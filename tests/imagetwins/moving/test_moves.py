@@ -31,9 +31,9 @@ from imagetwins.storage.location import to_columns
 from imagetwins.storage.reserved import MARKER_TEXT
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, IMAGES
-from imagetwins.store.tables import as_frame
+from imagetwins.store.tables import as_frame, read_table, write_table
 from tasks.restore import restore_files
-from tests.support.past_runs import image_table, make_record
+from tests.support.past_runs import image_table, make_record, write_run
 from tests.support.syscalls import failing_at, intercepted, killed_at
 
 SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
@@ -625,6 +625,76 @@ def test_a_person_who_took_the_picture_back_gets_what_belongs_to_it(job):
 
     assert all(outcome.restored for outcome in job.restore())
     assert snapshot(job.folder, job.duplicates) == job.before
+
+
+def interrupted_run(home):
+    """A run that has decided to move b.png, to which b.xmp belongs, as a copy of a.png."""
+    folder, paths = home / "pictures", [str(home / "pictures" / name) for name in ("a.png", "b.png")]
+    folder.mkdir(parents=True)
+    images = image_table(paths, sizes=dict.fromkeys(paths, (4, 640, 480)))
+    for path, mtime_ns in zip(paths, images["mtime_ns"], strict=True):
+        Path(path).write_bytes(b"same")
+        os.utime(path, ns=(0, mtime_ns))
+    (folder / "b.xmp").write_bytes(b"sidecar")
+    run = write_run(
+        home / "store", "20260101T000000Z-00000000", images, {(0, 1): (1, 1)}, folder=str(folder), moved=False
+    )
+    run.journal.unlink()
+    row = {
+        "image": [1],
+        "path": [str(folder / "b.xmp")],
+        "size_bytes": [7],
+        "mtime_ns": [0],
+        "new_path": [str(folder / "b.xmp")],
+    }
+    write_table(as_frame(row, COMPANIONS), COMPANIONS, run.companions / "part-0.parquet")
+    return run, folder
+
+
+def apply_run(run, folder):
+    companions = read_table(run.companions, COMPANIONS)
+    apply_moves(plan_moves(folder, read_table(run.images, IMAGES), [(1, 0)], companions), run.journal)
+
+
+@pytest.mark.slow
+def test_after_a_kill_between_a_picture_and_what_belongs_to_it_that_follows(memory):
+    seen, moment = set(), 0
+    while True:
+        moment += 1
+        run, folder = interrupted_run(memory / str(moment))
+        if not killed_at(moment, lambda run=run, folder=folder: apply_run(run, folder)):
+            break
+        names = {file.name for file in folder.iterdir() if file.is_file()}
+        recover_run(run)
+        moved = (folder / DUPLICATES / "b.png").exists()
+        seen.add(tuple(sorted(names)))
+        assert set(snapshot(folder)) == {
+            folder / "a.png", *(folder / (DUPLICATES if moved else "") / name for name in ("b.png", "b.xmp"))
+        }  # fmt: skip
+        (new_path,) = read_table(run.companions, COMPANIONS)["new_path"]
+        assert Path(new_path).exists()
+        counts = run.read_record().counts
+        assert (counts["moved"], counts["companions"]) == (moved, moved)
+        restore_moves(run.journal)
+        assert set(snapshot(folder)) == {folder / name for name in ("a.png", "b.png", "b.xmp")}
+    assert ("a.png", "b.xmp") in seen
+
+
+@pytest.mark.parametrize("person", ["took it back", "put another in its place", "removed it"])
+def test_it_stays_where_a_person_has_changed_something_since(tmp_path, person):
+    run, folder = interrupted_run(tmp_path)
+    (moved,) = plan_moves(folder, read_table(run.images, IMAGES), [(1, 0)])
+    target = apply_moves([moved], run.journal)[0].new_path
+    if person == "put another in its place":
+        (folder / "b.png").write_bytes(b"another")
+    elif person == "removed it":
+        target.unlink()
+    else:
+        target.rename(folder / "b.png")
+
+    recover_run(run)
+
+    assert (folder / "b.xmp").exists()
 
 
 IMAGES_OF_A_FOLDER = ["a/b.jpg", "a/b.nef", "a/b.png", "kept.jpg", "kept.nef", "z.jpg"]
