@@ -59,11 +59,13 @@ def recover_run(run: Run) -> None:
     last = {transfer.origin: transfer for transfer in read_journal(run.journal) if transfer.state == "done"}
     decisions = read_table(run.decisions, DECISIONS).set_index("image", drop=False)
     _apply_journal(decisions, {one.image: one for one in last.values() if not one.is_companion})
-    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
+    followed = decisions["reason_code"] == ReasonCode.FOLLOWED
+    moved = int(((decisions["action"] == Action.MOVED) & ~followed).sum())
     following = {origin: one.target for origin, one in last.items() if one.is_companion and one.direction == "out"}
-    note_companions(run, following)
+    decisions = note_companions(run, decisions, following)
+    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     with run.editing_record() as record:
-        record.counts["moved"] = int((decisions["action"] == Action.MOVED).sum())
+        record.counts["moved"] = moved
         record.counts["companions"] = len(following)
 
 
@@ -81,17 +83,42 @@ def _move_companions(run: Run, folder: Location) -> None:
 
 
 def note_companions(
-    run: Run, moved: Mapping[Location, Location], reasons: Mapping[Location, Reason] | None = None
-) -> None:
-    """Write into the table of the companions where those are that moved, and why others did not."""
+    run: Run,
+    decisions: pd.DataFrame,
+    moved: Mapping[Location, Location],
+    reasons: Mapping[Location, Reason] | None = None,
+) -> pd.DataFrame:
+    """Write into the table of the companions where those are that moved, and why others did not.
+
+    Returns:
+        `decisions`, in which those that are images themselves, as a raw file may be, have moved because their picture did.
+    """
     companions = read_table_if_any(run.companions, COMPANIONS)
     if companions.empty:
-        return
+        return decisions
     new_paths = {to_columns(source)[0]: to_columns(target)[0] for source, target in moved.items()}
     why = {to_columns(source)[0]: str(reason) for source, reason in (reasons or {}).items()}
     companions["new_path"] = companions["path"].map(lambda path: new_paths.get(path, path))
     companions["reason"] = companions["path"].map(why.get).astype(object)
     write_table(companions, COMPANIONS, run.companions / "part-0.parquet")
+    pictures = dict(zip(companions["path"][::-1], companions["image"][::-1], strict=True))
+    return _note_followed(decisions, new_paths, pictures)
+
+
+def _note_followed(decisions: pd.DataFrame, new_paths: Mapping[str, str], pictures: Mapping[str, int]) -> pd.DataFrame:
+    followed = decisions["FullPath"].isin(list(new_paths))
+    if not followed.any():
+        return decisions
+    changed = decisions.copy()
+    paths = changed.loc[followed, "FullPath"]
+    names = decisions.set_index("image")["FileName"]
+    changed.loc[followed, "NewPath"] = paths.map(new_paths)
+    # It is no copy of anything.
+    changed.loc[followed, "kept_path"] = None
+    changed.loc[followed, "kept_image"] = pd.NA
+    reasons = [Reason.of(ReasonCode.FOLLOWED, picture=names[pictures[path]]) for path in paths]
+    set_decisions(changed, followed, Action.MOVED, reasons)
+    return changed
 
 
 def _apply_journal(decisions: pd.DataFrame, last: Mapping[int, Transfer]) -> None:

@@ -30,8 +30,9 @@ from imagetwins.storage.local_moves import stamp_of
 from imagetwins.storage.location import to_columns
 from imagetwins.storage.reserved import MARKER_TEXT
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPANIONS, IMAGES
+from imagetwins.store.schemas import COMPANIONS, DECISIONS, IMAGES
 from imagetwins.store.tables import as_frame, read_table, write_table
+from tasks.move import move_duplicates
 from tasks.restore import restore_files
 from tests.support.past_runs import image_table, make_record, write_run
 from tests.support.syscalls import failing_at, intercepted, killed_at
@@ -678,6 +679,36 @@ def test_after_a_kill_between_a_picture_and_what_belongs_to_it_that_follows(memo
         restore_moves(run.journal)
         assert set(snapshot(folder)) == {folder / name for name in ("a.png", "b.png", "b.xmp")}
     assert ("a.png", "b.xmp") in seen
+
+
+def test_a_raw_file_that_was_an_image_too_has_moved_because_its_picture_did(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    paths = [str(folder / name) for name in ("a.jpg", "b.jpg", "b.nef")]
+    images = image_table(paths, sizes=dict.fromkeys(paths, (4, 640, 480)))
+    for path, mtime_ns in zip(paths, images["mtime_ns"], strict=True):
+        Path(path).write_bytes(b"same")
+        os.utime(path, ns=(0, mtime_ns))
+    scores = {(0, 1): (1, 1), (0, 2): (0.95, 0.1)}
+    run = write_run(tmp_path / "store", "20260101T000000Z-0", images, scores, folder=str(folder), moved=False)
+    run.journal.unlink()
+    row = {"image": [1], "path": paths[2:], "size_bytes": [4], "mtime_ns": [0], "new_path": paths[2:]}
+    write_table(as_frame(row, COMPANIONS), COMPANIONS, run.companions / "part-0.parquet")
+    assert read_table(run.decisions, DECISIONS)["action"].tolist() == ["kept", "would move", "review"]
+    (run.decisions / "decisions.parquet").rename(run.decisions / "part-0.parquet")
+
+    counts = move_duplicates.fn(run, run.read_record().parameters)
+
+    assert counts == {"moved": 1, "not_moved": 0, "companions": 1, "review": -1}
+    for _ in range(2):
+        decisions = read_table(run.decisions, DECISIONS)
+        assert decisions["action"].tolist() == ["kept", "moved", "moved"]
+        assert decisions["NewPath"].tolist()[1:] == [str(folder / DUPLICATES / name) for name in ("b.jpg", "b.nef")]
+        assert decisions["Duplicate"].tolist() == [False, True, False]
+        assert decisions["reason"][2] == "belongs to b.jpg, which moved"
+        assert decisions["kept_image"].isna().tolist() == [True, False, True]
+        recover_run(run)
+        assert (run.read_record().counts["moved"], run.read_record().counts["companions"]) == (1, 1)
 
 
 @pytest.mark.parametrize("person", ["took it back", "put another in its place", "removed it"])
