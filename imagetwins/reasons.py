@@ -42,6 +42,7 @@ class ReasonCode(StrEnum):
     RUN_STOPPED = "run-stopped"
     RESTORED_BEFORE = "restored-before"
     RESTORED = "restored"
+    FOLLOWED = "followed"
     PICTURE_STAYS = "picture-stays"
     KEPT_FOR_OTHERS = "kept-for-others"
     OS_ERROR = "os-error"
@@ -142,6 +143,7 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.RUN_STOPPED: "the run was stopped before this file",
     ReasonCode.RESTORED_BEFORE: "this run was undone: it was restored before",
     ReasonCode.RESTORED: "moved, and restored",
+    ReasonCode.FOLLOWED: "belongs to {picture}, which moved",
     ReasonCode.PICTURE_STAYS: "a picture that it belongs to stays where it is: {picture}",
     ReasonCode.KEPT_FOR_OTHERS: "it is a picture itself, and kept for others that move",
     ReasonCode.OS_ERROR: "{error}",

@@ -8,7 +8,7 @@ import pandas as pd
 from prefect import task
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import set_decisions
+from imagetwins.matching.decisions import count_decisions, set_decisions
 from imagetwins.moving.execute import MoveOutcome, apply_moves
 from imagetwins.moving.plan import PlannedMove, plan_moves
 from imagetwins.moving.recover import note_companions
@@ -29,18 +29,21 @@ def move_duplicates(run: Run, parameters: Parameters) -> dict[str, int]:
     companions = read_table_if_any(run.companions, COMPANIONS) if parameters.sidecars == "move" else None
     moves = plan_moves(parameters.location, read_table(run.images, IMAGES), duplicates, companions)
     outcomes = _apply_until_stopped(moves, run.journal)
-    write_table(_note_outcomes(decisions, outcomes), DECISIONS, run.decisions / "part-0.parquet")
     followed = [companion for outcome in outcomes for companion in outcome.companions]
-    note_companions(
+    noted = note_companions(
         run,
-        {companion.source: companion.new_path for companion in followed},
+        _note_outcomes(decisions, outcomes),
+        {companion.source: companion.new_path for companion in followed if companion.moved},
         {companion.source: companion.reason for companion in followed if companion.reason},
     )
+    write_table(noted, DECISIONS, run.decisions / "part-0.parquet")
     moved = sum(outcome.moved for outcome in outcomes)
     return {
         "moved": moved,
         "not_moved": len(outcomes) - moved,
         "companions": sum(companion.moved for companion in followed),
+        # A raw file that was for review may have followed its picture.
+        "review": count_decisions(noted)["review"] - count_decisions(decisions)["review"],
     }
 
 

@@ -168,12 +168,14 @@ def _follow(journal: Journal, state: JournalState, companion: PlannedCompanion) 
 
 
 def _transfer_companion(journal: Journal, state: JournalState, companion: PlannedCompanion) -> Transfer:
-    transfers = [state.find_moved(picture) for picture in companion.pictures]
-    for picture, transfer in zip(companion.pictures, transfers, strict=True):
-        if transfer is None:
-            raise RefusedError(Reason.of(ReasonCode.PICTURE_STAYS, picture=picture))
     source, first = companion.source, companion.pictures[0]
-    storage, now = storage_of(source), state.latest[first].target
+    storage = storage_of(source)
+    for picture in companion.pictures:
+        moved = state.find_moved(picture)
+        # A person may have taken it back since, or have put another in its place.
+        if moved is None or storage.stat(moved.target) is None or storage.stat(picture) is not None:
+            raise RefusedError(Reason.of(ReasonCode.PICTURE_STAYS, picture=picture))
+    now = state.latest[first].target
     stamp = storage.stat(source)
     if stamp is None:
         raise RefusedError(Reason(ReasonCode.SOURCE_MISSING))

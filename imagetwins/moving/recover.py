@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from imagetwins.matching.decisions import set_decisions
-from imagetwins.moving.execute import recover_journal
+from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import Transfer, check_journal, journal_exists, read_journal
+from imagetwins.moving.plan import plan_moves
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.eviction import release_run
 from imagetwins.storage import Location
 from imagetwins.storage.location import to_columns
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.schemas import COMPANIONS, DECISIONS, Action
+from imagetwins.store.schemas import COMPANIONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table, read_table_if_any, write_table
 
 
@@ -48,32 +50,75 @@ def recover_run(run: Run) -> None:
     """Finish or undo the move that was interrupted, and write into the decisions where every file is."""
     if not journal_exists(run.journal):
         return
-    check_journal(run.journal, run.read_record().parameters.location)
+    parameters = run.read_record().parameters
+    check_journal(run.journal, parameters.location)
     recover_journal(run.journal)
+    if parameters.sidecars == "move":
+        _move_companions(run, parameters.location)
     # The last finished transfer of a file says where it is.
     last = {transfer.origin: transfer for transfer in read_journal(run.journal) if transfer.state == "done"}
     decisions = read_table(run.decisions, DECISIONS).set_index("image", drop=False)
     _apply_journal(decisions, {one.image: one for one in last.values() if not one.is_companion})
-    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
+    followed = decisions["reason_code"] == ReasonCode.FOLLOWED
+    moved = int(((decisions["action"] == Action.MOVED) & ~followed).sum())
     following = {origin: one.target for origin, one in last.items() if one.is_companion and one.direction == "out"}
-    note_companions(run, following)
+    decisions = note_companions(run, decisions, following)
+    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     with run.editing_record() as record:
-        record.counts["moved"] = int((decisions["action"] == Action.MOVED).sum())
+        record.counts["moved"] = moved
         record.counts["companions"] = len(following)
 
 
-def note_companions(
-    run: Run, moved: Mapping[Location, Location], reasons: Mapping[Location, Reason] | None = None
-) -> None:
-    """Write into the table of the companions where those are that moved, and why others did not."""
+def _move_companions(run: Run, folder: Location) -> None:
+    """Move what belongs to pictures that moved: between the two the run may have ended."""
     companions = read_table_if_any(run.companions, COMPANIONS)
     if companions.empty:
         return
+    out = [one for one in read_journal(run.journal) if one.state == "done" and one.direction == "out"]
+    moved = [one.image for one in out if not one.is_companion]
+    decided = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(moved))
+    pairs = [(int(image), int(kept)) for image, kept in decided[["image", "kept_image"]].itertuples(index=False)]
+    moves = plan_moves(folder, read_table(run.images, IMAGES), pairs, companions)
+    apply_moves([move for move in moves if move.companions], run.journal)
+
+
+def note_companions(
+    run: Run,
+    decisions: pd.DataFrame,
+    moved: Mapping[Location, Location],
+    reasons: Mapping[Location, Reason] | None = None,
+) -> pd.DataFrame:
+    """Write into the table of the companions where those are that moved, and why others did not.
+
+    Returns:
+        `decisions`, in which those that are images themselves, as a raw file may be, have moved because their picture did.
+    """
+    companions = read_table_if_any(run.companions, COMPANIONS)
+    if companions.empty:
+        return decisions
     new_paths = {to_columns(source)[0]: to_columns(target)[0] for source, target in moved.items()}
     why = {to_columns(source)[0]: str(reason) for source, reason in (reasons or {}).items()}
     companions["new_path"] = companions["path"].map(lambda path: new_paths.get(path, path))
     companions["reason"] = companions["path"].map(why.get).astype(object)
     write_table(companions, COMPANIONS, run.companions / "part-0.parquet")
+    pictures = dict(zip(companions["path"][::-1], companions["image"][::-1], strict=True))
+    return _note_followed(decisions, new_paths, pictures)
+
+
+def _note_followed(decisions: pd.DataFrame, new_paths: Mapping[str, str], pictures: Mapping[str, int]) -> pd.DataFrame:
+    followed = decisions["FullPath"].isin(list(new_paths))
+    if not followed.any():
+        return decisions
+    changed = decisions.copy()
+    paths = changed.loc[followed, "FullPath"]
+    names = decisions.set_index("image")["FileName"]
+    changed.loc[followed, "NewPath"] = paths.map(new_paths)
+    # It is no copy of anything.
+    changed.loc[followed, "kept_path"] = None
+    changed.loc[followed, "kept_image"] = pd.NA
+    reasons = [Reason.of(ReasonCode.FOLLOWED, picture=names[pictures[path]]) for path in paths]
+    set_decisions(changed, followed, Action.MOVED, reasons)
+    return changed
 
 
 def _apply_journal(decisions: pd.DataFrame, last: Mapping[int, Transfer]) -> None:

@@ -30,10 +30,11 @@ from imagetwins.storage.local_moves import stamp_of
 from imagetwins.storage.location import to_columns
 from imagetwins.storage.reserved import MARKER_TEXT
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPANIONS, IMAGES
-from imagetwins.store.tables import as_frame
+from imagetwins.store.schemas import COMPANIONS, DECISIONS, IMAGES
+from imagetwins.store.tables import as_frame, read_table, write_table
+from tasks.move import move_duplicates
 from tasks.restore import restore_files
-from tests.support.past_runs import image_table, make_record
+from tests.support.past_runs import image_table, make_record, write_run
 from tests.support.syscalls import failing_at, intercepted, killed_at
 
 SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
@@ -625,6 +626,106 @@ def test_a_person_who_took_the_picture_back_gets_what_belongs_to_it(job):
 
     assert all(outcome.restored for outcome in job.restore())
     assert snapshot(job.folder, job.duplicates) == job.before
+
+
+def interrupted_run(home):
+    """A run that has decided to move b.png, to which b.xmp belongs, as a copy of a.png."""
+    folder, paths = home / "pictures", [str(home / "pictures" / name) for name in ("a.png", "b.png")]
+    folder.mkdir(parents=True)
+    images = image_table(paths, sizes=dict.fromkeys(paths, (4, 640, 480)))
+    for path, mtime_ns in zip(paths, images["mtime_ns"], strict=True):
+        Path(path).write_bytes(b"same")
+        os.utime(path, ns=(0, mtime_ns))
+    (folder / "b.xmp").write_bytes(b"sidecar")
+    run = write_run(
+        home / "store", "20260101T000000Z-00000000", images, {(0, 1): (1, 1)}, folder=str(folder), moved=False
+    )
+    run.journal.unlink()
+    row = {
+        "image": [1],
+        "path": [str(folder / "b.xmp")],
+        "size_bytes": [7],
+        "mtime_ns": [0],
+        "new_path": [str(folder / "b.xmp")],
+    }
+    write_table(as_frame(row, COMPANIONS), COMPANIONS, run.companions / "part-0.parquet")
+    return run, folder
+
+
+def apply_run(run, folder):
+    companions = read_table(run.companions, COMPANIONS)
+    apply_moves(plan_moves(folder, read_table(run.images, IMAGES), [(1, 0)], companions), run.journal)
+
+
+@pytest.mark.slow
+def test_after_a_kill_between_a_picture_and_what_belongs_to_it_that_follows(memory):
+    seen, moment = set(), 0
+    while True:
+        moment += 1
+        run, folder = interrupted_run(memory / str(moment))
+        if not killed_at(moment, lambda run=run, folder=folder: apply_run(run, folder)):
+            break
+        names = {file.name for file in folder.iterdir() if file.is_file()}
+        recover_run(run)
+        moved = (folder / DUPLICATES / "b.png").exists()
+        seen.add(tuple(sorted(names)))
+        assert set(snapshot(folder)) == {
+            folder / "a.png", *(folder / (DUPLICATES if moved else "") / name for name in ("b.png", "b.xmp"))
+        }  # fmt: skip
+        (new_path,) = read_table(run.companions, COMPANIONS)["new_path"]
+        assert Path(new_path).exists()
+        counts = run.read_record().counts
+        assert (counts["moved"], counts["companions"]) == (moved, moved)
+        restore_moves(run.journal)
+        assert set(snapshot(folder)) == {folder / name for name in ("a.png", "b.png", "b.xmp")}
+    assert ("a.png", "b.xmp") in seen
+
+
+def test_a_raw_file_that_was_an_image_too_has_moved_because_its_picture_did(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    paths = [str(folder / name) for name in ("a.jpg", "b.jpg", "b.nef")]
+    images = image_table(paths, sizes=dict.fromkeys(paths, (4, 640, 480)))
+    for path, mtime_ns in zip(paths, images["mtime_ns"], strict=True):
+        Path(path).write_bytes(b"same")
+        os.utime(path, ns=(0, mtime_ns))
+    scores = {(0, 1): (1, 1), (0, 2): (0.95, 0.1)}
+    run = write_run(tmp_path / "store", "20260101T000000Z-0", images, scores, folder=str(folder), moved=False)
+    run.journal.unlink()
+    row = {"image": [1], "path": paths[2:], "size_bytes": [4], "mtime_ns": [0], "new_path": paths[2:]}
+    write_table(as_frame(row, COMPANIONS), COMPANIONS, run.companions / "part-0.parquet")
+    assert read_table(run.decisions, DECISIONS)["action"].tolist() == ["kept", "would move", "review"]
+    (run.decisions / "decisions.parquet").rename(run.decisions / "part-0.parquet")
+
+    counts = move_duplicates.fn(run, run.read_record().parameters)
+
+    assert counts == {"moved": 1, "not_moved": 0, "companions": 1, "review": -1}
+    for _ in range(2):
+        decisions = read_table(run.decisions, DECISIONS)
+        assert decisions["action"].tolist() == ["kept", "moved", "moved"]
+        assert decisions["NewPath"].tolist()[1:] == [str(folder / DUPLICATES / name) for name in ("b.jpg", "b.nef")]
+        assert decisions["Duplicate"].tolist() == [False, True, False]
+        assert decisions["reason"][2] == "belongs to b.jpg, which moved"
+        assert decisions["kept_image"].isna().tolist() == [True, False, True]
+        recover_run(run)
+        assert (run.read_record().counts["moved"], run.read_record().counts["companions"]) == (1, 1)
+
+
+@pytest.mark.parametrize("person", ["took it back", "put another in its place", "removed it"])
+def test_it_stays_where_a_person_has_changed_something_since(tmp_path, person):
+    run, folder = interrupted_run(tmp_path)
+    (moved,) = plan_moves(folder, read_table(run.images, IMAGES), [(1, 0)])
+    target = apply_moves([moved], run.journal)[0].new_path
+    if person == "put another in its place":
+        (folder / "b.png").write_bytes(b"another")
+    elif person == "removed it":
+        target.unlink()
+    else:
+        target.rename(folder / "b.png")
+
+    recover_run(run)
+
+    assert (folder / "b.xmp").exists()
 
 
 IMAGES_OF_A_FOLDER = ["a/b.jpg", "a/b.nef", "a/b.png", "kept.jpg", "kept.nef", "z.jpg"]
