@@ -21,5 +21,9 @@ class ServerError(ImagetwinsError):
     """Prefect's server does not answer."""
 
 
+class ServerLostError(ServerError):
+    """Prefect's server did not answer any more in the middle of a run."""
+
+
 class FolderBusyError(ImagetwinsError):
     """Another run is working on the same folder."""

@@ -21,7 +21,7 @@ from imagetwins.cli.serve import serve
 from imagetwins.config.folders import check_local_folder, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats
-from imagetwins.errors import ParameterError, ServerError
+from imagetwins.errors import ParameterError, ServerLostError
 from imagetwins.reporting.answers import to_plain, write_answer
 from imagetwins.reporting.files import explain_file, explain_pair, find_history
 from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
@@ -76,12 +76,12 @@ def _call_flow(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             raise _explain_loss(error, follower.run) from None
 
 
-def _explain_loss(error: httpx.HTTPError, run: Run | None) -> ServerError:
+def _explain_loss(error: httpx.HTTPError, run: Run | None) -> ServerLostError:
     """Return what to say when Prefect's server did not answer to the end."""
     what = f"Prefect's server did not answer to the end ({str(error).partition(chr(10))[0] or type(error).__name__})"
     if run is None:
-        return ServerError(f"{what}. Nothing was begun.")
-    return ServerError(
+        return ServerLostError(f"{what}. Nothing was begun.")
+    return ServerLostError(
         f"{what}; its UI does not show all of run {run.run_id}. The run's tables do: `imagetwins audit {run.run_id}`."
     )
 

