@@ -41,7 +41,7 @@ from skimage.metrics import structural_similarity
 
 from benchmarks.corpora import Picture, read_pictures
 from benchmarks.ssim_join import describe_machine
-from imagetwins.decoding import decoder, pool
+from imagetwins.decoding import decoder, headers, pool
 from imagetwins.decoding.model import DecodeSettings, Decoding
 
 mpl.use("Agg")
@@ -143,7 +143,7 @@ def encode(picture: Picture, quality: int) -> bytes:
 
 def make_thumbnail(content: bytes, settings: DecodeSettings, rule: int) -> tuple[Picture, int]:
     """Return the thumbnail that the pipeline makes of `content` under a rule, and by how much it was reduced."""
-    header = decoder.read_header(content)
+    header = headers.read_header(content)
     with under_rule(rule):
         reduction = decoder.plan_reduction(header, settings)
     pixels = decoder.to_displayed(decoder.decode_content(content, header, reduction), header)
@@ -274,7 +274,7 @@ def measure_uneven(photos: list[Picture]) -> list[dict[str, Any]]:
         picture = np.ascontiguousarray(mosaic[: 3000 - less, : 4000 - less])
         content = encode(picture, 92)
         full, reduced = (
-            decoder.to_thumbnail(decoder.decode_content(content, decoder.read_header(content), by), settings)
+            decoder.to_thumbnail(decoder.decode_content(content, headers.read_header(content), by), settings)
             for by in (1, 4)
         )
         rows.append({"width": 4000 - less, "height": 3000 - less, "self": score(full, reduced)})

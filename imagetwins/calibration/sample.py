@@ -9,7 +9,7 @@ import numpy as np
 
 from imagetwins import ssim
 from imagetwins.calibration.distortions import EDITS, KINDS, Image, plant_copy, plant_edit
-from imagetwins.decoding import decoder
+from imagetwins.decoding import decoder, headers
 from imagetwins.decoding.model import DecodeSettings, Resampling
 from imagetwins.decoding.pool import decode_files, memory_budget
 from imagetwins.errors import ParameterError
@@ -60,8 +60,8 @@ def choose_sample(paths: Sequence[Path], count: int, seed: int, progress: Progre
 
 def measure_sides(sample: Sequence[Path]) -> list[int]:
     """Return the shorter side of the least, the median and the largest picture, in pixels, within a thumbnail's limits."""
-    headers = [decoder.read_picture(decoder.read_content(path), path.suffix)[0] for path in sample]
-    sides = sorted(min(header.width_px, header.height_px) for header in headers)
+    found = [headers.read_picture(decoder.read_content(path), path.suffix)[0] for path in sample]
+    sides = sorted(min(header.width_px, header.height_px) for header in found)
     return [int(np.clip(side, LEAST_SIZE, LARGEST_SIZE)) for side in (sides[0], sides[len(sides) // 2], sides[-1])]
 
 
@@ -105,7 +105,7 @@ def plant_copies(
 
 def _read_picture(path: Path) -> Image:
     """Return the picture as displayed, (height, width, 3) BGR, reduced to MAX_SIDE."""
-    header, content = decoder.read_picture(decoder.read_content(path), path.suffix)
+    header, content = headers.read_picture(decoder.read_content(path), path.suffix)
     with memory_budget().reserved(decoder.estimate_memory(header, 1)):
         pixels = decoder.to_displayed(decoder.decode_content(content, header), header)
         colour = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels

@@ -73,6 +73,12 @@ def changed(pixels, by=1):
     return copy
 
 
+def upside_down():
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    return exif.tobytes()
+
+
 def test_files_that_show_anything_else_have_another(tmp_path):
     deep, clear = COLOUR.astype(np.uint16) * 257, np.dstack([COLOUR, np.zeros_like(GREY)])
     contents = [
@@ -91,6 +97,7 @@ def test_files_that_show_anything_else_have_another(tmp_path):
         moving("PNG", COLOUR, changed(COLOUR)),
         moving("PNG", COLOUR, COLOUR[::-1], duration=[100, 110]),
         moving("PNG", COLOUR, COLOUR[::-1], COLOUR),
+        moving("WEBP", COLOUR, COLOUR[::-1], lossless=True, exif=upside_down()),
         moving("TIFF", COLOUR, changed(COLOUR[::-1])),
         moving("TIFF", COLOUR[::-1], COLOUR),
         *(moving("GIF", grey(GREY), grey(changed(GREY, 128)), duration=duration) for duration in (100, 110)),

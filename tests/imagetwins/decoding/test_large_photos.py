@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from imagetwins.decoding import decoder, pool
+from imagetwins.decoding import decoder, headers, pool
 from imagetwins.decoding.model import UNRESERVED_BYTES, DecodeSettings
 from imagetwins.decoding.pool import close_decoders, decode_files
 from tests.support.decoding import FULL, REDUCED, SIZE, decode_all
@@ -113,7 +113,7 @@ def idle_children():
 def test_decoding_takes_about_the_memory_that_it_asks_for(tmp_path, make, settings):
     content = make()
     name = "large.dng" if content.startswith(b"II*") and b"Maker Model" in content else "large.dat"
-    header, _ = decoder.read_picture(content, Path(name).suffix)
+    header, _ = headers.read_picture(content, Path(name).suffix)
     asked = decoder.estimate_memory(header, decoder.plan_reduction(header, settings))
     close_decoders()
     # What a process loads for its first picture, and for its first one with EXIF, is not the picture's.
