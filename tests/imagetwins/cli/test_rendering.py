@@ -5,7 +5,9 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from imagetwins.cli.rendering import print_frame
+from imagetwins.cli.rendering import print_frame, print_run
+from imagetwins.reporting.runs import audit_run
+from tests.support.past_runs import image_table, write_run
 
 
 def shown(frame, title="Run 1"):
@@ -38,3 +40,17 @@ def test_names_that_are_no_absolute_paths_stay_whole_and_harmless():
         ["a/[red]b.png"],
         [r"/a/\x1b[2J.png"],
     ]
+
+
+def test_a_duplicate_is_shown_with_its_three_scores_and_a_review_with_its_reason(tmp_path):
+    images = image_table(["/p/a.png", "/p/b.png", "/p/c.png"])
+    run = write_run(tmp_path, "1", images, {(0, 1): (0.97, 0.95), (0, 2): (0.93, 0.4)}, folder="/p")
+    printed = io.StringIO()
+
+    print_run(Console(file=printed, width=80), audit_run(run))
+
+    lines = [line.split() for line in printed.getvalue().splitlines() if line.strip()]
+    assert lines[1][:5] == ["picture", "kept", "SSIM", "detail", "local"]
+    assert lines[2] == ["b.png", "a.png", "0.9700", "0.9500", "0.9500", "moved"]
+    assert lines[4] == ["picture", "kept", "SSIM", "why"]
+    assert lines[5][:3] == ["c.png", "a.png", "0.9300"]
