@@ -73,7 +73,7 @@ def test_its_runs_are_audited(store, runs, tmp_path):
     assert "4 duplicates" in build_report(latest).read_text()
 
 
-def test_a_file_is_followed_from_its_runs_into_later_ones_that_know_more(store, runs, tmp_path):
+def test_a_file_is_followed_from_its_runs_into_later_ones_that_know_more(store, runs):
     path = read_table(runs[0].decisions, DECISIONS)["FullPath"][0]
     before = find_history(store, path)
     write_run(store, "99991231T235959Z-00000000", image_table([path, "/b.png"]), {(0, 1): (0.97, 0.95)})
