@@ -14,7 +14,7 @@ from imagetwins.runtime.worker import check_worker
 from imagetwins.scanning.thumbnails import read_rows
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, VERIFIED
-from imagetwins.store.tables import read_notes, write_table
+from imagetwins.store.tables import as_frame, read_notes, write_table
 
 
 @task(name="reuse-pairs", **STAGE)
@@ -24,7 +24,7 @@ def reuse_pairs(run: Run, parameters: Parameters, reusable: ReusableRun, plan: s
     `plan` is the fingerprint of the plan, which each part of the table names.
     """
     counts = {"stored": 0, "verified": 0}
-    verified = [pd.DataFrame({"image1": [], "image2": [], "ssim": []})]
+    verified = [as_frame({name: [] for name in VERIFIED.names}, VERIFIED)]
     reused = iter_reused(run, reusable.run, run.cache_directory(), read_rows(run), parameters) if reusable.run else ()
     for number, (result, again) in enumerate(reused):
         # A later part may fail for want of space: each is written as it comes.

@@ -113,6 +113,13 @@ class Parameters(BaseModel):
             "guard off."
         ),
     ] = 0.85
+    max_peak_difference: Annotated[
+        Ratio,
+        Field(
+            description="A match that differs in one place, as by a date or a name, more than this many times as much as in most "
+            "others is listed for review and not moved."
+        ),
+    ] = 7.0
     max_aspect_change: Annotated[
         Ratio,
         Field(

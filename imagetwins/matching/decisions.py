@@ -63,8 +63,10 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
         doubts[row] = Reason.of(ReasonCode.ASPECT_DIFFERS, first=first, second=second)
     if parameters.min_local_ssim > -1:
         _add_low_local(doubts, matches, parameters.min_local_ssim)
+    _add_peak(doubts, matches, parameters.max_peak_difference)
     if parameters.min_detail_ssim > -1:
         _add_low_detail(doubts, matches, parameters.min_detail_ssim)
+    _add_other_moments(doubts, matches, images)
     _add_unequal(doubts, matches, images)
     return doubts
 
@@ -84,6 +86,17 @@ def _add_low_detail(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: f
     detail = matches["detail_ssim"].to_numpy(np.float64, na_value=np.nan)
     for row in np.flatnonzero(detail < limit):
         doubts[row] = Reason.of(ReasonCode.LOW_DETAIL_SSIM, detail=float(detail[row]), limit=limit)
+
+
+def _add_other_moments(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.DataFrame) -> None:
+    """Doubt the matches of pictures that were taken at different times, as bursts and brackets are."""
+    taken = images["taken"].astype(object).where(images["taken"].notna(), "").to_numpy()
+    first, second = (taken[matches[name].to_numpy()] for name in ("image1", "image2"))
+    for row in np.flatnonzero(first != second):
+        one, other = first[row], second[row]
+        # Programs that drop the fraction of a second leave the second.
+        if not (one.startswith(other) or other.startswith(one)):
+            doubts[row] = Reason.of(ReasonCode.OTHER_MOMENT, first=one.replace("T", " "), second=other.replace("T", " "))
 
 
 def _add_unequal(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.DataFrame) -> None:
@@ -108,6 +121,13 @@ def _add_unequal(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.
             doubts[row] = Reason.of(ReasonCode.FRAMES_UNEQUAL, count=one)
         else:
             doubts[row] = Reason.of(ReasonCode.NOTHING_TO_SEE)
+
+
+def _add_peak(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: float) -> None:
+    # Null of pairs that nobody has looked at yet (verification.py), and of identical ones.
+    peak = matches["peak_difference"].to_numpy(np.float64, na_value=0)
+    for row in np.flatnonzero(peak > limit):
+        doubts[row] = Reason.of(ReasonCode.ONE_PLACE_DIFFERS, peak=float(peak[row]), limit=limit)
 
 
 def _add_low_local(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: float) -> None:

@@ -22,7 +22,7 @@ from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.cache import describe_thumbnails
 from imagetwins.store.record import RunKind, RunRecord, Stage
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.schemas import COMPARISONS, IMAGES
+from imagetwins.store.schemas import COMPARISONS, IMAGES, VERIFIED
 from imagetwins.store.tables import as_frame, count_rows, list_parts, read_table
 
 ROWS_AT_ONCE = 2_000_000
@@ -99,7 +99,7 @@ def iter_reused(
 ) -> Iterator[tuple[ssim.JoinResult, pd.DataFrame]]:
     """Yield what a run from scratch would store of the pairs of `past`, some at a time.
 
-    With them come image1, image2 and ssim of the pairs that scikit-image scored then.
+    With them come what was verified of these pairs then (`schemas.VERIFIED`).
 
     Args:
         run: this run, which has loaded its images.
@@ -119,7 +119,7 @@ def iter_reused(
             reused = ssim.reuse_pairs(
                 directory, rows, to_result(table), threshold=parameters.threshold, floor=parameters.floor
             )
-            yield reused, table.loc[table["verified"], ["image1", "image2", "ssim"]]
+            yield reused, table.loc[table["verified"], VERIFIED.names]
 
 
 def _rename(table: pd.DataFrame, ids: NDArray[np.int64], floor: float) -> pd.DataFrame:
@@ -152,6 +152,7 @@ def to_table(result: ssim.JoinResult) -> pd.DataFrame:
         "ssim": result.ssim,
         "detail_ssim": pd.array(result.detail_ssim, dtype="Float64"),
         "local_ssim": result.local_ssim,
+        "peak_difference": pd.array([pd.NA] * len(blank), dtype="Float64"),
         "max_difference": pd.arrays.IntegerArray(result.max_difference, ~blank),
         "verified": result.verified,
     }

@@ -1,4 +1,4 @@
-"""Decisions that rest on scikit-image's own scores, and not on the kernels' approximation of them."""
+"""Decisions that rest on scikit-image's own scores, and not on the kernels' approximation of them, and on a look at each pair."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,63 +8,75 @@ import pandas as pd
 
 from imagetwins.matching.decisions import deciding_pairs
 from imagetwins.scanning.thumbnails import ThumbnailLoader
-from imagetwins.ssim import reference_ssim
+from imagetwins.ssim import peak_difference, reference_ssim
 from imagetwins.storage import Location
-from imagetwins.store.schemas import COMPARISONS
-from imagetwins.store.tables import list_parts, read_notes, read_table, write_table
+from imagetwins.store.schemas import COMPARISONS, VERIFIED
+from imagetwins.store.tables import as_frame, list_parts, read_notes, read_table, write_table
 
 Decide = Callable[[pd.DataFrame], pd.DataFrame]
 """Returns the decisions (`schemas.DECISIONS`) that follow from matches (`schemas.COMPARISONS`)."""
 
 PAIR = ["image1", "image2"]
+MEASURED = ["ssim", "peak_difference"]
 
 
 def decide_verified(
     decide: Decide, matches: pd.DataFrame, load: ThumbnailLoader, workers: int, known: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the decisions that follow from `matches` once every score that decides is verified, and those scores.
+    """Return the decisions that follow from `matches` once every pair that decides is verified, and what was verified.
 
-    The second table has the columns image1, image2 and ssim, and only the pairs that were not verified before. `known` has
-    the same columns, with scores of scikit-image's that need not be computed again.
+    A pair is verified when `ssim` is scikit-image's own and its peak difference is known. The second table
+    (`schemas.VERIFIED`) has only the pairs that were not verified before; so has `known`, of which nothing need be computed
+    again.
 
-    A verified score may differ in the seventh digit and so put another kept image first, whose pair is verified then;
-    the loop ends because each round verifies at least one more pair.
+    A verified score may differ in the seventh digit and so put another kept image first, and a peak difference may put a pair
+    in doubt, so that another decides, which is verified then; the loop ends because each round verifies at least one more
+    pair.
     """
-    known = matches.loc[:, [*PAIR, "ssim"]].head(0) if known is None else known
-    decisions, verified = decide(matches), [matches.loc[:, [*PAIR, "ssim"]].head(0)]
+    known = as_frame({name: [] for name in VERIFIED.names}, VERIFIED) if known is None else known
+    known = known[known["peak_difference"].notna()]
+    decisions, verified = decide(matches), [known.head(0)]
     while len(pairs := _unverified(decisions, matches)):
-        scores = pairs.merge(known, on=PAIR, how="left")
-        unknown = scores["ssim"].isna()
+        found = pairs.merge(known, on=PAIR, how="left")
+        unknown = found["ssim"].isna()
         with ThreadPoolExecutor(workers) as pool:
-            scores.loc[unknown, "ssim"] = list(
-                pool.map(
-                    lambda one, two: reference_ssim(load(one), load(two)),
-                    *(scores.loc[unknown, name] for name in PAIR),
-                )
+            measured = pool.map(
+                lambda one, two: _measure(load(one), load(two)), *(found.loc[unknown, name] for name in PAIR)
             )
-        verified.append(scores)
-        matches = _apply_scores(matches, verified[-1])
+            found.loc[unknown, MEASURED] = np.array(list(measured), np.float64).reshape(-1, len(MEASURED))
+        verified.append(found)
+        matches = _apply_verified(matches, found)
         decisions = decide(matches)
     return decisions, pd.concat(verified, ignore_index=True)
 
 
+def _measure(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    return reference_ssim(first, second), peak_difference(first, second)
+
+
 def store_verified(comparisons: Location, verified: pd.DataFrame) -> None:
-    """Write the scores of `verified` into the parts of the comparison table that hold their pairs."""
+    """Write what is `verified` into the parts of the comparison table that hold its pairs."""
     for part in list_parts(comparisons) if len(verified) else []:
         table = read_table(part, COMPARISONS)
-        updated = _apply_scores(table, verified)
-        if not updated["verified"].equals(table["verified"]):
+        updated = _apply_verified(table, verified)
+        if not updated["peak_difference"].equals(table["peak_difference"]):
             write_table(updated, COMPARISONS, part, notes=read_notes(part))
 
 
 def _unverified(decisions: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
-    return deciding_pairs(decisions).merge(matches.loc[~matches["verified"], PAIR], on=PAIR)
+    # The score of identical thumbnails is 1 without anybody's computing it, and there is no difference to measure.
+    identical = matches["verified"] & (matches["ssim"] == 1)
+    unknown = ~identical & (~matches["verified"] | matches["peak_difference"].isna())
+    return deciding_pairs(decisions).merge(matches.loc[unknown, PAIR], on=PAIR)
 
 
-def _apply_scores(table: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with the scores of `scores` in place of its own, marked as verified."""
-    merged = table[PAIR].merge(scores[[*PAIR, "ssim"]], on=PAIR, how="left")
-    scored = merged["ssim"].notna().to_numpy()
+def _apply_verified(table: pd.DataFrame, verified: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` with the scores and peak differences of `verified` in place of its own, marked as verified."""
+    merged = table[PAIR].merge(verified[[*PAIR, *MEASURED]], on=PAIR, how="left")
+    found = merged["ssim"].notna().to_numpy()
+    peaks, own = (frame["peak_difference"].to_numpy(np.float64, na_value=np.nan) for frame in (merged, table))
     return table.assign(
-        ssim=np.where(scored, merged["ssim"], table["ssim"]), verified=table["verified"].to_numpy() | scored
+        ssim=np.where(found, merged["ssim"], table["ssim"]),
+        peak_difference=pd.array(np.where(found, peaks, own), dtype="Float64"),
+        verified=table["verified"].to_numpy() | found,
     )

@@ -241,6 +241,7 @@ class TestJudgement:
     @pytest.mark.parametrize(("detail", "is_alike"), [(0.85, True), (0.849, False), (0.3, False)])
     def test_pictures_are_alike_only_where_they_have_detail_too(self, detail, is_alike, tmp_path):
         scores = pd.DataFrame({"image1": [0], "image2": [FAMILY], "size": 100, "ssim": 0.95, "detail": detail})
+        scores["local"] = 0.9
         costs = as_frame(dict(zip(COSTS.names, ([100], [0.1], [0.2], [8], [28]), strict=True)), COSTS)
 
         calibration = evaluate([tmp_path / name for name in "ab"], 2, scores, costs, 0)
@@ -249,13 +250,14 @@ class TestJudgement:
         assert calibration.different_pairs == (0 if is_alike else 1)
 
     def test_a_score_at_the_threshold_and_a_detail_at_the_guard_are_found(self):
-        planted = [(100, "/p/0", "halved", 0.9, 0.7), (100, "/p/1", "halved", 0.85, 0.6)]
+        planted = [(100, "/p/0", "halved", True, 0.9, 0.7, 1.0), (100, "/p/1", "halved", True, 0.85, 0.6, 1.0)]
 
         outcomes = evaluate_settings(
             planted_table(planted), as_frame({name: [] for name in UNPLANTED.names}, UNPLANTED), [100], 0.05
         )
 
-        recall = outcomes.set_index(["threshold", "min_detail_ssim"])["recall"]
+        without = outcomes[outcomes["min_local_ssim"] == -1]
+        recall = without.set_index(["threshold", "min_detail_ssim"])["recall"]
         assert recall.loc[[(0.9, 0.7), (0.91, 0.7), (0.9, 0.8), (0.85, 0.6), (0.86, 0.6)]].tolist() == [
             0.5,
             0,
@@ -267,7 +269,7 @@ class TestJudgement:
     def test_blank_pictures_have_detail_scores_by_what_the_guard_tolerates(self):
         pairs, nothing = np.arange(3, dtype=np.int32), np.full(3, np.nan)
         result = ssim.JoinResult(
-            pairs, pairs + 1, np.ones(3), nothing, np.array([0, 8, 9], np.uint8), np.zeros(3, bool), {}
+            pairs, pairs + 1, np.ones(3), nothing, np.ones(3), np.array([0, 8, 9], np.uint8), np.zeros(3, bool), {}
         )
 
         assert _to_scores(100, result)["detail"].tolist() == [1, 1, -1]

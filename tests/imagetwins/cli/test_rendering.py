@@ -51,3 +51,17 @@ def test_a_run_says_what_it_left_out(tmp_path):
     print_run(Console(file=printed, width=80), audit_run(run))
 
     assert "Left out: 1 folder ([red]) and 2 files (2 ._*).\n" in printed.getvalue()
+
+
+def test_a_duplicate_is_shown_with_its_three_scores_and_a_review_with_its_reason(tmp_path):
+    images = image_table(["/p/a.png", "/p/b.png", "/p/c.png"])
+    run = write_run(tmp_path, "1", images, {(0, 1): (0.97, 0.95), (0, 2): (0.93, 0.4)}, folder="/p")
+    printed = io.StringIO()
+
+    print_run(Console(file=printed, width=80), audit_run(run))
+
+    lines = [line.split() for line in printed.getvalue().splitlines() if line.strip()]
+    assert lines[1][:5] == ["picture", "kept", "SSIM", "detail", "local"]
+    assert lines[2] == ["b.png", "a.png", "0.9700", "0.9500", "0.9500", "moved"]
+    assert lines[4] == ["picture", "kept", "SSIM", "why"]
+    assert lines[5][:3] == ["c.png", "a.png", "0.9300"]

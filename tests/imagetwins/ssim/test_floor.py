@@ -8,6 +8,7 @@ from imagetwins.ssim import bounds
 from imagetwins.ssim.refine import (
     IS_SCORED,
     PRUNED_BY_BLOCKS,
+    Scores,
     allocate_buffers,
     make_block_bounds,
     make_window_cache,
@@ -122,9 +123,9 @@ def refine(directory, floor, slack):
     workspace = open_workspace(directory)
     lifted = make_block_bounds(workspace, floor)._replace(features=workspace.arrays["features"] * 2, slack=slack)
     cache = make_window_cache(workspace, np.arange(2), 3, allocate_buffers(SIZE, 2), is_kept=False)
-    found = np.zeros(1, np.uint8), np.zeros(1), np.zeros(1)
-    refine_pairs(np.array([0]), np.array([1]), cache, lifted, *found)
-    return int(found[0][0]), float(found[1][0])
+    found = Scores(np.zeros(1, np.uint8), np.zeros(1), np.zeros(1), np.zeros(1))
+    refine_pairs(np.array([0]), np.array([1]), cache, lifted, found)
+    return int(found.outcome[0]), float(found.score[0])
 
 
 @pytest.mark.parametrize(("first", "second"), [(8, 9), (8, 10), (13, 14), (0, 2), (21, 22)])

@@ -24,7 +24,7 @@ from tasks.decide import decide_again
 from tasks.list import list_files
 from tasks.restore import restore_files
 from tests.support.old_store import unpack
-from tests.support.past_runs import make_record
+from tests.support.past_runs import image_table, make_record, write_run
 
 
 @pytest.fixture
@@ -72,6 +72,16 @@ def test_its_runs_are_audited(store, runs, tmp_path):
     assert len(compare_runs(dry_run, restored).parameters) == 2
     assert len(find_history(store, str(tmp_path / "photos/one/cat.png"))) >= 3
     assert "4 duplicates" in build_report(latest).read_text()
+
+
+def test_a_file_is_followed_from_its_runs_into_later_ones_that_know_more(store, runs):
+    path = read_table(runs[0].decisions, DECISIONS)["FullPath"][0]
+    before = find_history(store, path)
+    write_run(store, "99991231T235959Z-00000000", image_table([path, "/b.png"]), {(0, 1): (0.97, 0.95)})
+    history = find_history(store, path)
+    assert list(history["run_id"])[:-1] == list(before["run_id"])
+    assert list(history.columns) == list(before.columns)
+    assert before["local_ssim"].isna().all()
 
 
 def test_its_scores_are_thresholded_again(runs):

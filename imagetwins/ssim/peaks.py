@@ -1,0 +1,62 @@
+"""The peak difference: how much more two thumbnails differ in one place than in most others.
+
+Compression, another size or another tone change a whole picture, and most where it has edges; a date stamp, a name on a form
+or another letter changes one place, and nothing elsewhere. The SSIM of a square falls for both. So the differences of the
+pixels themselves are compared with each other, once the tones of one thumbnail are fitted to the other's:
+
+    d(p)  =  max over the channels of  max(|x(p) - f(y(p))|, |y(p) - g(x(p))|)
+
+    peak difference  =  max over the squares of 3 x 3 pixels of their mean d  /  (90th percentile of the same + 2)
+
+f and g are the polynomials of degree 3, one a channel, that fit best (least squares, over every seventh pixel). Where one of the
+two has no colour, both are compared in grey. Two levels are what rounding does to any copy.
+
+Measured at 200 pixels on the corpus of benchmarks/accuracy.py, among 850 copies and 225 look-alikes that match at 0.9: 93 % of the
+look-alikes are above 7, and 4 % of the copies, half of them watermarked. A second look at 400 pixels (squares of 9 x 9, limit 5)
+would find 95 % at the same loss, for decoding every picture that is about to move once more.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SQUARE = 3
+"""Pixels along one side of a square: a stroke of a letter at 200 pixels."""
+
+TYPICAL = 90
+"""The percentile of the squares that stands for what most of them differ by."""
+
+ROUNDING = 2.0
+"""Grey levels that are no difference."""
+
+COLOURLESS = 2.0
+"""A thumbnail has no colour if the largest and the smallest of its channels differ by less than this on average, in levels."""
+
+_DEGREE, _STEP = 3, 7
+
+
+def peak_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Return the peak difference of two thumbnails, (size, size, 3) uint8; 0 of identical ones. Symmetric."""
+    x, y = (thumbnail.astype(np.float32) for thumbnail in _to_comparable(first, second))
+    differences = np.maximum(abs(x - _fit_tones(y, x)), abs(y - _fit_tones(x, y))).max(axis=-1)
+    squares = cv2.boxFilter(differences, -1, (SQUARE, SQUARE))[1:-1, 1:-1]
+    return float(squares.max() / (np.percentile(squares, TYPICAL) + ROUNDING))
+
+
+def _to_comparable(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return both thumbnails in grey, (size, size, 1), if one of them has no colour; else as they are."""
+    thumbnails = [first, second]
+    if min(float(np.ptp(one.astype(np.int16), axis=-1).mean()) for one in thumbnails) < COLOURLESS:
+        return [np.asarray(cv2.cvtColor(one, cv2.COLOR_BGR2GRAY), np.uint8)[..., None] for one in thumbnails]
+    return thumbnails
+
+
+def _fit_tones(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `source` with the tones of `target`, both (size, size, channels) float32."""
+    fitted = np.empty_like(source)
+    for channel in range(source.shape[-1]):
+        tones, wanted = source[..., channel].ravel() / 255, target[..., channel].ravel()
+        powers = np.vander(tones[::_STEP].astype(np.float64), _DEGREE + 1)
+        coefficients = np.linalg.lstsq(powers, wanted[::_STEP])[0]
+        fitted[..., channel] = np.clip(np.polyval(coefficients, tones), 0, 255).reshape(fitted.shape[:2])
+    return fitted

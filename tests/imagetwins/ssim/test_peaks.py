@@ -1,0 +1,79 @@
+"""The peak difference against plain loops, and what it is for: one place that differs, among differences everywhere."""
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from imagetwins.calibration.distortions import plant_copy
+from imagetwins.ssim import peak_difference
+
+SIZE = 200
+
+
+def thumbnail(picture, size=SIZE):
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def photographs():
+    return [getattr(data, name)()[..., ::-1].copy() for name in ("astronaut", "chelsea", "coffee", "rocket")]
+
+
+def loop_peak_difference(first, second):
+    """The definition, with loops over squares and NumPy's own polynomials."""
+    x, y = first.astype(float), second.astype(float)
+    if min((one.max(-1) - one.min(-1)).mean() for one in (x, y)) < 2:
+        x, y = (cv2.cvtColor(one, cv2.COLOR_BGR2GRAY).astype(float)[..., None] for one in (first, second))
+    differences = np.zeros(x.shape[:2])
+    for channel in range(x.shape[-1]):
+        one, other = x[..., channel], y[..., channel]
+        fitted = [
+            np.clip(np.polyval(np.polyfit(a.ravel()[::7], b.ravel()[::7], 3), a), 0, 255)
+            for a, b in ((other, one), (one, other))
+        ]
+        differences = np.maximum.reduce([differences, abs(one - fitted[0]), abs(other - fitted[1])])
+    places = range(len(differences) - 2)
+    squares = [differences[i : i + 3, j : j + 3].mean() for i, j in itertools.product(places, places)]
+    return max(squares) / (np.percentile(squares, 90) + 2)
+
+
+@pytest.mark.parametrize("kind", ["jpeg30", "grey", "brightened", "watermarked"])
+def test_it_equals_plain_loops(kind):
+    for number, picture in enumerate(photographs()):
+        pair = thumbnail(picture, 48), thumbnail(plant_copy(picture, kind, np.random.default_rng(number)), 48)
+        assert peak_difference(*pair) == pytest.approx(loop_peak_difference(*pair), rel=1e-3)
+
+
+def test_it_is_symmetric_and_zero_of_identical_thumbnails():
+    first, second, *_ = map(thumbnail, photographs())
+    assert peak_difference(first, second) == peak_difference(second, first)
+    assert peak_difference(first, first) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("level", [0, 17, 255])
+def test_thumbnails_of_one_tone_have_a_difference_too(level):
+    flat = np.full((32, 32, 3), level, np.uint8)
+    dotted = flat.copy()
+    dotted[5:8, 5:8] = 255 - level
+    assert peak_difference(flat, flat) < 0.1
+    assert peak_difference(flat, dotted) > 20
+
+
+@pytest.mark.parametrize("kind", ["halved", "doubled", "jpeg30", "jpeg60", "grey", "brightened"])
+def test_copies_differ_everywhere_alike(kind):
+    for number, picture in enumerate(photographs()):
+        copy = plant_copy(picture, kind, np.random.default_rng(number))
+        assert peak_difference(thumbnail(picture), thumbnail(copy)) < 7
+
+
+def test_a_date_differs_in_one_place_also_where_all_was_compressed():
+    for number, picture in enumerate(photographs()):
+        stamped = picture.copy()
+        height, width = stamped.shape[:2]
+        place = (int(0.6 * width), int(0.95 * height))
+        cv2.putText(stamped, "12 05 2019", place, cv2.FONT_HERSHEY_SIMPLEX, width / 800, (40, 180, 255), 2, cv2.LINE_AA)
+        for kind in ("jpeg60", "brightened"):
+            copy = plant_copy(stamped, kind, np.random.default_rng(number))
+            assert peak_difference(thumbnail(picture), thumbnail(copy)) > 7
