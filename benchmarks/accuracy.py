@@ -21,7 +21,8 @@ person says yes to every right match that is for review.
 
 czkawka's package has hashes of 8 x 8 bits only; those of 16 x 16 and 32 x 32 are computed here in the same way (grey, Lanczos,
 each pixel against its right neighbour) of the formats that it reads, and a file joins the nearest file that is kept before it,
-within the distance. The distances are those of czkawka's presets. difPy's `similar` compares pictures of any dimensions here; `duplicates` is its default.
+within the distance. The distances are those of czkawka's presets. difPy's `similar` compares pictures of any dimensions here;
+`duplicates` is its default.
 """
 
 import argparse
@@ -352,7 +353,7 @@ def list_false(result: Result, labels: dict[str, str]) -> list[list[str]]:
 
 def render(scores: dict[str, dict[str, Score]], seconds: dict[str, float | None], files: int) -> str:
     shown = choose_tools(scores)
-    console = Console(width=200, record=True, file=open("/dev/null", "w"), highlight=False)  # noqa: PTH123, SIM115
+    console = Console(width=180, record=True, file=open("/dev/null", "w"), highlight=False)  # noqa: PTH123, SIM115
     console.print(f"{files:,} files; what is counted: benchmarks/accuracy.py\n")
     console.print(_summary(scores, seconds))
     console.print(_by_kind("Recall of copies, each kind alone", COPIES, shown, lambda one: f"{one.recall:.2f}"))
@@ -410,7 +411,8 @@ def _summary(scores: dict[str, dict[str, Score]], seconds: dict[str, float | Non
 def _by_kind(title: str, begin: str, scores: dict[str, dict[str, Score]], cell: Callable[[Score], str]) -> Table:
     table = Table(title=f"\n{title}", title_justify="left", box=None, pad_edge=False)
     for column in ("", "movable" if begin == COPIES else "files", *scores):
-        table.add_column(column, justify="right" if column else "left")
+        header = column.replace(", ", ",\n")
+        table.add_column(header, justify="right" if column else "left", no_wrap=not column)
     first = next(iter(scores.values()))
     for kind, one in first.items():
         if kind.startswith(begin):
