@@ -96,7 +96,9 @@ def _add_other_moments(doubts: NDArray[np.object_], matches: pd.DataFrame, image
         one, other = first[row], second[row]
         # Programs that drop the fraction of a second leave the second.
         if not (one.startswith(other) or other.startswith(one)):
-            doubts[row] = Reason.of(ReasonCode.OTHER_MOMENT, first=one.replace("T", " "), second=other.replace("T", " "))
+            doubts[row] = Reason.of(
+                ReasonCode.OTHER_MOMENT, first=one.replace("T", " "), second=other.replace("T", " ")
+            )
 
 
 def _add_unequal(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.DataFrame) -> None:

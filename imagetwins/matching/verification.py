@@ -58,9 +58,8 @@ def store_verified(comparisons: Location, verified: pd.DataFrame) -> None:
     """Write what is `verified` into the parts of the comparison table that hold its pairs."""
     for part in list_parts(comparisons) if len(verified) else []:
         table = read_table(part, COMPARISONS)
-        updated = _apply_verified(table, verified)
-        if not updated["peak_difference"].equals(table["peak_difference"]):
-            write_table(updated, COMPARISONS, part, notes=read_notes(part))
+        if len(table[PAIR].merge(verified[PAIR])):
+            write_table(_apply_verified(table, verified), COMPARISONS, part, notes=read_notes(part))
 
 
 def _unverified(decisions: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
