@@ -49,10 +49,12 @@ from benchmarks.labelled.corpus import COPIES, LOOKALIKE, ORIGINALS, write_corpu
 from benchmarks.labelled.sources import read_sources
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
+from imagetwins.matching.verification import decide_verified
+from imagetwins.scanning.thumbnails import ThumbnailLoader, decoded_thumbnails
 from imagetwins.settings import count_cores
 from imagetwins.storage.location import parse_location
 from imagetwins.store.runs import find_run
-from imagetwins.store.schemas import COMPARISONS, IMAGES, Action
+from imagetwins.store.schemas import COMPARISONS, IMAGES, VERIFIED, Action
 from imagetwins.store.tables import read_table
 
 TOGETHER = "all together"
@@ -201,13 +203,15 @@ def run_ours(home: Path, scopes: Scopes, store: Path) -> list[Result]:
     images, comparisons = read_table(run.images, IMAGES), read_table(run.comparisons, COMPARISONS)
     parameters = run.read_record().parameters
     paths = [shorten(path, home) for path in images["path"]]
+    load = decoded_thumbnails(lambda image: Path(images["path"].iat[image]), parameters.decode_settings)
+    known = comparisons[comparisons["peak_difference"].notna()]
     results = []
     for name, change in list_settings().items():
         changed = parameters.model_copy(update=change)
         result = Result(name, None if change else seconds, {}, {})
         for scope, folders in scopes.items():
             within = np.array([is_within(path, folders) for path in paths])
-            decisions = decide(*restrict(images, comparisons, within), changed)
+            decisions, known = decide_within(images, comparisons, known, within, changed, load)
             for action, target in ((Action.WOULD_MOVE, result.moves), (Action.REVIEW, result.review)):
                 chosen = decisions[decisions["action"] == action]
                 target[scope] = {
@@ -216,6 +220,29 @@ def run_ours(home: Path, scopes: Scopes, store: Path) -> list[Result]:
                 }
         results.append(result)
     return results
+
+
+def decide_within(
+    images: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    known: pd.DataFrame,
+    within: NDArray[np.bool_],
+    parameters: Parameters,
+    load: ThumbnailLoader,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what a run on those images alone would have decided, and `known` with what had to be verified for it."""
+    chosen, pairs = restrict(images, comparisons, within)
+    _, known_pairs = restrict(images, known, within)
+    image = np.flatnonzero(within)
+    decisions, verified = decide_verified(
+        lambda matches: decide(chosen, matches, parameters),
+        pairs,
+        lambda number: load(int(image[number])),
+        count_cores(),
+        known=known_pairs[VERIFIED.names],
+    )
+    again = verified.assign(**{name: image[verified[name].to_numpy(int)] for name in ("image1", "image2")})
+    return decisions, pd.concat([known, again]).drop_duplicates(["image1", "image2"])
 
 
 def list_settings() -> dict[str, dict[str, Any]]:

@@ -56,9 +56,8 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         for part in list_parts(source):
             copy_part(part, target / part.name)
     companions = read_table_if_any(past.companions, COMPANIONS)
-    if len(companions):
-        fresh = companions.assign(new_path=companions["path"], reason=None)
-        write_table(fresh, COMPANIONS, run.companions / "part-0.parquet")
+    here = companions.assign(new_path=companions["path"], reason=None)
+    write_table(here, COMPANIONS, run.companions / "part-0.parquet")
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
     changes = find_changes(images.iloc[images_to_check(matches, parameters.threshold)])

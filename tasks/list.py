@@ -13,7 +13,7 @@ from imagetwins.runtime.task_options import READING
 from imagetwins.scanning.candidates import Candidate, list_candidates
 from imagetwins.scanning.companions import APPLE_DOUBLE
 from imagetwins.scanning.lookup import RACY_WINDOW_NS
-from imagetwins.storage import Found, storage_of
+from imagetwins.storage import Found
 from imagetwins.storage.location import to_columns
 from imagetwins.store.runs import Run, find_put_aside
 from imagetwins.store.schemas import COMPANIONS, LISTING
@@ -39,9 +39,8 @@ def list_files(run: Run, parameters: Parameters) -> Counter[str]:
             skip=[run.store, *find_put_aside(run.store)],
             left_out=left_out,
         )
-        storage_of(run.companions).remove_tree(run.companions)  # What a try that was killed here left.
-        if any(candidate.companions for candidate in found):
-            write_table(_to_companions(found), COMPANIONS, run.companions / "part-0.parquet")
+        # The listing last: it says that this stage is done.
+        write_table(_to_companions(found), COMPANIONS, run.companions / "part-0.parquet")
         notes = {LEFT_OUT: json.dumps(left_out)}
         write_table(_to_frame(found, racy_since), LISTING, run.listing, notes=notes)
     return Counter(json.loads(read_notes(run.listing).get(LEFT_OUT, "{}")))

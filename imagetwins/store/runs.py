@@ -5,7 +5,7 @@
       images/run_id=<run_id>/*.parquet
       comparisons/run_id=<run_id>/*.parquet
       decisions/run_id=<run_id>/*.parquet
-      companions/run_id=<run_id>/*.parquet       only where there are any
+      companions/run_id=<run_id>/*.parquet
       calibrations/<time>/*.parquet, calibration.html
       cache/<run_id>/            listing and plan, while the run works
       cache/thumbnails-*/        thumbnails and what is prepared of them, see cache.py
@@ -67,7 +67,7 @@ class Run:
 
     @property
     def companions(self) -> Location:
-        """The files that belong to the images; nothing where there are none."""
+        """The files that belong to the images; older versions wrote none."""
         return self.store / "companions" / f"run_id={self.run_id}"
 
     @property

@@ -207,12 +207,13 @@ def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):
 
 def test_the_queries_of_the_readme_run_on_a_store(folder, store, monkeypatch):
     (folder / "broken.png").touch()
+    (folder / "sub" / AWKWARD[0]).with_suffix(".xmp").touch()
     deduplicate(str(folder), threshold=0.6, audit_floor=-1, store=store)
     monkeypatch.chdir(store)
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     queries = re.search(r"```sql\n(.*?)```", readme, re.DOTALL).group(1).split(";")[:-1]
     rows = [len(duckdb.sql(query).fetchall()) for query in queries]
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert all(count > 0 for number, count in enumerate(rows) if number != 1)
 
 
@@ -424,8 +425,8 @@ def test_the_command_line_prints_one_json_object_last(folder, store):
     )
     assert shown.exit_code == 0, shown.output
     answer = json.loads(shown.stdout.splitlines()[-1])
-    numbers = ["images", "pairs", "scored", "matches", "duplicates", "moved", "review", "errors"]
-    assert list(answer) == ["run_id", *numbers, "seconds"]
+    numbers = ["images", "pairs", "scored", "matches", "duplicates", "moved", "companions", "review", "errors"]
+    assert list(answer) == ["run_id", *numbers, "left_out", "seconds"]
     assert list(answer["seconds"]) == ["list", "lookup", "load", "plan", "score", "decide", "move", "report"]
     audit = CliRunner().invoke(app, ["audit", answer["run_id"], "--store", store, "--json"])
     assert json.loads(audit.stdout)["record"]["parameters"]["threshold"] == 0.95
