@@ -179,6 +179,33 @@ def test_where_thumbnails_say_too_little_only_what_is_equal_moves(pair, columns,
     assert decisions["reason_code"].tolist() == ["no-match" if reason else "has-duplicates", reason or "duplicate"]
 
 
+@pytest.mark.parametrize(
+    ("taken", "doubt"),
+    [
+        (["2024-08-12T10:00:00.25", "2024-08-12T10:00:00.25"], False),
+        (["2024-08-12T10:00:00.25", "2024-08-12T10:00:00.5"], True),
+        (["2024-08-12T10:00:00", "2024-08-12T10:00:01"], True),
+        (["2024-08-12T10:00:00.25", "2024-08-12T10:00:00"], False),
+        (["2024-08-12T10:00:00", None], False),
+        ([None, None], False),
+    ],
+)
+def test_pictures_taken_at_different_times_are_for_review(taken, doubt):
+    decisions = decide(make_images(2, taken=taken), make_pairs(SEEN), Parameters(folder="/f"))
+    assert decisions["action"][1] == ("review" if doubt else "would move")
+    assert decisions["reason_code"][1] == ("other-moment" if doubt else "duplicate")
+
+
+@pytest.mark.parametrize(("peak", "doubt"), [(None, False), (0.0, False), (7.0, False), (7.01, True)])
+def test_a_place_that_differs_more_than_others_is_for_review(peak, doubt):
+    pairs = make_pairs(SEEN).assign(peak_difference=pd.array([peak], "Float64"))
+    parameters = Parameters(folder="/f")
+    decisions = decide(make_images(2), pairs, parameters)
+    assert decisions["action"][1] == ("review" if doubt else "would move")
+    assert decisions["reason_code"][1] == ("one-place-differs" if doubt else "duplicate")
+    assert decide(make_images(2), pairs, parameters.model_copy(update={"rule": "plain"}))["action"][1] == "would move"
+
+
 def test_different_counts_of_frames_are_both_named():
     decisions = decide(make_images(2, frames=[None, 12]), make_pairs(SEEN), Parameters(folder="/f"))
     assert "1 and 12 frames or pages" in decisions["reason"][1]

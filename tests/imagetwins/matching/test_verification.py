@@ -111,6 +111,21 @@ def test_what_is_verified_or_known_is_not_computed_again(thumbnails, scores):
     assert (found.outcome(2), found.scores, found.loaded) == (("would move", 0), {(1, 2): 0.123}, [])
 
 
+def test_a_pair_that_differs_in_one_place_leaves_the_decision_to_another():
+    picture = pictures.photographs(SIZE)[1]
+    noisy = np.clip(picture + np.random.default_rng(0).integers(-8, 9, picture.shape), 0, 255).astype(np.uint8)
+    stamped = picture.copy()
+    stamped[4:7, 4:7] = 255 - stamped[4:7, 4:7]
+    scores = oracle.all_scores([noisy, stamped, picture])
+    assert scores[0, 1] < scores[0, 2] < scores[1, 2]
+
+    found = Verified([noisy, stamped, picture], table(scores), scores[0, 2])
+
+    assert found.outcome(2) == ("would move", 0)
+    peaks = dict(zip(found.table["image1"].astype(int), found.table["peak_difference"], strict=True))
+    assert peaks[0] < 7 < peaks[1]
+
+
 def test_verified_scores_are_stored_in_the_part_that_has_the_pair_and_nowhere_else(tmp_path):
     first, second = {(0, 1): 0.5, (0, 2): 0.6}, {(1, 2): 0.7, (2, 3): 0.8}
     for number, part in enumerate((first, second, {(3, 4): 0.9})):
