@@ -6,6 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import httpx
 from prefect.runtime import flow_run
+from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
 from imagetwins.errors import ServerError
@@ -23,8 +24,7 @@ def publish(create: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> 
     """
     try:
         # Prefect's client itself would try again for a minute, with each artifact.
-        if api := PREFECT_API_URL.value():
-            check_server(api)
+        check_server(PREFECT_API_URL.value() or SubprocessASGIServer().api_url)
         return create(*arguments, **options)
     except (ServerError, httpx.HTTPError):
         _announce_loss(flow_run.id)

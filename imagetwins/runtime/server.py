@@ -42,6 +42,8 @@ def prepare_environment(*, verbose: bool) -> None:
     if not verbose:
         # The terminal shows bars, tables and one line of what went wrong; the server still gets every line.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        # Of this kind are events that a server which is gone does not take.
+        os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
 
 
 def bypass_proxy_on_loopback() -> None:
