@@ -208,7 +208,7 @@ def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):
 def test_the_queries_of_the_readme_run_on_a_store(folder, store, monkeypatch):
     (folder / "broken.png").touch()
     (folder / "sub" / AWKWARD[0]).with_suffix(".xmp").touch()
-    deduplicate(str(folder), threshold=0.6, audit_floor=-1, store=store)
+    deduplicate(str(folder), threshold=0.6, audit_floor=-1, store=store, keep="first,companions")
     monkeypatch.chdir(store)
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     queries = re.search(r"```sql\n(.*?)```", readme, re.DOTALL).group(1).split(";")[:-1]
@@ -276,7 +276,8 @@ def test_what_belongs_to_a_picture_goes_with_it_and_comes_back_with_it(tmp_path,
         (folder / name).write_bytes((folder / "c/b.png").read_bytes() if name.endswith("b.png") else name.encode())
     before = contents(folder)
 
-    summary = deduplicate(str(folder), store=store, sidecars=sidecars)
+    # Not the one with the most that belongs to it stays, but the first.
+    summary = deduplicate(str(folder), store=store, sidecars=sidecars, keep="first,companions")
 
     after = contents(folder)
     followed = {

@@ -70,7 +70,7 @@ def test_a_run_goes_on_without_the_server_and_ends_with_a_sentence(service, fold
     assert {transfer.state for transfer in read_journal(run.journal)} == {"done"}
     decisions = read_table(run.decisions, DECISIONS)
     assert (decisions["action"] == "moved").sum() == COPIES - 1
-    assert len(list((folder / "Duplicates").iterdir())) == COPIES - 1
+    assert len(list((folder / "Duplicates").glob("*.png"))) == COPIES - 1
     assert run.report.exists()
     if sign.endswith("journal.jsonl"):
         restored = service.imagetwins("restore", run.run_id, "--store", store)

@@ -251,6 +251,7 @@ class TestJudgement:
 
     def test_a_score_at_the_threshold_and_a_detail_at_the_guard_are_found(self):
         planted = [(100, "/p/0", "halved", True, 0.9, 0.7, 1.0), (100, "/p/1", "halved", True, 0.85, 0.6, 1.0)]
+        planted.append((100, "/p/0", "patched", False, 0.9, 0.9, 0.9))
 
         outcomes = evaluate_settings(
             planted_table(planted), as_frame({name: [] for name in UNPLANTED.names}, UNPLANTED), [100], 0.05
