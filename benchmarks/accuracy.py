@@ -174,7 +174,7 @@ def main() -> None:
     (options.out / "accuracy.txt").write_text(text, encoding="utf-8")
     answer = {"seconds": seconds, "scores": {tool: {k: vars(v) for k, v in by.items()} for tool, by in scores.items()}}
     answer["false moves of ours"] = list_false(results[0], labels)
-    (options.out / "accuracy.json").write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
+    (options.out / "accuracy.json").write_text(json.dumps(answer) + "\n", encoding="utf-8")
 
 
 def find_scopes(labels: Iterable[str]) -> Scopes:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from imagetwins.decoding.formats import RAW
 from imagetwins.storage import Found, Location
 
 APPLE_DOUBLE = "._"
@@ -30,10 +31,7 @@ FILMS = (".mov", ".mp4", ".mp")
 MAX_FILM_BYTES = 64 << 20
 """Such a film takes three seconds; a larger one is a film of its own, which the picture is the poster of."""
 
-RAWS = (
-    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef",
-    ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
-)  # fmt: skip
+RAWS = (*RAW.suffixes, ".gpr", ".raw")
 """The raw file of a pair that the camera wrote: `b.nef` beside `b.jpg`."""
 
 TAKEOUT, TAKEOUT_CHARACTERS = ".supplemental-metadata", 46
