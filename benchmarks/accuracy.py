@@ -68,6 +68,7 @@ GUARDS: dict[str, dict[str, Any]] = {
     "detail": {"min_detail_ssim": -1.0},
     "local": {"min_local_ssim": -1.0},
     "peak": {"max_peak_difference": 1e9},
+    "colour": {"max_colour_difference": 1e9},
     "aspect": {"max_aspect_change": 1e9},
 }
 """What switches each guard off; a guard that this version has no parameter for is passed over."""

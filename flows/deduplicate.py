@@ -67,6 +67,7 @@ def deduplicate(
     min_detail_ssim: Score = 0.7,
     min_local_ssim: Score = 0.85,
     max_peak_difference: Ratio = 7.0,
+    max_colour_difference: Ratio = 22.0,
     max_aspect_change: Ratio = 0.1,
     max_move_share: Share = 1.0,
     approval: ApprovalPolicy = "never",
@@ -112,6 +113,8 @@ def deduplicate(
             this guard off.
         max_peak_difference: A match that differs in one place, as by a date or a name, more than this many times as
             much as in most others is listed for review and not moved.
+        max_colour_difference: A match in which the colour of one place differs by more than this many levels (0 to
+            255), beyond that of the whole, is listed for review and not moved.
         max_aspect_change: A match whose width-to-height ratios differ by more than this share (0.1 is 10 %) is
             listed for review and not moved.
         max_move_share: If more than this share of the folder would move, nothing moves and all is for review.

@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     LOW_DETAIL_SSIM = "low-detail-ssim"
     LOW_LOCAL_SSIM = "low-local-ssim"
     ONE_PLACE_DIFFERS = "one-place-differs"
+    COLOUR_DIFFERS = "colour-differs"
     OTHER_MOMENT = "other-moment"
     BLANK = "blank"  # Of runs with decoder 1
     NOTHING_TO_SEE = "nothing-to-see"
@@ -125,7 +126,8 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.LOW_LOCAL_SSIM: (
         "one place differs: there their SSIM is {local:.3f}, below {limit:.3f}, and {detail:.3f} on average"
     ),
-    ReasonCode.ONE_PLACE_DIFFERS: "one place differs {peak:.1f} times as much as most others, more than {limit:g} times",
+    ReasonCode.ONE_PLACE_DIFFERS: "one place differs {difference:.1f} times as much as most others, more than {limit:g} times",
+    ReasonCode.COLOUR_DIFFERS: "the colour of one place differs by {difference:.0f} levels, more than {limit:g}",
     ReasonCode.OTHER_MOMENT: "they were taken at different times, {first} and {second}",
     ReasonCode.BLANK: "both pictures are blank, and differ by {difference} levels (limit {limit})",
     ReasonCode.NOTHING_TO_SEE: "neither picture has any structure at this size, and not all of their pixels are known to be equal",

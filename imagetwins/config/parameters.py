@@ -120,6 +120,13 @@ class Parameters(BaseModel):
             "others is listed for review and not moved."
         ),
     ] = 7.0
+    max_colour_difference: Annotated[
+        Ratio,
+        Field(
+            description="A match in which the colour of one place differs by more than this many levels (0 to 255), beyond that "
+            "of the whole, is listed for review and not moved."
+        ),
+    ] = 22.0
     max_aspect_change: Annotated[
         Ratio,
         Field(

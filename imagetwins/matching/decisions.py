@@ -64,7 +64,8 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
         doubts[row] = Reason.of(ReasonCode.ASPECT_DIFFERS, first=first, second=second)
     if parameters.min_local_ssim > -1:
         _add_low_local(doubts, matches, parameters.min_local_ssim)
-    _add_peak(doubts, matches, parameters.max_peak_difference)
+    _add_high(doubts, matches, "colour_difference", parameters.max_colour_difference, ReasonCode.COLOUR_DIFFERS)
+    _add_high(doubts, matches, "peak_difference", parameters.max_peak_difference, ReasonCode.ONE_PLACE_DIFFERS)
     if parameters.min_detail_ssim > -1:
         _add_low_detail(doubts, matches, parameters.min_detail_ssim)
     _add_other_moments(doubts, matches, images)
@@ -126,11 +127,11 @@ def _add_unequal(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.
             doubts[row] = Reason.of(ReasonCode.NOTHING_TO_SEE)
 
 
-def _add_peak(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: float) -> None:
-    # Null of pairs that nobody has looked at yet (verification.py), and of identical ones.
-    peak = matches["peak_difference"].to_numpy(np.float64, na_value=0)
-    for row in np.flatnonzero(peak > limit):
-        doubts[row] = Reason.of(ReasonCode.ONE_PLACE_DIFFERS, peak=float(peak[row]), limit=limit)
+def _add_high(doubts: NDArray[np.object_], matches: pd.DataFrame, column: str, limit: float, code: ReasonCode) -> None:
+    # Null of pairs that were not measured yet (verification.py), and of identical ones.
+    difference = matches[column].to_numpy(np.float64, na_value=0)
+    for row in np.flatnonzero(difference > limit):
+        doubts[row] = Reason.of(code, difference=float(difference[row]), limit=limit)
 
 
 def _add_low_local(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: float) -> None:

@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imagetwins.matching.decisions import deciding_pairs
 from imagetwins.scanning.thumbnails import ThumbnailLoader
-from imagetwins.ssim import peak_difference, reference_ssim
+from imagetwins.ssim import colour_difference, peak_difference, reference_ssim
 from imagetwins.storage import Location
 from imagetwins.store.schemas import COMPARISONS, VERIFIED
 from imagetwins.store.tables import as_frame, list_parts, read_notes, read_table, write_table
@@ -17,7 +18,8 @@ Decide = Callable[[pd.DataFrame], pd.DataFrame]
 """Returns the decisions (`schemas.DECISIONS`) that follow from matches (`schemas.COMPARISONS`)."""
 
 PAIR = ["image1", "image2"]
-MEASURED = ["ssim", "peak_difference"]
+DIFFERENCES = ["peak_difference", "colour_difference"]
+MEASURED = ["ssim", *DIFFERENCES]
 
 
 def decide_verified(
@@ -25,12 +27,12 @@ def decide_verified(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the decisions that follow from `matches` once every pair that decides is verified, and what was verified.
 
-    A pair is verified when `ssim` is scikit-image's own and its peak difference is known. The second table
+    A pair is verified when `ssim` is scikit-image's own and its differences are known. The second table
     (`schemas.VERIFIED`) has only the pairs that were not verified before; so has `known`, of which nothing need be computed
     again.
 
-    A verified score may differ in the seventh digit and so put another kept image first, and a peak difference may put a pair
-    in doubt, so that another decides, which is verified then; the loop ends because each round verifies at least one more
+    A verified score may differ in the seventh digit and so put another kept image first, and a difference may put a pair in
+    doubt, so that another decides, which is verified then; the loop ends because each round verifies at least one more
     pair.
     """
     known = as_frame({name: [] for name in VERIFIED.names}, VERIFIED) if known is None else known
@@ -50,8 +52,8 @@ def decide_verified(
     return decisions, pd.concat(verified, ignore_index=True)
 
 
-def _measure(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    return reference_ssim(first, second), peak_difference(first, second)
+def _measure(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[float, float, float]:
+    return reference_ssim(first, second), peak_difference(first, second), colour_difference(first, second)
 
 
 def store_verified(comparisons: Location, verified: pd.DataFrame) -> None:
@@ -70,12 +72,15 @@ def _unverified(decisions: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apply_verified(table: pd.DataFrame, verified: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with the scores and peak differences of `verified` in place of its own, marked as verified."""
+    """Return `table` with the scores and differences of `verified` in place of its own, marked as verified."""
     merged = table[PAIR].merge(verified[[*PAIR, *MEASURED]], on=PAIR, how="left")
     found = merged["ssim"].notna().to_numpy()
-    peaks, own = (frame["peak_difference"].to_numpy(np.float64, na_value=np.nan) for frame in (merged, table))
+    differences = {}
+    for name in DIFFERENCES:
+        new, own = (frame[name].to_numpy(np.float64, na_value=np.nan) for frame in (merged, table))
+        differences[name] = pd.array(np.where(found, new, own), dtype="Float64")
     return table.assign(
         ssim=np.where(found, merged["ssim"], table["ssim"]),
-        peak_difference=pd.array(np.where(found, peaks, own), dtype="Float64"),
         verified=table["verified"].to_numpy() | found,
+        **differences,
     )

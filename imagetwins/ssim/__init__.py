@@ -19,7 +19,7 @@ The modules, from the bottom up:
     workspace                     the arrays on the disk
     groups, plan                  identical thumbnails; the batches of tiles
     refine, reference             scores: block by block, and scikit-image's own
-    peaks                         how much more a pair differs in one place than in most others
+    peaks                         where a pair differs most: in its pixels, in its colours
     stages, join                  the counts of pairs; what becomes of each pair
 """
 
@@ -83,7 +83,7 @@ KEEPS_KERNELS = _found is not None
 config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 
 from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
-from imagetwins.ssim.peaks import peak_difference  # noqa: E402
+from imagetwins.ssim.peaks import colour_difference, peak_difference  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
 from imagetwins.ssim.reference import reference_ssim  # noqa: E402
 from imagetwins.ssim.stages import TOTALS, stage_labels  # noqa: E402
@@ -112,6 +112,7 @@ __all__ = [
     "JoinPlan",
     "JoinResult",
     "Tile",
+    "colour_difference",
     "copy_rows",
     "count_rows",
     "create_workspace",

@@ -99,6 +99,7 @@ COMPARISONS = pa.schema(
         pa.field("detail_ssim", pa.float64()),
         pa.field("local_ssim", pa.float64()),
         pa.field("peak_difference", pa.float64()),
+        pa.field("colour_difference", pa.float64()),
         pa.field("max_difference", pa.uint8()),
         pa.field("verified", pa.bool_(), nullable=False),
     ]
@@ -106,11 +107,13 @@ COMPARISONS = pa.schema(
 """One row a stored pair, image1 < image2, each once. `detail_ssim` is null where neither thumbnail has structure in any
 window; there, and only there, `max_difference` holds the largest difference of two pixels, 0..255. `local_ssim` is that of
 the square of the pictures that differs most (imagetwins/ssim/local.py); engines before version 2 did not compute it.
-`verified`: `ssim` is scikit-image's own number. `peak_difference` (imagetwins/ssim/peaks.py) is measured only of pairs that
-decide about an image."""
+`verified`: `ssim` is scikit-image's own number. `peak_difference` and `colour_difference` (imagetwins/ssim/peaks.py) are
+measured only of pairs that decide about an image."""
 
-VERIFIED = pa.schema([COMPARISONS.field(name) for name in ("image1", "image2", "ssim", "peak_difference")])
-"""scikit-image's scores, and the peak differences, of pairs, known from an earlier run."""
+VERIFIED = pa.schema(
+    [COMPARISONS.field(name) for name in ("image1", "image2", "ssim", "peak_difference", "colour_difference")]
+)
+"""scikit-image's scores, and the differences, of pairs, known from an earlier run."""
 
 DECISIONS = pa.schema(
     [

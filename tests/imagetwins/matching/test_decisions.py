@@ -196,13 +196,17 @@ def test_pictures_taken_at_different_times_are_for_review(taken, doubt):
     assert decisions["reason_code"][1] == ("other-moment" if doubt else "duplicate")
 
 
-@pytest.mark.parametrize(("peak", "doubt"), [(None, False), (0.0, False), (7.0, False), (7.01, True)])
-def test_a_place_that_differs_more_than_others_is_for_review(peak, doubt):
-    pairs = make_pairs(SEEN).assign(peak_difference=pd.array([peak], "Float64"))
+@pytest.mark.parametrize(
+    ("column", "limit", "code"),
+    [("peak_difference", 7.0, "one-place-differs"), ("colour_difference", 22.0, "colour-differs")],
+)
+@pytest.mark.parametrize(("share", "doubt"), [(None, False), (0.0, False), (1.0, False), (1.01, True)])
+def test_a_place_that_differs_more_than_others_is_for_review(column, limit, code, share, doubt):
+    pairs = make_pairs(SEEN).assign(**{column: pd.array([share and share * limit], "Float64")})
     parameters = Parameters(folder="/f")
     decisions = decide(make_images(2), pairs, parameters)
     assert decisions["action"][1] == ("review" if doubt else "would move")
-    assert decisions["reason_code"][1] == ("one-place-differs" if doubt else "duplicate")
+    assert decisions["reason_code"][1] == (code if doubt else "duplicate")
     assert decide(make_images(2), pairs, parameters.model_copy(update={"rule": "plain"}))["action"][1] == "would move"
 
 

@@ -40,12 +40,14 @@ def scores(thumbnails):
 
 def table(scores, verified=()):
     pairs = sorted(scores)
+    differences = [0.0 if pair in verified else None for pair in pairs]
     columns = {
         "image1": [first for first, _ in pairs],
         "image2": [second for _, second in pairs],
         "ssim": [scores[pair] for pair in pairs],
         "detail_ssim": [0.99] * len(pairs),
-        "peak_difference": [0.0 if pair in verified else None for pair in pairs],
+        "peak_difference": differences,
+        "colour_difference": differences,
         "max_difference": [None] * len(pairs),
         "verified": [pair in verified for pair in pairs],
     }
@@ -105,7 +107,9 @@ def test_what_is_verified_or_known_is_not_computed_again(thumbnails, scores):
     found = Verified(thumbnails, given, threshold)
     assert (found.outcome(2), found.scores, found.loaded) == (("would move", 1), {}, [])
 
-    known = pd.DataFrame({"image1": [1], "image2": [2], "ssim": [0.123], "peak_difference": [1.0]})
+    known = pd.DataFrame(
+        {"image1": [1], "image2": [2], "ssim": [0.123], "peak_difference": [1.0], "colour_difference": [2.0]}
+    )
     given = table({(0, 2): scores[0, 2], (1, 2): scores[1, 2]}, verified={(0, 2)})
     found = Verified(thumbnails, given, threshold, known=known)
     assert (found.outcome(2), found.scores, found.loaded) == (("would move", 0), {(1, 2): 0.123}, [])
@@ -134,11 +138,20 @@ def test_verified_scores_are_stored_in_the_part_that_has_the_pair_and_nowhere_el
 
     store_verified(
         tmp_path,
-        pd.DataFrame({"image1": [0, 1], "image2": [2, 2], "ssim": [0.61, 0.71], "peak_difference": [1.5, 2.5]}),
+        pd.DataFrame(
+            {
+                "image1": [0, 1],
+                "image2": [2, 2],
+                "ssim": [0.61, 0.71],
+                "peak_difference": [1.5, 2.5],
+                "colour_difference": [3.5, 4.5],
+            }
+        ),
     )
 
     expected = table(first | second | {(0, 2): 0.61, (1, 2): 0.71, (3, 4): 0.9}, verified={(0, 2), (1, 2)})
-    expected["peak_difference"] = pd.array([None, 1.5, 2.5, None, None], expected["peak_difference"].dtype)
+    for name, values in (("peak_difference", [1.5, 2.5]), ("colour_difference", [3.5, 4.5])):
+        expected[name] = pd.array([None, *values, None, None], expected[name].dtype)
     pd.testing.assert_frame_equal(read_table(tmp_path, COMPARISONS), expected, check_exact=True)
     assert [read_notes(tmp_path / f"part-{number}.parquet")["plan"] for number in range(3)] == ["of 0", "of 1", "of 2"]
     assert (tmp_path / "part-2.parquet").stat().st_ino == untouched

@@ -8,7 +8,7 @@ import pytest
 from skimage import data
 
 from imagetwins.calibration.distortions import plant_copy
-from imagetwins.ssim import peak_difference
+from imagetwins.ssim import colour_difference, peak_difference
 
 SIZE = 200
 
@@ -70,11 +70,34 @@ def test_thumbnails_of_one_tone_have_a_difference_too(level):
     assert peak_difference(flat, dotted) > 20
 
 
+def coloured(colour, side=SIZE):
+    """A product of one colour on white."""
+    picture = np.full((side, side, 3), 255, np.uint8)
+    picture[60:140, 70:130] = colour
+    return picture
+
+
+def test_a_product_in_another_colour_differs_in_colour_alone():
+    navy, brown = coloured((60, 42, 40)), coloured((40, 42, 62))
+    assert peak_difference(navy, brown) < 1
+    assert colour_difference(navy, brown) == colour_difference(brown, navy) == pytest.approx(22, abs=1e-3)
+    assert colour_difference(navy, coloured((60, 42, 40))) == 0
+
+
+def test_colours_that_are_shifted_all_over_or_missing_are_no_difference():
+    for picture in map(thumbnail, photographs()):
+        warmer = np.clip(picture.astype(int) // 2 + (40, 50, 62), 0, 255).astype(np.uint8)
+        assert colour_difference(picture // 2, warmer) < 15
+        grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        assert colour_difference(picture, grey) == 0
+
+
 @pytest.mark.parametrize("kind", ["halved", "doubled", "jpeg30", "jpeg60", "grey", "brightened"])
 def test_copies_differ_everywhere_alike(kind):
     for number, picture in enumerate(photographs()):
         copy = plant_copy(picture, kind, np.random.default_rng(number))
         assert peak_difference(thumbnail(picture), thumbnail(copy)) < 7
+        assert colour_difference(thumbnail(picture), thumbnail(copy)) < 22
 
 
 def test_a_date_differs_in_one_place_also_where_all_was_compressed():
