@@ -73,7 +73,8 @@ def print_run(console: Console, audit: RunAudit) -> None:
     if advice := advise_keep(record):
         console.print(advice.text)
         for command in advice.commands:
-            console.print(f"  [bold]{escape_markup(command)}[/]", soft_wrap=True)
+            typed = command.replace("imagetwins", _program(), 1)
+            console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
 
 
 def _describe_companions(count: int) -> str:
@@ -89,8 +90,12 @@ def _describe_pairs(record: RunRecord) -> str:
 
 def _undo(record: RunRecord) -> str:
     """Return the command that undoes a run, as it can be typed here."""
-    program = "imagetwins" if shutil.which("imagetwins") else sys.argv[0]
-    return format_command("restore", record.run_id, record.parameters.store, program)
+    return format_command("restore", record.run_id, record.parameters.store, _program())
+
+
+def _program() -> str:
+    """Return how this program is called here."""
+    return "imagetwins" if shutil.which("imagetwins") else sys.argv[0]
 
 
 def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame, folder: str) -> None:
