@@ -40,6 +40,7 @@ app = typer.Typer(
     help="Find the duplicate and near-duplicate images of a folder by exact all-pairs SSIM, and move them. Undoable.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # Where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal.
@@ -93,7 +94,7 @@ def _print_json(answer: Any) -> None:
 @app.command(epilog=FORMATS_HELP)
 @takes_parameters()
 def run(given: dict[str, Any], *, json: Json = False, verbose: Verbose = False) -> None:
-    """Find the duplicates of FOLDER and move them to its sub-folder Duplicates."""
+    """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates."""
     with exiting_on_errors(stderr):
         check_locations(check_parameters(given))
         _run(given, json, verbose)
@@ -152,7 +153,7 @@ def audit(
     json: Json = False,
     parquet: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the table of the answer to OUT.")] = None,
 ) -> None:
-    """Question past runs, from their tables alone: all of them, or one, or one file or pair of it."""
+    """Ask about past runs, from their tables alone. About all of them, or one, or one file or pair of it."""
     with exiting_on_errors(stderr):
         home = resolve_store(store)
         answer = _ask(home, run_id, threshold=threshold, why=why, pair=pair, file=file, compare=compare)
@@ -203,7 +204,7 @@ def apply(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Move the duplicates that a past run's scores give at another threshold, computing nothing again."""
+    """Move what a past run's scores give at another threshold. Nothing is computed again."""
     with exiting_on_errors(stderr):
         check_floor(find_run(resolve_store(store), run_id), threshold)
         prepare_environment(verbose=verbose)
@@ -214,7 +215,7 @@ def apply(
 
 @app.command()
 def report(run_id: RunId, *, store: Store = None, json: Json = False) -> None:
-    """Build the HTML report of a run again, from its tables and the pictures as they are now."""
+    """Build the HTML report of a run again. From its tables, and the pictures as they are now."""
     with exiting_on_errors(stderr):
         from imagetwins.reporting.run_page import build_report  # noqa: PLC0415 - draws: imports that take a second
 
@@ -237,7 +238,7 @@ def calibrate(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure which size, threshold and guard fit a folder, on copies of its own pictures. Nothing moves."""
+    """Measure which size, threshold and guards fit a folder. On copies of its own pictures; nothing moves."""
     with exiting_on_errors(stderr):
         check_local_folder("folder", folder)
         prepare_environment(verbose=verbose)
@@ -274,7 +275,7 @@ def prune(
 
 @app.command()
 def demo(*, json: Json = False, verbose: Verbose = False) -> None:
-    """Build a sample folder of real photographs, find its duplicates and move them."""
+    """Build a folder of sample pictures, and move its duplicates."""
     with exiting_on_errors(stderr):
         samples = settings.data_directory() / "samples"
         from imagetwins.demo import build_samples  # noqa: PLC0415 - draws, too
@@ -292,7 +293,7 @@ def approve(
     comment: Annotated[str, typer.Option(help="Kept with the run.")] = "",
     store: Store = None,
 ) -> None:
-    """Answer a run that waits for approval: move its duplicates, or, with --reject, none."""
+    """Answer a run that waits for approval. Move its duplicates, or, with --reject, none."""
     with exiting_on_errors(stderr):
         home = resolve_store(store)
         record_endings(home)

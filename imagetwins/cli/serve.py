@@ -45,7 +45,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address that a server started here listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port that a server started here listens on.")] = 4200,
 ) -> None:
-    """Run Prefect's server, its UI, the nightly schedule and the runs, in this terminal, until Ctrl-C."""
+    """Run Prefect's server, its UI, and the nightly runs. In this terminal, until Ctrl-C."""
     with exiting_on_errors(stderr):
         check_binding(host)
         scheduled = check_folders(folders or [])
