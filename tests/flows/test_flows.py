@@ -35,7 +35,14 @@ from tests.support import oracle
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-PLAIN = {"min_detail_ssim": -1.0, "min_local_ssim": -1.0, "max_aspect_change": 1e9, "audit_floor": -1.0}
+PLAIN = {
+    "min_detail_ssim": -1.0,
+    "min_local_ssim": -1.0,
+    "max_peak_difference": 1e9,
+    "max_colour_difference": 1e9,
+    "max_aspect_change": 1e9,
+    "audit_floor": -1.0,
+}
 """The plain threshold rule, every pair stored."""
 
 AWKWARD = ["a [1].png", "b b'\"q.png", "ünï-çødé 图.png", "new\nline.png", "-rf.png", "<b>&amp;.png"]
