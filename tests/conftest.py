@@ -29,6 +29,7 @@ FIRST = [
     "test_flows.py",
     "test_dask.py",
     "test_interruption.py",
+    "test_server_loss.py",
     "test_ui.py",
     "test_deployments.py",
 ]
