@@ -8,11 +8,11 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
   transitive, and a chain of small changes must not carry away a picture that resembles nothing that is left.
 - *Any grouping.* A duplicate is every image that matches any image ranked before it, even one that is itself moved:
   the plain rule "flag image2 of every matching pair".
-- *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, when one place of them differs, when their
-  aspect ratios differ (square thumbnails hide that), or when their thumbnails say too little: because there is nothing to see on them, because a file has
-  more frames or pages than the one that is compared, or because it is a camera's raw file. Then only files that are equal,
-  or show the same to the last pixel, are without doubt. An image whose only matches are doubtful is listed for review, and
-  stays.
+- *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, when one place of them differs, when they
+  were taken at different times, when their aspect ratios differ (square thumbnails hide that), or when their thumbnails say
+  too little: because there is nothing to see on them, because a file has more frames or pages than the one that is compared,
+  or because it is a camera's raw file. Then only files that are equal, or show the same to the last pixel, are without
+  doubt. An image whose only matches are doubtful is listed for review, and stays.
 - *The plain rule* (`rule`): any grouping, the first listed is kept, and nothing is doubtful.
 """
 
@@ -37,9 +37,9 @@ SPREAD = 5.0
 
 What makes a copy, compression or another size or colour, changes all of it: its worst square loses a few times what it
 loses on average. What makes another picture of the same form, a name, a face or a message, changes one square and next to
-nothing on average. Measured at 200 pixels on 2,587 copies and 1,238 look-alikes of 14
-kinds that match at 0.9: with this, 98 % of the look-alikes are for review where 1.7 % of the copies are (watermarked ones
-aside); with one limit for all, 85 %, and of forms 38 %."""
+nothing on average. Measured at 200 pixels on 2,587 copies and 1,238 look-alikes of 14 kinds that match at 0.9: with this,
+98 % of the look-alikes are for review where 1.7 % of the copies are (watermarked ones aside); with one limit for all, 85 %,
+and of forms 38 %."""
 
 LEAST_LOCAL_SSIM = 0.3
 """A square that has less in common is none of a copy, whatever the average."""
