@@ -24,7 +24,7 @@ def photographs():
 def loop_peak_difference(first, second):
     """The definition, with loops over squares and NumPy's own polynomials."""
     x, y = first.astype(float), second.astype(float)
-    if min(np.percentile(one.max(-1) - one.min(-1), 99.5) for one in (x, y)) < 8:
+    if min((one.max(-1) - one.min(-1) >= 8).mean() for one in (x, y)) < 0.005:
         x, y = (cv2.cvtColor(one, cv2.COLOR_BGR2GRAY).astype(float)[..., None] for one in (first, second))
     differences = np.zeros(x.shape[:2])
     for channel in range(x.shape[-1]):
