@@ -3,7 +3,7 @@
 Planted in the sample folder, and to calibrate a folder with known duplicates and known look-alikes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import cv2
@@ -14,6 +14,9 @@ from imagetwins.errors import ParameterError
 
 Image = npt.NDArray[np.uint8]
 """A picture as OpenCV decodes it: shape (height, width, 3), blue, green, red, 0..255."""
+
+Change = Callable[[Image, np.random.Generator], Image]
+"""Returns a picture changed in one way; the generator decides where and how much."""
 
 _CROPPED_SHARE = 0.02  # of each side: a screenshot taken a little too tight.
 _MAX_ROTATION_DEG = 1.0  # a sheet laid not quite straight on the scanner.
@@ -27,9 +30,13 @@ def plant_copy(image: Image, kind: str, rng: np.random.Generator) -> Image:
     Raises:
         ParameterError: `kind` is unknown.
     """
-    if kind not in _CHANGES:
-        raise ParameterError(f"unknown kind of copy {kind!r}. Known kinds: {', '.join(KINDS)}.")
-    return _CHANGES[kind](image, rng)
+    return _find_change(_CHANGES, "copy", kind)(image, rng)
+
+
+def _find_change(changes: Mapping[str, Change], what: str, kind: str) -> Change:
+    if kind not in changes:
+        raise ParameterError(f"unknown kind of {what} {kind!r}. Known kinds: {', '.join(changes)}.")
+    return changes[kind]
 
 
 def _halved(image: Image, _rng: np.random.Generator) -> Image:
@@ -102,7 +109,7 @@ def _write(
     return written
 
 
-_CHANGES: MappingProxyType[str, Callable[[Image, np.random.Generator], Image]] = MappingProxyType(
+_CHANGES: MappingProxyType[str, Change] = MappingProxyType(
     {
         "halved": _halved,
         "doubled": _doubled,
@@ -133,9 +140,7 @@ def plant_edit(image: Image, kind: str, rng: np.random.Generator) -> Image:
     Raises:
         ParameterError: `kind` is unknown.
     """
-    if kind not in _EDITS:
-        raise ParameterError(f"unknown kind of edit {kind!r}. Known kinds: {', '.join(EDITS)}.")
-    return _EDITS[kind](image, rng)
+    return _find_change(_EDITS, "edit", kind)(image, rng)
 
 
 def _patched(image: Image, rng: np.random.Generator) -> Image:
@@ -163,7 +168,7 @@ def _stamped(image: Image, rng: np.random.Generator) -> Image:
     return _write(image, date, (round(width * 0.6), round(height * 0.95)), width / 600, _ORANGE)
 
 
-_EDITS: MappingProxyType[str, Callable[[Image, np.random.Generator], Image]] = MappingProxyType(
+_EDITS: MappingProxyType[str, Change] = MappingProxyType(
     {"patched": _patched, "captioned": _captioned, "stamped": _stamped}
 )
 

@@ -197,6 +197,12 @@ class Parameters(BaseModel):
         return self
 
     @property
+    def changed(self) -> dict[str, Any]:
+        """The parameters that are not the defaults, but for the folder, which has none."""
+        defaults = Parameters(folder=self.folder).model_dump()
+        return {name: value for name, value in self.model_dump().items() if value != defaults[name]}
+
+    @property
     def is_careful(self) -> bool:
         """Whether matches can be for review: the rule is not the plain one."""
         return self.rule == "careful"

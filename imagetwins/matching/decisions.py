@@ -92,7 +92,7 @@ def _add_low_detail(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: f
 
 def _add_other_moments(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.DataFrame) -> None:
     """Doubt the matches of pictures that were taken at different times, as bursts and brackets are."""
-    taken = images["taken"].astype(object).where(images["taken"].notna(), "").to_numpy()
+    taken = images["taken"].fillna("").to_numpy(object)
     first, second = (taken[matches[name].to_numpy()] for name in ("image1", "image2"))
     for row in np.flatnonzero(first != second):
         one, other = first[row], second[row]

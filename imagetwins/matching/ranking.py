@@ -5,7 +5,7 @@ equal, the next word decides. A new word is a function here, an entry in `KEEP_R
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
 import numpy as np
@@ -125,9 +125,8 @@ def rank_images(images: pd.DataFrame, ranking: Iterable[str]) -> NDArray[np.intp
     The words of `ranking` decide in their order (`Parameters.ranking`); images without a key rank last, and ties keep their
     order in the table.
     """
-    keys: Sequence[pd.Series] = [_find_rule(word)(images).rename(None) for word in ranking]
-    table = pd.concat(keys, axis=1, keys=range(len(keys)))
-    ranked = table.sort_values(list(table.columns), kind="stable", na_position="last").index
+    keys = pd.DataFrame(dict(enumerate(_find_rule(word)(images) for word in ranking)))
+    ranked = keys.sort_values(list(keys.columns), kind="stable", na_position="last").index
     ranks = np.empty(len(images), np.intp)
     ranks[ranked.to_numpy()] = np.arange(len(images))
     return ranks

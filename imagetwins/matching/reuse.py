@@ -152,7 +152,9 @@ def to_table(result: ssim.JoinResult) -> pd.DataFrame:
         "ssim": result.ssim,
         "detail_ssim": pd.array(result.detail_ssim, dtype="Float64"),
         "local_ssim": result.local_ssim,
-        **dict.fromkeys(("peak_difference", "colour_difference"), pd.array([pd.NA] * len(blank), dtype="Float64")),
+        **dict.fromkeys(
+            ("peak_difference", "colour_difference"), pd.array(np.full(len(blank), np.nan), dtype="Float64")
+        ),
         "max_difference": pd.arrays.IntegerArray(result.max_difference, ~blank),
         "verified": result.verified,
     }

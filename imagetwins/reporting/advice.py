@@ -40,12 +40,9 @@ def advise_keep(record: RunRecord) -> Advice | None:
 
 def format_run(parameters: Parameters) -> str:
     """Return the shell command that runs with `parameters`; what is the default is left out."""
-    defaults = Parameters(folder=parameters.folder).model_dump()
     words = ["imagetwins", "run", parameters.folder]
-    for name, value in parameters.model_dump().items():
+    for name, value in parameters.changed.items():
         option = name.replace("_", "-")
-        if value == defaults[name]:
-            continue
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:

@@ -13,7 +13,6 @@ import cv2
 import pandas as pd
 
 from imagetwins import ssim
-from imagetwins.config.parameters import Parameters
 from imagetwins.reporting.advice import RULES, advise_keep
 from imagetwins.scanning.thumbnails import ThumbnailLoader
 from imagetwins.store.record import RunRecord, RunStatus, Stage
@@ -38,9 +37,8 @@ def escape(text: str) -> str:
 
 def draw_summary(record: RunRecord) -> str:
     """Return the summary of a run: what it found, how to undo it, what each stage took, and what it was asked."""
-    counts, parameters = record.counts, record.parameters.model_dump()
-    defaults = Parameters(folder="-").model_dump() | {"folder": None}
-    changed = {name: value for name, value in parameters.items() if value != defaults[name]}
+    counts, parameters = record.counts, record.parameters
+    asked = {"folder": parameters.folder} | parameters.changed
     parts = [
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
         *_next_step(record),
@@ -53,7 +51,7 @@ def draw_summary(record: RunRecord) -> str:
         "## What was found",
         _table(("what", "how many"), [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()]),
         "## What was asked",
-        _table(("parameter", "value"), [(escape(name), breakable(str(value))) for name, value in changed.items()]),
+        _table(("parameter", "value"), [(escape(name), breakable(str(value))) for name, value in asked.items()]),
     ]
     return "\n\n".join(parts)
 

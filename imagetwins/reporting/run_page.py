@@ -254,7 +254,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures) ->
         folder=parameters["folder"],
         headline=_headline(counts, record.parameters.location),
         created=f"{record.created:%Y-%m-%d %H:%M:%S} UTC",
-        changed=_changed_parameters(parameters),
+        changed=_changed_parameters(record.parameters),
         left_out=describe_left_out(record.left_out),
         left_alone=_left_alone(tables.decisions),
         limit_left_alone=MAX_LEFT_ALONE,
@@ -287,14 +287,12 @@ def _headline(counts: Mapping[str, int], folder: Location) -> str:
     return f"{what} in {folder.name or folder}"
 
 
-def _changed_parameters(parameters: dict[str, Any]) -> list[tuple[str, str]]:
+def _changed_parameters(parameters: Parameters) -> list[tuple[str, str]]:
     """Return the parameters that are not the defaults, but for those that the page shows elsewhere."""
-    defaults = Parameters(folder="-").model_dump()
-    shown = {"folder", "threshold", "store"}
     return [
         (name.replace("_", " "), "" if value is True else str(value))
-        for name, value in parameters.items()
-        if name not in shown and value != defaults.get(name)
+        for name, value in parameters.changed.items()
+        if name not in {"threshold", "store"}
     ]
 
 

@@ -234,7 +234,7 @@ class Mover(ABC):
     def recover(self, move: AnyMove, log: MoveLog[AnyMove]) -> tuple[AnyMove, bool]:
         """Finish or undo an unfinished `move` by what is there now; return it, and whether its file is at the target.
 
-        Nothing is removed but our own copies, and those only while the original is seen to be there, unchanged.
+        Nothing is removed but our own copies: whole ones only while the original is seen to be there, unchanged.
 
         Raises:
             OSError: the disk does not let us, or is away.

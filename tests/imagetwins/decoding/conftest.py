@@ -4,6 +4,9 @@ import sys
 
 import pytest
 
+from imagetwins.decoding import pool
+from imagetwins.decoding.pool import close_decoders
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _bytecode(tmp_path_factory):
@@ -13,3 +16,12 @@ def _bytecode(tmp_path_factory):
             patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
             patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
         yield
+
+
+@pytest.fixture
+def crashing_decoder(monkeypatch):
+    """Decoder processes die of files whose names say so, or hang at them."""
+    close_decoders()
+    monkeypatch.setattr(pool, "DECODER_COMMAND", [sys.executable, "-P", "-m", "tests.support.crashing_decoder"])
+    yield
+    close_decoders()

@@ -138,15 +138,6 @@ def test_names_of_every_kind(tmp_path):
     assert len({thumbnail.tobytes() for thumbnail in thumbnails.values()}) == len(names)
 
 
-@pytest.fixture
-def crashing_decoder(monkeypatch):
-    """Decoder processes die of files whose names say so."""
-    close_decoders()
-    monkeypatch.setattr(pool, "DECODER_COMMAND", [sys.executable, "-P", "-m", "tests.support.crashing_decoder"])
-    yield
-    close_decoders()
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("crashing_decoder")
 def test_a_dying_decoder_costs_only_the_file_it_died_of(tmp_path):

@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import sys
 import zlib
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from imagetwins.decoding import pool
 from imagetwins.decoding.decoder import decode
 from imagetwins.decoding.model import MAX_BYTES
-from imagetwins.decoding.pool import close_decoders
 from tests.support.decoding import FULL, decode_all
 from tests.support.pictures import encode, photo, tiny_png
 
@@ -55,15 +53,6 @@ def test_what_every_viewer_shows_whole_is_no_damage(tmp_path):
 
     assert {name: row.error for name, row in rows.items()} == dict.fromkeys(ODD)
     assert all(thumbnail.any() for thumbnail in thumbnails.values())
-
-
-@pytest.fixture
-def crashing_decoder(monkeypatch):
-    """Decoder processes hang at files whose names say so."""
-    close_decoders()
-    monkeypatch.setattr(pool, "DECODER_COMMAND", [sys.executable, "-P", "-m", "tests.support.crashing_decoder"])
-    yield
-    close_decoders()
 
 
 @pytest.mark.usefixtures("crashing_decoder")

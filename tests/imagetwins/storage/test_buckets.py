@@ -372,19 +372,27 @@ def killed_after(moment, work):
     return False
 
 
-def test_killed_after_every_request_of_a_move(new_job):
+def kill_after_every_request(new_job, finish):
+    """Apply jobs, killed after one request more each; by turns `finish` them, which checks that all has moved, and undo them."""
     kills = 0
-    while killed_after(kills + 1, (job := new_job()).apply):
+    while killed_after(kills + 1, (job := new_job(kills)).apply):
         kills += 1
         assert set(job.before.values()) <= set(snapshot(job.folder).values())
         if kills % 2:
-            assert [outcome.reason for outcome in job.apply()] == [None]
-            job.check_all_moved_once()
+            finish(job)
         else:
             restore_moves(job.journal)
             assert snapshot(job.folder) == job.before
-    job.check_all_moved_once()
+    finish(job)
     assert kills > 10
+
+
+def test_killed_after_every_request_of_a_move(new_job):
+    def finish(job):
+        assert [outcome.reason for outcome in job.apply()] == [None]
+        job.check_all_moved_once()
+
+    kill_after_every_request(lambda _: new_job(), finish)
 
 
 def test_killed_after_every_request_of_a_restore(new_job):
@@ -433,17 +441,9 @@ def test_what_belongs_to_an_object_follows_it_and_comes_back(any_bucket, tmp_pat
 
 @pytest.mark.slow
 def test_killed_after_every_request_of_what_follows_an_object(bucket):
-    kills = 0
-    while killed_after(kills + 1, (job := Following(bucket, bucket / f"store/{kills}.jsonl")).apply):
-        kills += 1
-        assert set(job.before.values()) <= set(snapshot(job.folder).values())
-        if kills % 2:
-            job.check_all_moved()
-        else:
-            restore_moves(job.journal)
-            assert snapshot(job.folder) == job.before
-    job.check_all_moved()
-    assert kills > 10
+    kill_after_every_request(
+        lambda kills: Following(bucket, bucket / f"store/{kills}.jsonl"), Following.check_all_moved
+    )
 
 
 @pytest.mark.parametrize("is_heard", [True, False])
