@@ -87,16 +87,17 @@ def list_candidates(
     for root in roots:
         is_excluded = _counting(root, find_pattern, never, left_out, until)
         files = list(storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen))
-        pictures = sorted(_find_pictures(root, files, left_out), key=lambda file: _sort_key(file.location, root))
+        pictures = sorted(_find_pictures(root, files, left_out), key=_sort_key)
         listed += pictures
         companions |= find_companions(
             [file.location for file in pictures], [file for file in files if file.kind == "file"]
         )
+    references = roots[1:]
     return [
         _to_candidate(
             found,
-            is_reference=any(is_inside(found.location, root) for root in roots[1:]),
-            companions=companions.get(found.location, []),
+            is_reference=bool(references) and any(is_inside(found.location, root) for root in references),
+            companions=companions.get(found.location, ()) if companions else (),
         )
         for found in _mark_hard_links(listed)
     ]
@@ -147,8 +148,9 @@ def _count_folder(folder: Location, left_out: Counter[str]) -> None:
     left_out[f"{to_columns(folder)[0].rpartition('/')[2]}/"] += 1
 
 
-def _sort_key(location: Location, root: Location) -> bytes:
-    return os.fsencode(storage_of(root).relative_name(location, root))
+def _sort_key(file: Found) -> bytes:
+    """Return what files below one root are sorted by: all their names begin alike."""
+    return os.fsencode(str(file.location))
 
 
 def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str]) -> Iterator[Found]:
@@ -165,7 +167,7 @@ def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str
     doubles = _find_apple_doubles([*named, *unnamed])
     if doubles:
         left_out[f"{APPLE_DOUBLE}*"] += len(doubles)
-    yield from (found for found in named if found.location not in doubles)
+    yield from (found for found in named if not doubles or found.location not in doubles)
     # Names without a picture's suffix cost a request each in a bucket, so they are asked for together.
     starts = storage_of(root).read_starts([found.location for found in unnamed], magic_length())
     yield from (found for found, start in zip(unnamed, starts, strict=True) if has_picture_magic(start))
