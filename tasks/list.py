@@ -9,12 +9,14 @@ import pandas as pd
 from prefect import task
 
 from imagetwins.config.parameters import Parameters
+from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
 from imagetwins.scanning.candidates import Candidate, list_candidates
 from imagetwins.scanning.companions import APPLE_DOUBLE
 from imagetwins.scanning.lookup import RACY_WINDOW_NS
 from imagetwins.storage import Found
 from imagetwins.storage.location import to_columns
+from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run, find_put_aside
 from imagetwins.store.schemas import COMPANIONS, LISTING
 from imagetwins.store.tables import as_frame, read_notes, write_table
@@ -38,6 +40,7 @@ def list_files(run: Run, parameters: Parameters) -> Counter[str]:
             reference=reference,
             skip=[run.store, *find_put_aside(run.store)],
             left_out=left_out,
+            progress=progress_of(Stage.LIST, "file"),
         )
         # The listing last: it says that this stage is done.
         write_table(_to_companions(found), COMPANIONS, run.companions / "part-0.parquet")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from imagetwins.config.patterns import compile_patterns
 from imagetwins.decoding.formats import has_picture_magic, has_picture_suffix, magic_length
 from imagetwins.decoding.model import MAX_BYTES
+from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.companions import APPLE_DOUBLE, find_companions
 from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
 from imagetwins.storage.location import to_columns
@@ -51,6 +52,7 @@ def list_candidates(
     reference: Sequence[Location],
     skip: Sequence[Location],
     left_out: Counter[str] | None = None,
+    progress: Progress = no_progress,
 ) -> list[Candidate]:
     """Return the pictures of `folder`, then those of the `reference` folders outside it, each sorted by relative path.
 
@@ -66,6 +68,7 @@ def list_candidates(
         reference: more folders.
         skip: folders that are left out wherever they are.
         left_out: counts what was left out: folders by their name and a slash, files by the pattern.
+        progress: called with the files found so far, which may be no pictures.
 
     Raises:
         ParameterError: a pattern of `exclude` is not one.
@@ -78,14 +81,18 @@ def list_candidates(
     seen: set[object] = set()
     listed: list[Found] = []
     companions: dict[Location, list[Found]] = {}
+    walked = 0
     for root in roots:
         is_excluded = _counting(root, find_pattern, never, left_out)
-        files = list(storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen))
+        walk = storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen)
+        files = list(counted(walk, continued(progress, walked)))
+        walked += len(files)
         pictures = sorted(_find_pictures(root, files, left_out), key=lambda file: _sort_key(file.location, root))
         listed += pictures
         companions |= find_companions(
             [file.location for file in pictures], [file for file in files if file.kind == "file"]
         )
+    progress(walked, walked)
     return [
         _to_candidate(
             found,
