@@ -5,8 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.prompt import Confirm, Prompt
 from rich.table import Column
@@ -50,8 +51,22 @@ def following(console: Console) -> Iterator["AnnouncingObserver"]:
         _Told(count_done),
         _Told(tell_time),
     )
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=MAX_SECONDS) as progress:
+    with _Bars(*columns, console=console, transient=True, speed_estimate_period=MAX_SECONDS) as progress:
         yield TerminalObserver(console, progress)
+
+
+class _Bars(Progress):
+    """Bars that leave room behind them for the "^C" that a terminal writes: in another line, it would move them."""
+
+    def get_renderable(self) -> RenderableType:
+        return _Narrow(super().get_renderable())
+
+
+class _Narrow(NamedTuple):
+    bars: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.bars, options.update_width(options.max_width - len("^C")))
 
 
 class _Mark(SpinnerColumn):

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from imagetwins.cli.observer import LABELS, ask_in_terminal, following
 from imagetwins.matching.approval import Answer, ApprovalRequest
@@ -88,6 +89,9 @@ def test_a_bar_has_one_line_in_any_terminal(width):
     console = terminal(width)
     assert "Loading" in drawn(console, (123_456, 10_000_000, "picture"), (234_567, None, "", 2))
     assert console.file.getvalue().count(UP_AND_ERASED) == 1
+    # The terminal writes "^C" where the cursor is.
+    rows = Text.from_ansi(console.file.getvalue()).plain.split("\n")
+    assert max(map(len, rows)) <= width - 2
 
 
 def test_a_stage_is_over_when_the_next_begins_and_not_when_its_bar_is_full():
