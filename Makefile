@@ -53,8 +53,8 @@ bench: $(READY) $(PEERS)/.ready accuracy  ## Measure all that is claimed; takes 
 accuracy: $(READY) $(PEERS)/.ready  ## Which copies are found and which look-alikes are taken for copies, beside other tools: ten minutes.
 	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
 
-waiting: $(READY) $(PEERS)/.ready  ## How long one waits for whole commands; BEFORE=imagetwins of another checkout, to compare with.
-	$(BIN)/python -m benchmarks.waiting --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS)) $(if $(BEFORE),--before $(BEFORE))
+waiting: $(READY) $(PEERS)/.ready  ## How long one waits for whole commands; BEFORE=imagetwins of another checkout, README=page for the table.
+	$(BIN)/python -m benchmarks.waiting --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS)) $(if $(BEFORE),--before $(BEFORE)) $(if $(README),--readme $(README))
 
 pictures: $(READY)  ## Make the README's pictures again; needs Chromium.
 	$(BIN)/python -m benchmarks.pictures

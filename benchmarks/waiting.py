@@ -3,7 +3,7 @@
 Writes a table, a plot and all numbers to the results folder. Takes about 25 minutes, most of them for 10,000 pictures.
 
     python -m benchmarks.waiting [--corpus FOLDER] [--peers PYTHON] [--sizes 5 900 10000] [--rounds 5]
-        [--command IMAGETWINS] [--before IMAGETWINS] [--out benchmarks/results]
+        [--command IMAGETWINS] [--before IMAGETWINS] [--out benchmarks/results] [--readme README.md]
 
 What is measured, in folders of pictures of 640 x 480, half of them copies of the other half:
 
@@ -17,6 +17,7 @@ Every process is started anew, in each round all of them one after the other, so
 of the rounds counts. Folders of more than 1,000 pictures are measured once. Files, kernels and Prefect's databases are warm. The
 ratio is that to the bare flow of the same rounds, without a server or with one. "CPU" is the processor time of a process and its
 children, but not of a server that ran before it. `--before` is the `imagetwins` of another checkout, measured in the same rounds.
+`--readme` puts the table into that page, between its two comments that name this script.
 """
 
 import argparse
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--command", type=Path, default=Path(sys.executable).with_name("imagetwins"))
     parser.add_argument("--before", type=Path, help="the imagetwins of another checkout, to compare with")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--readme", type=Path, help="the page into which the table is put")
     options = parser.parse_args()
     if server_answers(LOCAL_SERVER):
         parser.error(f"a Prefect server runs at {LOCAL_SERVER}, which runs without a server would use: stop it first")
@@ -140,6 +142,9 @@ def main() -> None:
             sizes.append(to_plain(size, rows))
             show(sizes[-1:], Console(width=160))
     save({"machine": describe_machine(), "sizes": sizes}, options.out)
+    if options.readme:
+        page = options.readme.read_text(encoding="utf-8")
+        options.readme.write_text(replace_table(page, sizes), encoding="utf-8")
 
 
 def write_folder(pictures: list[Picture], size: int, place: Path) -> tuple[Path, list[Path]]:
@@ -349,6 +354,29 @@ def show(sizes: Sequence[dict[str, Any]], console: Console) -> None:
     console.print(table)
 
 
+BEGIN, END = "<!-- benchmarks.waiting -->", "<!-- /benchmarks.waiting -->"
+
+
+def replace_table(page: str, sizes: Sequence[dict[str, Any]]) -> str:
+    """Return a page of Markdown with the table between its comments BEGIN and END.
+
+    Raises:
+        ValueError: it has no such comments.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"the page has no {BEGIN} and {END} to put the table between")
+    lines = [["", *(f"{size['pictures']:,} pictures" for size in sizes)], ["---"] * (len(sizes) + 1)]
+    for position, row in enumerate(sizes[0]["rows"]):
+        cells = (size["rows"][position]["now"] for size in sizes)
+        lines.append(
+            [label(row), *(f"{_seconds(cell)} s{f' ({_ratio(cell)} x)' if cell['ratio'] else ''}" for cell in cells)]
+        )
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
 def label(row: dict[str, Any]) -> str:
     """Return what a row is called."""
     name = {"bare": "bare Prefect flow"} | {ours: f"imagetwins, {ours}" for ours in OURS}
@@ -364,7 +392,11 @@ def _cells(row: dict[str, Any], *, has_before: bool) -> list[str]:
 
 
 def _seconds(one: dict[str, Any]) -> str:
-    return f"> {LIMIT_SECONDS:.0f}" if one["seconds"] is None else f"{one['seconds']:.2f}"
+    return (
+        f"> {LIMIT_SECONDS:.0f}"
+        if one["seconds"] is None
+        else f"{one['seconds']:.{1 if one['seconds'] >= 9.95 else 2}f}"
+    )
 
 
 def _ratio(one: dict[str, Any]) -> str:

@@ -7,7 +7,21 @@ import numpy as np
 import pytest
 
 from benchmarks import waiting
-from benchmarks.waiting import EMBEDDED, NEW, RUNNING, Row, Took, added, label, run, to_plain, write_folder
+from benchmarks.waiting import (
+    BEGIN,
+    EMBEDDED,
+    END,
+    NEW,
+    RUNNING,
+    Row,
+    Took,
+    added,
+    label,
+    replace_table,
+    run,
+    to_plain,
+    write_folder,
+)
 
 
 def took(*walls):
@@ -48,6 +62,27 @@ def test_a_row_says_what_it_is_and_where_its_server_was():
     assert label({"name": "first run", "server": RUNNING}) == "imagetwins, first run, with a server"
     assert label({"name": "bare", "server": EMBEDDED}) == "bare Prefect flow, without a server"
     assert label({"name": "difPy", "server": None}) == "difPy"
+
+
+def test_the_table_is_put_into_the_page_and_nothing_else_is_changed():
+    rows = [Row("bare", RUNNING, took(2)), Row("first run", RUNNING, took(6)), Row("difPy", None, took(float("inf")))]
+    sizes = [to_plain(1000, rows), to_plain(5, rows)]
+    page = f"# Page\n{BEGIN}\nold\n{END}\nthe end"
+    replaced = replace_table(page, sizes)
+    assert replaced == replace_table(replaced, sizes)
+    assert replaced == "\n".join(
+        [
+            f"# Page\n{BEGIN}",
+            "|  | 1,000 pictures | 5 pictures |",
+            "| --- | --- | --- |",
+            "| bare Prefect flow, with a server | 2.00 s (1.00 x) | 2.00 s (1.00 x) |",
+            "| imagetwins, first run, with a server | 6.00 s (3.00 x) | 6.00 s (3.00 x) |",
+            "| difPy | > 900 s | > 900 s |",
+            f"{END}\nthe end",
+        ]
+    )
+    with pytest.raises(ValueError, match=BEGIN):
+        replace_table("# Page", sizes)
 
 
 def test_every_other_picture_is_a_copy_and_the_new_ones_come_and_go(tmp_path):
