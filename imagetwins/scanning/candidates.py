@@ -13,6 +13,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.config.patterns import compile_patterns
 from imagetwins.decoding.formats import has_picture_magic, has_picture_suffix, magic_length
 from imagetwins.decoding.model import MAX_BYTES
+from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.companions import APPLE_DOUBLE, find_companions
 from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
 from imagetwins.storage.location import to_columns
@@ -55,6 +56,7 @@ def list_candidates(
     skip: Sequence[Location],
     left_out: Counter[str] | None = None,
     until: float | None = None,
+    progress: Progress = no_progress,
 ) -> list[Candidate]:
     """Return the pictures of `folder`, then those of the `reference` folders outside it, each sorted by relative path.
 
@@ -71,6 +73,7 @@ def list_candidates(
         skip: folders that are left out wherever they are.
         left_out: counts what was left out: folders by their name and a slash, files by the pattern.
         until: the time of `time.monotonic` at which to give up.
+        progress: called with the files found so far, which may be no pictures.
 
     Raises:
         ParameterError: a pattern of `exclude` is not one.
@@ -84,14 +87,18 @@ def list_candidates(
     seen: set[object] = set()
     listed: list[Found] = []
     companions: dict[Location, list[Found]] = {}
+    walked = 0
     for root in roots:
         is_excluded = _counting(root, find_pattern, never, left_out, until)
-        files = list(storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen))
+        walk = storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen)
+        files = list(counted(walk, continued(progress, walked)))
+        walked += len(files)
         pictures = sorted(_find_pictures(root, files, left_out), key=_sort_key)
         listed += pictures
         companions |= find_companions(
             [file.location for file in pictures], [file for file in files if file.kind == "file"]
         )
+    progress(walked, walked)
     references = roots[1:]
     return [
         _to_candidate(
@@ -104,7 +111,12 @@ def list_candidates(
 
 
 def list_for_run(
-    parameters: Parameters, store: Location, left_out: Counter[str], until: float | None = None
+    parameters: Parameters,
+    store: Location,
+    left_out: Counter[str],
+    *,
+    until: float | None = None,
+    progress: Progress = no_progress,
 ) -> list[Candidate]:
     """Return what a run with these parameters and this store compares: `list_candidates` of its folders."""
     folder, *reference = parameters.locations
@@ -117,6 +129,7 @@ def list_for_run(
         skip=[store, *find_put_aside(store)],
         left_out=left_out,
         until=until,
+        progress=progress,
     )
 
 
