@@ -60,11 +60,12 @@ def _call_flow(connection: Connection, call: Callable[[], dict[str, Any]]) -> di
     import httpx
 
     from imagetwins.cli.observer import following
+    from imagetwins.runtime.heartbeats import without_wait
     from imagetwins.runtime.observer import observer
 
     connection.wait()
     try:
-        with following(stderr) as follower:
+        with following(stderr) as follower, without_wait():
             observer.set(follower)
             return call()
     except httpx.HTTPError as error:

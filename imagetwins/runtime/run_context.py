@@ -20,6 +20,7 @@ from imagetwins.matching.reuse import ReusableRun, describe_scores
 from imagetwins.moving.recover import recover_run, recover_runs
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.runtime.flow_context import current_flow_run
+from imagetwins.runtime.heartbeats import sending_heartbeats
 from imagetwins.runtime.observer import observer
 from imagetwins.runtime.publishing import publish
 from imagetwins.runtime.waiting import record_endings
@@ -124,7 +125,7 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
     run = Run(resolve_store(parameters.store), f"{started:%Y%m%dT%H%M%SZ}-{flow_run.id.hex[:8]}")
     context = RunContext(run, _begin_record(kind, run, parameters, flow_run, started))
     folder = parameters.location
-    with storage_of(folder).lock(folder, f"run {run.run_id}"), hold_run(run):
+    with storage_of(folder).lock(folder, f"run {run.run_id}"), hold_run(run), sending_heartbeats():
         _check_resumable(run)
         observer.get().run_started(run)
         record_endings(run.store)
