@@ -26,7 +26,7 @@ from imagetwins.runtime.publishing import publish
 from imagetwins.runtime.waiting import record_endings
 from imagetwins.scanning.activity import hold_run
 from imagetwins.scanning.eviction import release_run
-from imagetwins.settings import cache_limit_bytes
+from imagetwins.settings import cache_limit_bytes, count_cores
 from imagetwins.storage import storage_of
 from imagetwins.store.provenance import describe_installation
 from imagetwins.store.record import RunKind, RunRecord, RunStatus, Stage, now
@@ -198,8 +198,11 @@ def await_all(stage: Stage, futures: PrefectFutureList[T]) -> list[T]:
     """Return the results of `futures`, reporting the progress of `stage`; the first failure is raised."""
     report = observer.get().batches_done
     report(stage, 0, len(futures))
-    shown_as = f"{stage}: batches done"
-    artifact: Any = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=shown_as)
+    artifact: Any = None
+    # Others are done all at once: a bar in the UI would cost two calls to the server, and show nothing between 0 and 100 %.
+    if len(futures) > count_cores():
+        shown_as = f"{stage}: batches done"
+        artifact = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=shown_as)
     begun = shown = time.monotonic()
     for done, future in enumerate(as_completed(list(futures)), 1):
         future.result()
