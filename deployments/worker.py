@@ -10,10 +10,11 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.clients import get_events_subscriber
-from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.events.schemas.events import ResourceSpecification
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
@@ -64,11 +65,12 @@ class PromptWorker(ProcessWorker):
 
 
 async def _listen(asked: asyncio.Event) -> None:
-    """Set `asked` whenever the server says that somebody, or a schedule, has asked for a run."""
-    scheduled = EventFilter(event=EventNameFilter(name=["prefect.flow-run.Scheduled"]))
+    """Set `asked` whenever the server says that a run is to begin, or to go on: asked for, tried again, or approved."""
+    to_begin = EventResourceFilter(labels=ResourceSpecification({"prefect.state-type": StateType.SCHEDULED.value}))
+    runs = EventFilter(event=EventNameFilter(prefix=["prefect.flow-run."]), resource=to_begin)
     while True:
         with suppress(Exception):
-            async with get_events_subscriber(filter=scheduled) as events:
+            async with get_events_subscriber(filter=runs) as events:
                 async for _ in events:
                     asked.set()
         await asyncio.sleep(RETRY_SECONDS)

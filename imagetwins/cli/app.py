@@ -21,6 +21,7 @@ from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
+from imagetwins.cli.timing import seconds_since_start
 from imagetwins.config.folders import check_local_folder, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats
@@ -111,16 +112,22 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
 
 
 def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> None:
-    _show_run(find_run(resolve_store(store), summary["run_id"]))
+    from imagetwins.cli import rendering
+    from imagetwins.runtime.observer import observer
+
+    total = seconds_since_start()
+    run = find_run(resolve_store(store), summary["run_id"])
+    _show_run(run, is_timed=True)
+    rendering.print_time(console, run.read_record(), total, observer.get().asked_seconds)
     if json:
-        _print_json(summary)
+        _print_json(summary | {"total_seconds": total})
 
 
-def _show_run(run: Run) -> None:
+def _show_run(run: Run, *, is_timed: bool = False) -> None:
     from imagetwins.cli import rendering
     from imagetwins.reporting.runs import audit_run
 
-    rendering.print_run(console, audit_run(run))
+    rendering.print_run(console, audit_run(run), is_timed=is_timed)
     console.print(f"Report:  {escape_markup(str(run.report))}")
 
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -146,6 +146,7 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
             raise
         context.record.status, context.record.finished = RunStatus.COMPLETED, now()
         context.write()
+        observer.get().stage_started("release")
         release_run(run, cache_limit_bytes())
 
 
@@ -194,22 +195,42 @@ def _begin_record(
     )
 
 
-def await_all(stage: Stage, futures: PrefectFutureList[T]) -> list[T]:
-    """Return the results of `futures`, reporting the progress of `stage`; the first failure is raised."""
-    report = observer.get().batches_done
-    report(stage, 0, len(futures))
+def await_all(
+    stage: Stage, futures: PrefectFutureList[T], unit: str = "", sizes: Mapping[int, int] | None = None
+) -> list[T]:
+    """Return the results of `futures`, reporting the progress of `stage`; the first failure is raised.
+
+    Args:
+        stage: which one.
+        futures: its batches.
+        unit: what is counted, see `Observer.progressed`.
+        sizes: how much each future has to do, in their order, by the part as which it reports its own progress; by
+            default one each.
+    """
+    follower = observer.get()
+    sizes = dict.fromkeys(range(len(futures)), 1) if sizes is None else sizes
+    parts = {future.task_run_id: part for future, part in zip(futures, sizes, strict=True)}
+    done, total = 0, sum(sizes.values())
+    follower.progressed(stage, 0, total, unit)
     artifact: Any = None
     # Others are done all at once: a bar in the UI would cost two calls to the server, and show nothing between 0 and 100 %.
     if len(futures) > count_cores():
-        shown_as = f"{stage}: batches done"
-        artifact = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=shown_as)
+        artifact = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=stage.label)
     begun = shown = time.monotonic()
-    for done, future in enumerate(as_completed(list(futures)), 1):
+    for number, future in enumerate(as_completed(list(futures)), 1):
         future.result()
-        report(stage, done, len(futures))
-        if artifact and (done == len(futures) or time.monotonic() - shown > UPDATE_SECONDS):
+        part = parts[future.task_run_id]
+        done += sizes[part]
+        follower.progressed(stage, sizes[part], total, unit, part)
+        if artifact and (number == len(futures) or time.monotonic() - shown > UPDATE_SECONDS):
             shown = time.monotonic()
-            left = (shown - begun) / done * (len(futures) - done)
-            said = f"{stage}: {done} of {len(futures)} batches done, about {dt.timedelta(seconds=round(left))} left"
-            publish(update_progress_artifact, artifact, 100 * done / len(futures), description=said)
+            share = done / total if total else 1.0
+            said = f"{stage.label}: {done:,} of {pluralize(total, unit or 'batch')}"
+            publish(update_progress_artifact, artifact, 100 * share, description=f"{said}, {_left(begun, share)}")
     return [future.result() for future in futures]
+
+
+def _left(begun: float, share: float) -> str:
+    """Return how long the rest will take, where `share` of all took since `begun`."""
+    seconds = (time.monotonic() - begun) * (1 - share) / share if share else 0.0
+    return f"about {dt.timedelta(seconds=round(seconds))} left"
