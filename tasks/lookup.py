@@ -8,6 +8,7 @@ from imagetwins.matching.estimates import Estimate, estimate_run
 from imagetwins.matching.reuse import ReusableRun
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning import lookup
+from imagetwins.scanning.reading import get_ready
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import LISTING
 from imagetwins.store.tables import read_table
@@ -16,7 +17,10 @@ from imagetwins.store.tables import read_table
 @task(name="lookup-files", **STAGE)
 def lookup_files(run: Run, parameters: Parameters, limit: int, workers: int) -> dict[str, int]:
     """Find in the cache, which may take `limit` bytes, what is known of the files; return how many are, and are not."""
-    return lookup.lookup_files(run, read_table(run.listing, LISTING), parameters, limit, workers)
+    counts = lookup.lookup_files(run, read_table(run.listing, LISTING), parameters, limit, workers)
+    if counts["to_decode"] and not parameters.dask:
+        get_ready(counts["to_decode"], workers)
+    return counts
 
 
 @task(name="find-reusable-run", **STAGE)
