@@ -12,13 +12,15 @@ from prefect import task
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.pool import start_decoders
+from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
-from imagetwins.scanning.candidates import Candidate, list_candidates
+from imagetwins.scanning.candidates import Candidate, list_for_run
 from imagetwins.scanning.companions import APPLE_DOUBLE
 from imagetwins.scanning.lookup import RACY_WINDOW_NS
 from imagetwins.storage import Found
 from imagetwins.storage.location import to_columns
-from imagetwins.store.runs import Run, find_put_aside
+from imagetwins.store.record import Stage
+from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, LISTING
 from imagetwins.store.tables import as_frame, read_notes, write_table
 
@@ -51,18 +53,9 @@ def _paused_collector() -> Iterator[None]:
 
 
 def _write_listing(run: Run, parameters: Parameters) -> None:
-    folder, *reference = parameters.locations
     racy_since = time.time_ns() - RACY_WINDOW_NS
     left_out: Counter[str] = Counter()
-    found = list_candidates(
-        folder,
-        recursive=parameters.recursive,
-        exclude=parameters.exclude,
-        default_excludes=parameters.default_excludes,
-        reference=reference,
-        skip=[run.store, *find_put_aside(run.store)],
-        left_out=left_out,
-    )
+    found = list_for_run(parameters, run.store, left_out, progress=progress_of(Stage.LIST, "file"))
     # The listing last: it says that this stage is done.
     write_table(_to_companions(found), COMPANIONS, run.companions / "part-0.parquet")
     notes = {LEFT_OUT: json.dumps(left_out)}
