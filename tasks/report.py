@@ -1,29 +1,24 @@
 """Stage 8: show what was found: the report, and artifacts for Prefect's UI."""
 
-import functools
 from typing import Any, cast
 from uuid import UUID
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.context import TaskRunContext
 from prefect.events import emit_event
 
-from imagetwins.errors import StoreError
 from imagetwins.reporting.answers import to_plain
 from imagetwins.reporting.gallery import draw_gallery, draw_summary
-from imagetwins.reporting.run_page import build_report
+from imagetwins.reporting.run_page import read_tables, write_report
 from imagetwins.runtime.publishing import publish
 from imagetwins.runtime.task_options import MAX_ARTIFACT_ROWS, STAGE
-from imagetwins.scanning.thumbnails import ThumbnailLoader, cached_thumbnails, decoded_thumbnails, find_file
+from imagetwins.scanning.thumbnails import RunThumbnails
 from imagetwins.storage import storage_of
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import DECISIONS, IMAGES, Action
-from imagetwins.store.tables import read_table
+from imagetwins.store.schemas import Action
 
 REVIEW_EVENT = "imagetwins.review"
 
@@ -34,7 +29,10 @@ def publish_run(run: Run) -> UUID | None:
 
     Returns the id of the gallery; None if Prefect's server, where it would be shown, is gone.
     """
-    report = build_report(run)
+    tables = read_tables(run)
+    record, decisions = tables.record, tables.decisions
+    thumbnails = RunThumbnails(run, tables.parameters, tables.images, decisions)
+    report = write_report(run, tables, thumbnails)
     publish(
         create_link_artifact,
         storage_of(report).to_uri(report),
@@ -42,12 +40,11 @@ def publish_run(run: Run) -> UUID | None:
         # Browsers do not follow a page of the server to a file: the link is there to be copied.
         description="The report: copy the link into a browser on the machine that ran this.",
     )
-    record, images, decisions = run.read_record(), read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS)
     folder = record.parameters.folder
     publish(create_markdown_artifact, draw_summary(record), key="imagetwins-summary", description=folder)
     gallery: Any = publish(
         create_markdown_artifact,
-        draw_gallery(decisions, images, _thumbnails(run, images, decisions), folder),
+        draw_gallery(decisions, tables.images, thumbnails.load, folder),
         key="imagetwins-gallery",
         description="Kept and duplicate, most doubtful first",
     )
@@ -80,19 +77,3 @@ def order_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
     columns = ["action", "FullPath", "NewPath", "kept_path", "ssim", "detail_ssim", "local_ssim", "reason"]
     shown = decisions.loc[decisions["action"] != Action.KEPT, columns]
     return shown.sort_values("action", key=lambda action: action != Action.REVIEW, kind="stable")
-
-
-def _thumbnails(run: Run, images: pd.DataFrame, decisions: pd.DataFrame) -> ThumbnailLoader:
-    """Return a loader of what the run compared, or, where it compared nothing itself, of the files as they are now."""
-    if run.loaded.exists():
-        return cached_thumbnails(run)
-    settings = run.read_record().parameters.decode_settings
-    load = decoded_thumbnails(functools.partial(find_file, images, decisions), settings)
-
-    def load_or_black(image: int) -> NDArray[np.uint8]:
-        try:
-            return load(image)
-        except StoreError:
-            return np.zeros((settings.size, settings.size, 3), np.uint8)
-
-    return load_or_black

@@ -6,15 +6,17 @@ they are escaped: they can neither end a table cell nor become a link, an image 
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imagetwins import ssim
 from imagetwins.reporting.advice import RULES, advise_keep
-from imagetwins.scanning.thumbnails import ThumbnailLoader
+from imagetwins.scanning.thumbnails import Missing
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
 from imagetwins.text import ZERO_WIDTH_SPACE, describe_left_out, format_command, pluralize, shorten_path
@@ -27,6 +29,9 @@ JPEG_QUALITY = 80
 
 MAX_WORD = 24
 """Characters without a mark where a line may break; the UI's column is about 560 pixels wide."""
+
+Load = Callable[[Sequence[int]], Sequence[NDArray[np.uint8] | Missing]]
+"""Returns the square thumbnail of each image, or why there is none: `RunThumbnails.load`."""
 
 
 def escape(text: str) -> str:
@@ -104,7 +109,7 @@ def breakable(text: str) -> str:
     return ZERO_WIDTH_SPACE.join(escape(part) for part in re.findall(rf"\S{{1,{MAX_WORD}}}\s*|\s+", text))
 
 
-def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: ThumbnailLoader, folder: str) -> str:
+def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, folder: str) -> str:
     """Return the kept and the other picture of each decision side by side, the most doubtful first.
 
     `decisions` and `images` are `schemas.DECISIONS` and `schemas.IMAGES`; names in `folder` are shown without it.
@@ -116,7 +121,9 @@ def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: ThumbnailL
     shown = doubtful_first.head(MAX_ROWS)
     if shown.empty:
         return "No two pictures match."
-    rows = [_gallery_row(row, images, load, folder) for row in shown.itertuples()]
+    ids = list(dict.fromkeys(shown[["kept_image", "image"]].to_numpy(np.int64).ravel().tolist()))
+    pictures = {image: _encode(thumbnail, image, images) for image, thumbnail in zip(ids, load(ids), strict=True)}
+    rows = [_gallery_row(row, pictures, folder) for row in shown.itertuples()]
     more = (
         f"\n\nThe {len(shown)} most doubtful of {len(decided)}; the report has all."
         if len(decided) > len(shown)
@@ -125,9 +132,9 @@ def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: ThumbnailL
     return f"In {breakable(folder)}\n\n" + _table(("kept", "other", "SSIM, and what became of the other"), rows) + more
 
 
-def _gallery_row(row: Any, images: pd.DataFrame, load: ThumbnailLoader, folder: str) -> tuple[str, ...]:
+def _gallery_row(row: Any, pictures: Mapping[int, str], folder: str) -> tuple[str, ...]:
     kept, other = (
-        f"{_picture(image, images, load)} {breakable(shorten_path(path, folder))}"
+        f"{pictures[image]} {breakable(shorten_path(path, folder))}"
         for image, path in ((int(row.kept_image), row.kept_path), (int(row.image), row.FullPath))
     )
     detail = "" if pd.isna(row.detail_ssim) else f", {row.detail_ssim:.3f} where there is detail"
@@ -135,11 +142,13 @@ def _gallery_row(row: Any, images: pd.DataFrame, load: ThumbnailLoader, folder: 
     return kept, other, f"**{row.ssim:.4f}**{detail}{local}. **{row.action}**: {breakable(row.reason)}"
 
 
-def _picture(image: int, images: pd.DataFrame, load: ThumbnailLoader) -> str:
+def _encode(thumbnail: NDArray[np.uint8] | Missing, image: int, images: pd.DataFrame) -> str:
     """Return the thumbnail of `image` as Markdown, with the width and height that the picture has."""
+    if isinstance(thumbnail, Missing):
+        return f"({thumbnail})"
     width, height = int(images["width_px"].iat[image]), int(images["height_px"].iat[image])
     scale = PICTURE_PX / max(width, height)
     shape = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(load(image), shape, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(thumbnail, shape, interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return f"![{image}](data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()})"

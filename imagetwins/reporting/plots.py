@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import ArrayLike, NDArray
 
 INK, FAINT, KEPT, COPY, THIRD, FOURTH, FIFTH, SIXTH = (f"#0101{number:02x}" for number in range(1, 9))
 """Placeholders: text, grid, and six colours to tell things apart by."""
@@ -30,8 +28,6 @@ _VARIABLES = {
     FIFTH: "var(--fifth)",
     SIXTH: "var(--sixth)",
 }
-
-HISTOGRAM_BINS = 60
 
 
 def style() -> AbstractContextManager[None]:
@@ -79,28 +75,6 @@ def to_svg(figure: Figure, label: str) -> str:
         element,
         count=1,
     )
-
-
-def plot_histogram(scores: ArrayLike, threshold: float, floor: float) -> str:
-    """Return the histogram of the stored scores, with the threshold and the floor marked, counts on a log scale."""
-    values = np.asarray(scores, np.float64)
-    low = min(floor, float(values.min(initial=1.0)), 0.98)
-    with style():
-        figure, axes = _canvas(5.8, 2.9)
-        edges = _edges(low, threshold)
-        counts, _ = np.histogram(values, edges)
-        colours = [COPY if edge >= threshold - 1e-9 else KEPT for edge in edges[:-1]]
-        axes.bar(edges[:-1], counts, np.diff(edges) * 0.86, align="edge", color=colours)
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(0, max(1, counts.max(initial=0)) * 6)
-        axes.set_xlim(edges[0] - (edges[-1] - edges[0]) * 0.02, edges[-1] + (edges[-1] - edges[0]) * 0.01)
-        _mark(axes, threshold, f"threshold {threshold:g}", COPY, height=1)
-        _mark(axes, floor, f"floor {floor:g}", KEPT, height=0.9)
-        axes.set_xlabel("SSIM of the pair")
-        axes.set_ylabel("stored pairs")
-        axes.grid(visible=False, axis="x")
-        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-        return to_svg(figure, "Histogram of the stored SSIM scores")
 
 
 def plot_lines(
@@ -151,27 +125,6 @@ def plot_bars(values: dict[str, float], *, x_label: str) -> str:
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
-
-
-def _edges(low: float, threshold: float) -> NDArray[np.float64]:
-    """Return the edges of equal bins from `low` to 1, such that the threshold is one of them."""
-    step = max(1 - low, 0.01) / HISTOGRAM_BINS
-    below, above = np.ceil((threshold - low) / step - 1e-6), max(1.0, np.ceil((1 - threshold) / step - 1e-6))
-    return threshold + step * np.arange(-below, above + 1)
-
-
-def _mark(axes: Axes, value: float, words: str, colour: str, *, height: float) -> None:
-    axes.axvline(value, color=colour, linewidth=1.5, linestyle=(0, (4, 3)))
-    axes.annotate(
-        words,
-        (value, height),
-        xycoords=("data", "axes fraction"),
-        xytext=(5, 0),
-        textcoords="offset points",
-        va="top",
-        color=colour,
-        fontweight="bold",
-    )
 
 
 def _plain(value: float, _position: int) -> str:

@@ -74,10 +74,9 @@ def open_cache(run: Run, parameters: Parameters) -> Cache:
 
     To be called under `activity.lock_caches`.
     """
-    settings = json.dumps(describe_thumbnails(parameters), sort_keys=True)
-    name = f"thumbnails-{hashlib.blake2b(settings.encode(), digest_size=6).hexdigest()}"
+    name = name_cache(parameters)
     in_use = {other.cache for other in iter_other_runs_at_work(run)}
-    for directory in sorted(run.home.glob(f"cache/{name}-*")):
+    for directory in find_caches(run, parameters):
         with suppress(StoreError):
             find_rows_of_others(run, directory)
             if ssim.count_rows(directory, parameters.size) is not None:
@@ -87,6 +86,17 @@ def open_cache(run: Run, parameters: Parameters) -> Cache:
     directory = run.home / "cache" / f"{name}-{uuid.uuid4().hex[:8]}"
     ssim.create_workspace(directory, 1, parameters.size)
     return Cache(directory, parameters.size, read_index(directory))
+
+
+def name_cache(parameters: Parameters) -> str:
+    """Return what the name of a cache for `parameters` begins with."""
+    settings = json.dumps(describe_thumbnails(parameters), sort_keys=True)
+    return f"thumbnails-{hashlib.blake2b(settings.encode(), digest_size=6).hexdigest()}"
+
+
+def find_caches(run: Run, parameters: Parameters) -> list[Path]:
+    """Return the caches for `parameters` in the store of `run`: one, unless it was in use when it was found to be damaged."""
+    return sorted(run.home.glob(f"cache/{name_cache(parameters)}-*"))
 
 
 def find_rows_of_others(run: Run, directory: Path) -> Rows:

@@ -98,6 +98,7 @@ from imagetwins.ssim.workspace import (  # noqa: E402
     load_thumbnail,
     open_workspace,
     prepare_images,
+    read_thumbnails,
     row_bytes,
     truncate_workspace,
 )
@@ -123,6 +124,7 @@ __all__ = [
     "peak_difference",
     "plan_join",
     "prepare_images",
+    "read_thumbnails",
     "reference_ssim",
     "reuse_pairs",
     "row_bytes",

@@ -173,10 +173,10 @@ def fill_pixels(thumbnail: NDArray[np.uint8], segments: NDArray[np.int64], pixel
 def restore_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the (size, size, 3) uint8 thumbnail that `fill_pixels` stored in `pixels`, (groups, size, pixel_width)."""
     size = pixels.shape[1]
-    row = np.zeros((size, 3 * size), np.uint8)
-    for column, part in zip(plan_layout(size, 3).column, pixels, strict=True):
-        row[:, column[column >= 0]] = part[:, column >= 0]
-    return np.ascontiguousarray(row.reshape(size, 3, size).transpose(0, 2, 1))
+    thumbnail = np.empty((size, size, 3), np.uint8)
+    for group, position, channel, start, stop in plan_layout(size, 3).segments.tolist():
+        thumbnail[:, start:stop, channel] = pixels[group, :, position : position + stop - start]
+    return thumbnail
 
 
 # -- running sums ----------------------------------------------------------------------------------------------------

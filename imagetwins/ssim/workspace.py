@@ -5,12 +5,13 @@ Beside the arrays of the thumbnails themselves there are those that the bounds k
 """
 
 import hashlib
+import io
 import json
 import math
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -290,7 +291,7 @@ def _make_preparer(size: int, basis: Basis) -> Callable[[MeasuredImage], dict[st
     preparers = [bound.make_preparer(size, basis) for bound in bounds.BOUNDS]
 
     def prepare(image: MeasuredImage) -> dict[str, Any]:
-        digest = hashlib.blake2b(image.thumbnail.data, digest_size=DIGEST_BYTES).digest()
+        digest = _digest(image.thumbnail)
         prepared: dict[str, Any] = {
             "pixels": image.pixels,
             "grey": image.is_grey,
@@ -315,3 +316,36 @@ def load_thumbnail(directory: Path, row: int) -> NDArray[np.uint8]:
         StoreError: there is no intact workspace.
     """
     return restore_thumbnail(open_workspace(directory).pixels[row])
+
+
+def read_thumbnails(
+    directory: Path, size: int, rows: Sequence[int], digests: Sequence[bytes]
+) -> list[NDArray[np.uint8] | None]:
+    """Return the (size, size, 3) uint8 thumbnails of `rows` that have these `digests`; None for a row that holds another.
+
+    For rows that may be filled anew, moved or removed meanwhile: they are read and not mapped, because a file that is
+    mapped must not be cut short, and each is checked. Without a workspace there is None for each.
+    """
+    shape = plan_arrays(size)["pixels"].shape
+    try:
+        with _file(directory, "pixels").open("rb", buffering=0) as file:
+            found = [_read_row(file, row, math.prod(shape)) for row in rows]
+    except OSError:
+        return [None] * len(rows)
+    thumbnails = [
+        restore_thumbnail(np.frombuffer(pixels, np.uint8).reshape(shape)) if pixels else None for pixels in found
+    ]
+    return [
+        thumbnail if thumbnail is not None and _digest(thumbnail) == digest else None
+        for thumbnail, digest in zip(thumbnails, digests, strict=True)
+    ]
+
+
+def _read_row(file: io.FileIO, row: int, length: int) -> bytes:
+    """Return the `length` bytes of a row; b"" where the file ends before."""
+    pixels = os.pread(file.fileno(), length, row * length)
+    return pixels if len(pixels) == length else b""
+
+
+def _digest(thumbnail: NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(thumbnail.data, digest_size=DIGEST_BYTES).digest()

@@ -1,15 +1,19 @@
 """The report in headless Chromium: what it shows, how it is used, and that it stays on this machine."""
 
-import hashlib
+import base64
+import itertools
 import shutil
 
 import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 from skimage import data
+from skimage.metrics import structural_similarity
 
 from imagetwins.reporting.run_page import build_report
-from tests.support.past_runs import image_table, write_run
+from tests.support import thumbnails
+from tests.support.past_runs import digest_all, image_table, write_run
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
@@ -26,8 +30,8 @@ def report(tmp_path_factory):
     for number, name in enumerate(NAMES):
         _, encoded = cv2.imencode(".png", cv2.convertScaleAbs(photo, beta=5 * number))
         (folder / name).write_bytes(encoded.tobytes())
-    digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NAMES]
-    images = image_table([str(folder / name) for name in NAMES], digests)
+    paths = [str(folder / name) for name in NAMES]
+    images = image_table(paths, digest_all(paths))
     return build_report(
         write_run(tmp_path_factory.mktemp("store"), "1", images, SCORES, folder=str(folder), moved=False)
     )
@@ -57,6 +61,22 @@ def page(report, browser, request):
     assert complaints == []
     assert opened.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     context.close()
+
+
+def wait_for(page, is_so):
+    """Wait until `is_so()`; the page's own policy forbids Playwright's way, which evaluates text."""
+    for _ in range(100):
+        if is_so():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("not within five seconds")
+
+
+def has_colour(canvas):
+    """Whether anything was drawn on the one `canvas`."""
+    return canvas.evaluate(
+        "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)"
+    )
 
 
 def names(page):
@@ -92,7 +112,7 @@ def test_a_click_shows_the_pair_and_where_it_differs(page):
 
     dialog = page.locator("dialog")
     assert "SSIM 0.9300" in dialog.inner_text()
-    assert dialog.locator("img.map").evaluate("image => image.naturalWidth") == 100
+    wait_for(page, lambda: has_colour(dialog.locator("canvas")))
     page.keyboard.press("ArrowRight")
     assert "SSIM 0.9700" in dialog.inner_text()
     page.keyboard.press("Escape")
@@ -121,3 +141,108 @@ def test_a_pair_in_doubt_has_a_first_and_a_second_and_a_duplicate_what_became_of
     page.click("[data-tab=review]")
     page.locator(".tile").nth(1).click()
     assert titles() == ["First", "Second", "Difference"]
+
+
+def test_maps_are_drawn_for_pairs_that_are_seen_and_for_no_others(page):
+    def count_drawn():
+        return page.evaluate("document.querySelectorAll('.tile canvas:not([width=\"1\"])').length")
+
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": 300})
+    page.locator("#maps").evaluate("box => box.click()")
+    page.wait_for_timeout(300)
+    assert count_drawn() == 0, "the pictures are further down"
+
+    for number in range(2):
+        page.locator(".tile canvas").nth(number).scroll_into_view_if_needed()
+        wait_for(page, lambda: count_drawn() > number)  # noqa: B023 - called at once
+
+    page.locator("#maps").evaluate("box => box.click()")
+    page.locator("[data-tab=review]").evaluate("tab => tab.click()")
+    assert count_drawn() == 0
+    page.locator(".tile").nth(1).focus()
+    wait_for(page, lambda: count_drawn() == 1)
+
+
+@pytest.fixture(scope="module")
+def plain(browser, report):
+    opened = browser.new_page()
+    opened.goto(report.as_uri())
+    yield opened
+    opened.close()
+
+
+PACK = """
+    const pack = (numbers) => {
+        let text = "";
+        for (const byte of new Uint8Array(numbers.buffer)) text += String.fromCharCode(byte);
+        return btoa(text);
+    };
+    const unpack = (text) => Uint8ClampedArray.from(atob(text), (character) => character.charCodeAt(0));
+"""
+"""Arrays as base64: Playwright takes a second for a list of 100,000 numbers."""
+
+
+def unpack(text, dtype, side):
+    return np.frombuffer(base64.b64decode(text), dtype).reshape(side, side, -1)
+
+
+def ask_map(page, first, second):
+    """The map that the page computes of two (side, side, 3) uint8 pictures."""
+    opaque = np.full(first.shape[:2], 255, np.uint8)
+    rgba = [base64.b64encode(np.dstack([one, opaque])).decode() for one in (first, second)]
+    script = f"([first, second, side]) => {{ {PACK} return pack(ssimMap(unpack(first), unpack(second), side)); }}"
+    return unpack(page.evaluate(script, [*rgba, len(first)]), np.float64, len(first))[..., 0]
+
+
+def expect_map(first, second):
+    return structural_similarity(first, second, channel_axis=-1, full=True)[1].mean(axis=-1)
+
+
+def list_pairs():
+    rng = np.random.default_rng(0)
+    for side in (16, 57, 200):
+        photographs = thumbnails.photographs(side)
+        noise = rng.integers(0, 256, (2, side, side, 3), np.uint8)
+        blurred = cv2.GaussianBlur(photographs[0], (5, 5), 0)
+        one_channel = photographs[1].copy()
+        one_channel[..., 1] = 255 - one_channel[..., 1]
+        yield f"photographs, {side}", photographs[0], photographs[2]
+        yield f"a copy, {side}", photographs[0], blurred
+        yield f"identical, {side}", photographs[3], photographs[3]
+        yield f"one channel, {side}", photographs[1], one_channel
+        yield f"noise, {side}", *noise
+        yield f"flat, {side}", thumbnails.flat(side, 100), thumbnails.flat(side, 101)
+        yield f"black and white, {side}", thumbnails.flat(side, 0), thumbnails.flat(side, 255)
+        yield f"pages, {side}", thumbnails.page(side, 1), thumbnails.page(side, 2)
+
+
+PAIRS = {name: pair for name, *pair in list_pairs()}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_map_is_that_of_scikit_image(plain, name):
+    first, second = PAIRS[name]
+
+    assert ask_map(plain, first, second) == pytest.approx(expect_map(first, second), abs=1e-9)
+
+
+def test_the_map_of_a_pair_is_that_of_the_pictures_which_the_page_shows(page):
+    side = page.evaluate("pixelsOf(0).then((pixels) => pixels.width)")
+    look = f"async (image) => {{ {PACK} return pack((await pixelsOf(image)).data); }}"
+    pictures = [unpack(page.evaluate(look, image), np.uint8, side)[..., :3] for image in range(len(NAMES))]
+    original = cv2.resize(data.coffee(), (side, side), interpolation=cv2.INTER_AREA)
+    assert structural_similarity(pictures[0], original, channel_axis=-1) > 0.9
+
+    draw = f"""async ([kept, image]) => {{
+        {PACK}
+        const canvas = mapOf({{ kept, image }});
+        await drawMap(canvas);
+        return pack(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
+    }}"""
+    for first, second in itertools.combinations(range(len(NAMES)), 2):
+        drawn = unpack(page.evaluate(draw, [first, second]), np.uint8, side).astype(float)
+        depth = np.clip(1 - expect_map(pictures[first], pictures[second]), 0, 1)[..., None]
+        assert abs(drawn[..., 3:] - 255 * np.sqrt(depth)).max() <= 1
+        # A canvas multiplies colours by alpha, and so keeps those of faint pixels roughly.
+        colours = (1 - depth) * [255, 176, 0] + depth * [255, 0, 102]
+        assert (abs(drawn[..., :3] - colours) * (drawn[..., 3:] > 64)).max() <= 3

@@ -16,7 +16,7 @@ function readImage(row) {
 }
 
 function readGroup([kept, others]) {
-  const members = others.map(([image, ssim, detail, local, action, reason, map]) => ({ kept, image, ssim, detail, local, action, reason, map }));
+  const members = others.map(([image, ssim, detail, local, action, reason]) => ({ kept, image, ssim, detail, local, action, reason }));
   const all = [kept, ...members.map((member) => member.image)].map((image) => images[image]);
   return {
     kept, members,
@@ -54,29 +54,115 @@ const bytes = (count) => {
 const score = (value) => (value === null ? "–" : value.toFixed(4));
 const name = (path) => path.slice(path.lastIndexOf("/") + 1);
 const place = (path) => path.slice(0, path.lastIndexOf("/") + 1);
-const source = (encoded) => "data:image/webp;base64," + encoded;
+const source = (image) => "data:image/jpeg;base64," + data.header + data.pictures[images[image].picture];
+const hasPicture = (image) => Number.isInteger(images[image].picture);
 
-function sheet(image, map, withMap) {
+function sheet(image, member, withMap) {
   const shown = images[image];
-  if (shown.picture === null) {
-    return make("span", { className: "gone" }, shown.link ? "not embedded, to keep this page small" : "no longer there");
-  }
+  if (!hasPicture(image)) return make("span", { className: "gone" }, shown.picture || "not embedded, to keep this page small");
   const ratio = shown.width / shown.height;
   const size = `aspect-ratio:${ratio};width:min(100%,calc(var(--height)*${ratio}))`;
   return make("span", { className: withMap ? "sheet with-map" : "sheet", style: size },
-    make("img", { src: source(data.pictures[shown.picture]), alt: "", loading: "lazy" }),
-    map === null ? null : make("img", { src: source(data.maps[map]), alt: "", className: "map", loading: "lazy" }));
+    make("img", { src: source(image), alt: "", loading: "lazy" }),
+    member && hasPicture(member.kept) ? mapOf(member) : null);
 }
 
-function tile(image, badge, kind, scores, map, open) {
-  const shown = images[image];
-  return make("button", { type: "button", className: "tile", title: shown.path, onclick: open },
-    make("span", { className: "stage" }, sheet(image, map, false), make("span", { className: "badge " + kind }, badge)),
+function tile(image, badge, kind, scores, member, open) {
+  const shown = images[image], drawn = sheet(image, member, false), map = drawn.querySelector("canvas");
+  const look = () => map && drawMap(map);
+  return make("button", { type: "button", className: "tile", title: shown.path, onclick: open, onpointerenter: look, onfocus: look },
+    make("span", { className: "stage" }, drawn, make("span", { className: "badge " + kind }, badge)),
     make("span", { className: "name" }, name(shown.path)),
     place(shown.path) ? make("span", { className: "muted" }, place(shown.path)) : null,
     make("span", { className: "muted" }, `${shown.width} × ${shown.height} · ${bytes(shown.bytes)} · ${shown.format || "?"}`),
-    scores ? make("span", { className: "scores" }, scores) : null);
+    scores ? make("span", { className: "scores" }, scores) : null,
+    hasPicture(image) && shown.link === null ? make("span", { className: "muted" }, "no longer there") : null);
 }
+
+// -- where two pictures differ ---------------------------------------------------------------------------------------
+
+// The SSIM map of scikit-image, structural_similarity(..., channel_axis=-1, full=True), averaged over the channels: windows of
+// 7 x 7 pixels, of equal weight, mirrored at the border, with the sample covariance. The sums over windows are of integers, and
+// exact: sums over 7 rows are kept for each column and slide down, and the sum over 7 of those slides to the right.
+// `first` and `second` are RGBA, as canvases have them; row by row, a number a pixel is returned.
+function ssimMap(first, second, side) {
+  const C1 = (0.01 * 255) ** 2, C2 = (0.03 * 255) ** 2, PIXELS = 49;
+  const map = new Float64Array(side * side), columns = new Int32Array(5 * side), sums = new Int32Array(5);
+  const at = Int32Array.from({ length: side + 6 }, (_, i) => (i < 3 ? 2 - i : i < side + 3 ? i - 3 : 2 * side + 2 - i));
+  const addRow = (row, channel, sign) => {
+    for (let column = 0, i = 4 * row * side + channel; column < side; column++, i += 4) {
+      const x = first[i], y = second[i], k = 5 * column;
+      columns[k] += sign * x; columns[k + 1] += sign * y;
+      columns[k + 2] += sign * x * x; columns[k + 3] += sign * y * y; columns[k + 4] += sign * x * y;
+    }
+  };
+  const addColumn = (column, sign) => { for (let k = 0; k < 5; k++) sums[k] += sign * columns[5 * column + k]; };
+  for (let channel = 0; channel < 3; channel++) {
+    columns.fill(0);
+    for (let i = 0; i < 6; i++) addRow(at[i], channel, 1);
+    for (let row = 0; row < side; row++) {
+      addRow(at[row + 6], channel, 1);
+      sums.fill(0);
+      for (let i = 0; i < 6; i++) addColumn(at[i], 1);
+      for (let column = 0; column < side; column++) {
+        addColumn(at[column + 6], 1);
+        const x = sums[0], y = sums[1], xx = sums[2], yy = sums[3], xy = sums[4];
+        const meanX = x / PIXELS, meanY = y / PIXELS, scale = PIXELS * (PIXELS - 1);
+        const spread = (PIXELS * xx - x * x + PIXELS * yy - y * y) / scale, shared = (PIXELS * xy - x * y) / scale;
+        map[row * side + column] += (2 * meanX * meanY + C1) * (2 * shared + C2) / ((meanX * meanX + meanY * meanY + C1) * (spread + C2)) / 3;
+        addColumn(at[column], -1);
+      }
+      addRow(at[row], channel, -1);
+    }
+  }
+  return map;
+}
+
+async function pixelsOf(image) {
+  const picture = make("img", { src: source(image) });
+  await picture.decode();
+  const side = picture.naturalWidth, canvas = make("canvas", { width: side, height: side });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(picture, 0, 0);
+  return context.getImageData(0, 0, side, side);
+}
+
+// Amber where SSIM is just below 1, magenta where it is 0 or less, transparent where it is 1. The square root of the difference
+// shows small ones, which are what one looks for.
+const FAINTEST = [255, 176, 0], DEEPEST = [255, 0, 102];
+async function drawMap(canvas) {
+  if (canvas.isBegun) return;
+  canvas.isBegun = true;
+  const [first, second] = await Promise.all([pixelsOf(canvas.member.kept), pixelsOf(canvas.member.image)]);
+  const side = first.width, drawn = new ImageData(side, side);
+  ssimMap(first.data, second.data, side).forEach((ssim, i) => {
+    const depth = Math.min(1, Math.max(0, 1 - ssim));
+    for (let c = 0; c < 3; c++) drawn.data[4 * i + c] = (1 - depth) * FAINTEST[c] + depth * DEEPEST[c];
+    drawn.data[4 * i + 3] = 255 * Math.sqrt(depth);
+  });
+  canvas.width = canvas.height = side;
+  canvas.getContext("2d").putImageData(drawn, 0, 0);
+}
+
+// Maps are drawn where they are seen, one after the other, so that the page can be scrolled meanwhile.
+let drawing = Promise.resolve();
+const watcher = new IntersectionObserver((seen) => {
+  for (const { target, isIntersecting } of seen) {
+    if (!isIntersecting) continue;
+    watcher.unobserve(target);
+    drawing = drawing.then(() => target.isConnected && drawMap(target)).catch(console.error);
+  }
+});
+
+function mapOf(member) {
+  return Object.assign(make("canvas", { className: "map", width: 1, height: 1 }), { member });
+}
+
+function watchMaps() {
+  if (groups.classList.contains("show-maps")) groups.querySelectorAll("canvas").forEach((canvas) => watcher.observe(canvas));
+}
+
+// -- the gallery -----------------------------------------------------------------------------------------------------
 
 const KIND = { review: "review", near: "near" };
 function draw(group) {
@@ -87,12 +173,12 @@ function draw(group) {
   const card = make("article", { className: "group", style: `grid-column:span ${span};grid-template-columns:repeat(${span},minmax(0,1fr))` },
     tile(group.kept, keptBadge, "kept", null, null, () => show(group.members[0])));
   const add = (members) => members.map((member) =>
-    tile(member.image, `SSIM ${score(member.ssim)}`, kind, `detail SSIM ${score(member.detail)} · local ${score(member.local)}`, member.map, () => show(member)));
+    tile(member.image, `SSIM ${score(member.ssim)}`, kind, `detail SSIM ${score(member.detail)} · local ${score(member.local)}`, member, () => show(member)));
   card.append(...add(group.members.slice(0, TILES)));
   const rest = group.members.slice(TILES);
   if (rest.length) {
     const more = make("button", { type: "button", className: "more" }, `Show ${rest.length} more`);
-    more.onclick = () => more.replaceWith(...add(rest));
+    more.onclick = () => { more.replaceWith(...add(rest)); watchMaps(); };
     card.append(more);
   }
   if (state.tab === "review" || state.tab === "stayed") {
@@ -109,6 +195,7 @@ function render() {
   const shown = found.slice(state.page * PER_PAGE, (state.page + 1) * PER_PAGE);
   walk = shown.flatMap((group) => group.members);
   groups.replaceChildren(...shown.map(draw));
+  watchMaps();
   const tab = data.tabs.find((one) => one.key === state.tab);
   if (!shown.length) groups.append(make("p", { className: "empty" }, query ? "No path contains these words." : tab.empty));
   document.getElementById("note").textContent = tab.note;
@@ -123,17 +210,23 @@ function render() {
     make("button", { type: "button", disabled: state.page === pages - 1, onclick: turn(1) }, "Next →"));
 }
 
-function pane(title, image, map, withMap) {
+function pane(title, image) {
   const shown = images[image];
   const path = shown.link ? make("a", { href: shown.link, className: "path" }, shown.now) : make("span", { className: "path" }, shown.now);
-  const moved = shown.now === shown.path ? null : make("span", { className: "muted" }, `was ${shown.path}`);
-  const caption = withMap
-    ? make("figcaption", {}, make("b", {}, title), map === null
-      ? "The map of this pair is not embedded, to keep this page small." : "The SSIM map of the two thumbnails: the deeper the colour, the less they agree there.",
-      make("span", { className: "legend" }, "alike", make("i"), "different"))
-    : make("figcaption", {}, make("b", {}, title), path, " ", moved, make("span", { className: "muted" },
-      ` ${shown.width} × ${shown.height} · ${bytes(shown.bytes)}`));
-  return make("figure", {}, make("span", { className: "stage" }, sheet(image, map, withMap)), caption);
+  const moved = shown.link === null ? "no longer there" : shown.now === shown.path ? null : `was ${shown.path}`;
+  return make("figure", {}, make("span", { className: "stage" }, sheet(image, null, false)),
+    make("figcaption", {}, make("b", {}, title), path, " ", moved && make("span", { className: "muted" }, moved),
+      make("span", { className: "muted" }, ` ${shown.width} × ${shown.height} · ${bytes(shown.bytes)}`)));
+}
+
+function mapPane(member) {
+  const drawn = sheet(member.image, member, true), map = drawn.querySelector("canvas");
+  if (map) drawMap(map);
+  return make("figure", {}, make("span", { className: "stage" }, drawn),
+    make("figcaption", {}, make("b", {}, "Difference"), map
+      ? "The SSIM map of the two pictures as shown here: the deeper the colour, the less they agree there."
+      : "There is no map where one of the pictures is not here.",
+      make("span", { className: "legend" }, "alike", make("i"), "different")));
 }
 
 function show(member) {
@@ -145,9 +238,9 @@ function show(member) {
       make("button", { type: "button", onclick: step(1), ariaLabel: "Next pair" }, "→"),
       make("button", { type: "button", onclick: () => dialog.close(), ariaLabel: "Close" }, "✕")),
     make("div", { className: "panes" },
-      pane(undecided ? "First" : "Kept", member.kept, null, false),
-      pane(undecided ? "Second" : member.action[0].toUpperCase() + member.action.slice(1), member.image, null, false),
-      pane("Difference", member.image, member.map, true)),
+      pane(undecided ? "First" : "Kept", member.kept),
+      pane(undecided ? "Second" : member.action[0].toUpperCase() + member.action.slice(1), member.image),
+      mapPane(member)),
     make("p", { className: "about muted" }, member.reason || `It matches ${images[member.kept].path}, which is kept.`));
   dialog.onkeydown = (event) => {
     if (event.key === "ArrowLeft") step(-1)();
@@ -167,7 +260,7 @@ for (const button of document.querySelectorAll(".tabs button")) {
 }
 document.getElementById("sort").addEventListener("change", (event) => { state.sort = event.target.value; state.page = 0; render(); });
 document.getElementById("find").addEventListener("input", (event) => { state.query = event.target.value; state.page = 0; render(); });
-document.getElementById("maps").addEventListener("change", (event) => groups.classList.toggle("show-maps", event.target.checked));
+document.getElementById("maps").addEventListener("change", (event) => { groups.classList.toggle("show-maps", event.target.checked); watchMaps(); });
 let drawnWidth = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== drawnWidth) { drawnWidth = innerWidth; render(); } });
 render();

@@ -10,14 +10,15 @@ import pytest
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
 from imagetwins.reporting.gallery import MAX_ROWS, breakable, draw_gallery, draw_summary, escape
+from imagetwins.scanning.thumbnails import Missing
 from imagetwins.text import ZERO_WIDTH_SPACE
 from tests.support.past_runs import comparison_table, image_table, make_record
 
 PARAMETERS = Parameters(folder="/pictures")
 
 
-def noise(image):
-    return np.random.default_rng(image).integers(0, 256, (200, 200, 3), np.uint8)
+def noise(images):
+    return [np.random.default_rng(image).integers(0, 256, (200, 200, 3), np.uint8) for image in images]
 
 
 def gallery_of(paths, scores):
@@ -53,7 +54,7 @@ def test_each_picture_is_the_one_of_the_name_beside_it():
     images = image_table(["/pictures/dark.png", "/pictures/light.png"])
     decisions = decide(images, comparison_table({(0, 1): (0.99, 0.98)}), PARAMETERS)
     gallery = draw_gallery(
-        decisions, images, lambda image: np.full((200, 200, 3), shades[image], np.uint8), "/pictures"
+        decisions, images, lambda ids: [np.full((200, 200, 3), shades[one], np.uint8) for one in ids], "/pictures"
     )
     (shown,) = rows_of(gallery)
     for cell, name, shade in zip(shown.split(" | ")[:2], ("dark", "light"), (30, 220), strict=True):
@@ -61,6 +62,16 @@ def test_each_picture_is_the_one_of_the_name_beside_it():
         pixels = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_COLOR)
         assert name in cell
         assert abs(pixels.astype(int) - shade).max() < 5
+
+
+def test_a_picture_that_is_no_longer_there_is_said_to_be_missing():
+    images = image_table(["/pictures/a.png", "/pictures/b.png"])
+    decisions = decide(images, comparison_table({(0, 1): (0.99, 0.98)}), PARAMETERS)
+
+    gallery = draw_gallery(decisions, images, lambda ids: [*noise(ids[:1]), Missing.GONE], "/pictures")
+
+    assert gallery.count("![") == 1
+    assert "(no longer there) b" in gallery
 
 
 def test_the_gallery_is_bounded_even_for_noise():

@@ -17,13 +17,13 @@ from skimage.metrics import structural_similarity
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide, set_decisions
 from imagetwins.reasons import Reason, ReasonCode
-from imagetwins.reporting import run_page as report
-from imagetwins.reporting.run_page import build_report, draw_difference, plan_sections
+from imagetwins.reporting import pictures
+from imagetwins.reporting.run_page import build_report, plan_sections
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import read_table, write_table
-from tests.support.past_runs import comparison_table, image_table, make_record, write_run
+from tests.support.past_runs import comparison_table, digest_all, image_table, make_record, write_run
 
 NASTY = "<img src=x onerror=alert(1)>.png"
 NAMES = ["a.png", "b </script><script>alert(1)</script>.png", "c é\n'\".png", NASTY, "e.png", "broken.png", "page.png"]
@@ -79,7 +79,7 @@ def folder(tmp_path):
 @pytest.fixture
 def run(tmp_path, folder):
     paths = [str(folder / name) for name in NAMES]
-    images = image_table(paths, errors={str(folder / "broken.png"): "not a picture <b>"})
+    images = image_table(paths, digest_all(paths), errors={str(folder / "broken.png"): "not a picture <b>"})
     return write_run(tmp_path / "store", "20261120T020000Z-1", images, SCORES, folder=str(folder), moved=False)
 
 
@@ -95,6 +95,12 @@ def names_in(content, key):
         (content["images"][kept][0], [content["images"][member[0]][0] for member in members])
         for kept, members in tab["groups"]
     ]
+
+
+def picture_of(content, name):
+    number = next(image[7] for image in content["images"] if image[0] == name)
+    encoded = base64.b64decode(content["header"] + content["pictures"][number], validate=True)
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
 
 
 class TestContent:
@@ -128,16 +134,9 @@ class TestContent:
     def test_pictures_are_embedded_and_look_like_their_files(self, run, folder):
         _, content = read(run)
 
-        number = content["images"][0][7]
-        shown = cv2.imdecode(np.frombuffer(base64.b64decode(content["pictures"][number]), np.uint8), cv2.IMREAD_COLOR)
+        shown = picture_of(content, "a.png")
         original = cv2.resize(cv2.imread(str(folder / "a.png")), shown.shape[1::-1], interpolation=cv2.INTER_AREA)
         assert structural_similarity(shown, original, channel_axis=-1) > 0.9
-
-    def test_every_shown_pair_has_a_difference_map(self, run):
-        _, content = read(run)
-
-        members = [member for tab in content["tabs"] for _, members in tab["groups"] for member in members]
-        assert len({member[6] for member in members}) == len(members) == len(content["maps"])
 
     def test_the_funnel_the_unreadable_and_the_parameters_are_told(self, run):
         page, _ = read(run)
@@ -156,7 +155,9 @@ class TestContent:
 
     def test_a_moved_file_is_found_where_it_is(self, tmp_path, folder):
         paths = [str(folder / name) for name in ("a.png", "e.png")]
-        run = write_run(tmp_path / "store", "1", image_table(paths), {(0, 1): (0.99, 0.98)}, folder=str(folder))
+        run = write_run(
+            tmp_path / "store", "1", image_table(paths, digest_all(paths)), {(0, 1): (0.99, 0.98)}, folder=str(folder)
+        )
         (folder / "Duplicates").mkdir()
         (folder / "e.png").rename(folder / "Duplicates/e.png")
 
@@ -167,7 +168,9 @@ class TestContent:
 
     def test_a_restored_file_is_shown_where_it_is_again(self, tmp_path, folder):
         paths = [str(folder / name) for name in ("a.png", "e.png")]
-        run = write_run(tmp_path / "store", "1", image_table(paths), {(0, 1): (0.99, 0.98)}, folder=str(folder))
+        run = write_run(
+            tmp_path / "store", "1", image_table(paths, digest_all(paths)), {(0, 1): (0.99, 0.98)}, folder=str(folder)
+        )
 
         _, content = read(run)
         assert [image[1] for image in content["images"]] == [None, None]
@@ -190,14 +193,27 @@ class TestContent:
         assert content["images"][1][7] is not None
         assert content["images"][1][2].endswith("/Duplicates/b%FF.png")
 
-    def test_a_vanished_file_has_no_picture_and_no_link(self, run, folder):
+    def test_a_file_that_vanished_or_changed_since_has_no_picture_and_the_page_says_so(self, run, folder):
         (folder / NASTY).unlink()
+        (folder / "e.png").write_bytes((folder / "a.png").read_bytes())
+
+        page, content = read(run)
+
+        rows = {image[0]: image for image in content["images"]}
+        assert (rows[NASTY][2], rows[NASTY][7]) == (None, "no longer there")
+        assert (rows["e.png"][2], rows["e.png"][7]) == ("", "changed since")
+        assert "Of 2 files there is no picture any more: 1 changed since, 1 no longer there." in page.words
+
+    def test_a_vanished_file_is_shown_by_a_copy_of_it(self, tmp_path, folder):
+        paths = [str(folder / name) for name in ("a.png", "e.png")]
+        (folder / "e.png").write_bytes((folder / "a.png").read_bytes())
+        images = image_table(paths, digest_all(paths))
+        run = write_run(tmp_path / "store", "1", images, {(0, 1): (1.0, 1.0)}, folder=str(folder), moved=False)
+        (folder / "a.png").unlink()
 
         _, content = read(run)
 
-        row = next(image for image in content["images"] if image[0] == NASTY)
-        assert row[2] is None
-        assert row[7] is None
+        assert [(image[0], image[2], image[7]) for image in content["images"]] == [("a.png", None, 0), ("e.png", "", 0)]
 
     def test_nothing_found(self, tmp_path, folder):
         run = write_run(tmp_path / "store", "1", image_table([str(folder / "a.png")]), {}, folder=str(folder))
@@ -209,7 +225,9 @@ class TestContent:
 
     def test_the_bytes_to_gain_are_those_of_the_duplicates(self, tmp_path, folder):
         paths = [str(folder / name) for name in ("a.png", "e.png")]
-        images = image_table(paths, sizes={paths[0]: (7_000_000, 640, 480), paths[1]: (2_000_000, 640, 480)})
+        images = image_table(
+            paths, digest_all(paths), sizes={paths[0]: (7_000_000, 640, 480), paths[1]: (2_000_000, 640, 480)}
+        )
         run = write_run(tmp_path / "store", "1", images, {(0, 1): (0.99, 0.98)}, folder=str(folder), moved=False)
 
         page, _ = read(run)
@@ -220,7 +238,7 @@ class TestContent:
     def test_commands_name_the_store_as_a_shell_takes_it(self, tmp_path, folder):
         paths = [str(folder / name) for name in ("a.png", "e.png")]
         store = tmp_path / "a store; of 'mine'"
-        run = write_run(store, "1", image_table(paths), {(0, 1): (0.99, 0.98)}, folder=str(folder))
+        run = write_run(store, "1", image_table(paths, digest_all(paths)), {(0, 1): (0.99, 0.98)}, folder=str(folder))
 
         page, _ = read(run)
 
@@ -273,7 +291,7 @@ class TestSafety:
 
 class TestSize:
     def test_pictures_beyond_the_budget_are_left_out_and_the_page_says_so(self, run, monkeypatch):
-        monkeypatch.setattr(report, "PICTURE_BUDGET", 30_000)
+        monkeypatch.setattr(pictures, "PICTURE_BUDGET", 30_000)
 
         page, content = read(run)
 
@@ -282,7 +300,7 @@ class TestSize:
 
     def test_the_most_doubtful_have_pictures_first(self, run, monkeypatch):
         _, content = read(run)
-        monkeypatch.setattr(report, "PICTURE_BUDGET", len(content["pictures"][0]) + len(content["pictures"][1]))
+        monkeypatch.setattr(pictures, "PICTURE_BUDGET", len(content["pictures"][0]) + len(content["pictures"][1]))
 
         _, content = read(run)
 
@@ -290,42 +308,13 @@ class TestSize:
 
     def test_equal_contents_share_a_picture(self, tmp_path, folder):
         paths = [str(folder / name) for name in ("a.png", "e.png")]
-        images = image_table(paths, ["same", "same"])
+        (folder / "e.png").write_bytes((folder / "a.png").read_bytes())
+        images = image_table(paths, digest_all(paths))
         run = write_run(tmp_path / "store", "1", images, {(0, 1): (1.0, 1.0)}, folder=str(folder), moved=False)
 
         _, content = read(run)
 
         assert len(content["pictures"]) == 1
-
-
-class TestDifference:
-    def test_is_transparent_where_thumbnails_agree_and_deep_where_they_do_not(self):
-        first = cv2.resize(data.astronaut(), (200, 200), interpolation=cv2.INTER_AREA)
-        second = first.copy()
-        second[100:, 100:] = 255 - second[100:, 100:]
-
-        drawn = draw_difference(first, second)
-
-        assert drawn.shape == (100, 100, 4)
-        assert drawn[:45, :45, 3].max() == 0
-        assert drawn[60:95, 60:95, 3].mean() > 200
-
-    def test_is_drawn_from_all_channels(self):
-        first = np.repeat(np.random.default_rng(0).integers(0, 256, (100, 100, 1), np.uint8), 3, axis=-1)
-        for channel in range(3):
-            second = first.copy()
-            second[..., channel] = 255 - second[..., channel]
-
-            alpha = draw_difference(first, second)[..., 3]
-
-            maps = [
-                structural_similarity(first[..., c], second[..., c], full=True)[1]
-                if c == channel
-                else np.ones((100, 100))
-                for c in range(3)
-            ]
-            expected = 255 * np.sqrt(np.clip(1 - np.mean(maps, axis=0), 0, 1))
-            assert abs(alpha - expected).max() <= 1
 
 
 class TestSections:

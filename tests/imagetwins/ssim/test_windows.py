@@ -30,7 +30,7 @@ def test_the_first_window_of_each_cell_is_where_the_layout_says(size):
         assert layout.is_window[group, position]
 
 
-@pytest.mark.parametrize("size", [16, 50, 64, 129])
+@pytest.mark.parametrize("size", [16, 50, 64, 129, 400])
 def test_sums_and_spreads_are_those_of_the_windows(size):
     thumbnail = pictures.photographs(size)[0]
     layout = plan_layout(size, 3)
