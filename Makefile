@@ -13,7 +13,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Where the environment tells Python to write no bytecode, each process would compile all that it imports anew, Prefect too.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo check fast test test-ui soak lint bench accuracy pictures serve lock clean
+.PHONY: demo check fast test test-ui soak lint bench accuracy waiting pictures serve lock clean
 
 demo: $(READY)  ## Build sample pictures, find their duplicates, move them.
 	$(BIN)/imagetwins demo
@@ -48,9 +48,13 @@ bench: $(READY) $(PEERS)/.ready accuracy  ## Measure all that is claimed; takes 
 	$(BIN)/python -m benchmarks.audit_queries
 	$(BIN)/python -m benchmarks.report_size
 	$(BIN)/python -m benchmarks.growth $(if $(CORPUS),--corpus $(CORPUS))
+	$(MAKE) waiting
 
 accuracy: $(READY) $(PEERS)/.ready  ## Which copies are found and which look-alikes are taken for copies, beside other tools: ten minutes.
 	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
+
+waiting: $(READY) $(PEERS)/.ready  ## How long one waits for whole commands; BEFORE=imagetwins of another checkout, README=page for the table.
+	$(BIN)/python -m benchmarks.waiting --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS)) $(if $(BEFORE),--before $(BEFORE)) $(if $(README),--readme $(README))
 
 pictures: $(READY)  ## Make the README's pictures again; needs Chromium.
 	$(BIN)/python -m benchmarks.pictures

@@ -48,10 +48,10 @@ def iter_grown(pictures: list[Picture], count: int, seed: int = 0) -> Iterator[t
             grown = pictures[position]
         elif rng.random() < SHARE_OF_COPIES:
             place, original = originals[rng.integers(len(originals))]
-            yield _copy(original, COPIES[rng.integers(len(COPIES))]), place
+            yield copy_picture(original, COPIES[rng.integers(len(COPIES))]), place
             continue
         else:
-            grown = _crop(pictures[rng.integers(len(pictures))], rng)
+            grown = crop_picture(pictures[rng.integers(len(pictures))], rng)
         if len(originals) < 4 * len(pictures):
             originals.append((position, grown))
         yield grown, None
@@ -74,7 +74,7 @@ def to_thumbnails(pictures: Iterator[Picture], size: int) -> NDArray[np.uint8]:
     return np.array([cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in pictures], np.uint8)
 
 
-def _crop(picture: Picture, rng: np.random.Generator) -> Picture:
+def crop_picture(picture: Picture, rng: np.random.Generator) -> Picture:
     """Return a part of a picture, perhaps mirrored, its channels permuted; not a blank part of a chart.
 
     Brightness is left alone: a brighter chart is a whiter one, and white ones are all alike.
@@ -89,7 +89,8 @@ def _crop(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.ascontiguousarray(part[:, :: rng.choice([-1, 1])][..., rng.permutation(3)])
 
 
-def _copy(picture: Picture, kind: str) -> Picture:
+def copy_picture(picture: Picture, kind: str) -> Picture:
+    """Return a copy of a picture, of one of the kinds in COPIES."""
     if kind in {"halved", "doubled"}:
         scale = 0.5 if kind == "halved" else 2
         return cv2.resize(

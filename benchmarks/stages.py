@@ -17,7 +17,7 @@ from imagetwins.store.record import RunRecord, RunStatus, Stage, now
 from imagetwins.store.runs import Run
 from tasks.decide import decide_duplicates
 from tasks.list import list_files
-from tasks.load import load_images, plan_batches
+from tasks.load import Batch, load_images, plan_batches
 from tasks.lookup import estimate, find_reusable_run, lookup_files
 from tasks.plan import plan_comparisons
 from tasks.score import reuse_pairs, score_pairs
@@ -55,9 +55,9 @@ def run_stages(
             estimate.fn(run, parameters, reusable, limit, workers)
         with stage(Stage.LOAD):
 
-            def load(batch: tuple[int, int]) -> dict[str, int]:
+            def load(batch: Batch) -> dict[str, int]:
                 tell("a batch of load")
-                return load_images.fn(run, parameters, *batch)
+                return load_images.fn(run, parameters, batch.start, batch.stop)
 
             for counts in threads.map(load, plan_batches(run, workers)):
                 record.counts.update(counts)

@@ -58,5 +58,5 @@ def calibrate(
         pictures=pictures,
         seed=seed,
         workers=count_cores(),
-        progress=observer.get().batches_done,
+        progress=observer.get().progressed,
     )

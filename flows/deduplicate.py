@@ -154,9 +154,9 @@ def deduplicate(
             context.reuse(reusable, parameters)
             context.announce(f"{estimate(run, parameters, reusable, limit, workers)} {reusable.why}")
         with context.stage(Stage.LOAD):
-            starts, stops = zip(*plan_batches(run, workers), strict=True)
+            starts, stops, sizes = zip(*plan_batches(run, workers), strict=True)
             loads = load_images.map(unmapped(run), unmapped(parameters), starts, stops)
-            context.count(*await_all(Stage.LOAD, loads))
+            context.count(*await_all(Stage.LOAD, loads, "picture", dict(zip(starts, sizes, strict=True))))
         with context.stage(Stage.PLAN):
             plan = plan_comparisons(run, parameters, reusable)
             context.count({"pairs": plan.pairs})

@@ -87,6 +87,11 @@ def webhook_url() -> str | None:
     return os.environ.get("IMAGETWINS_WEBHOOK") or None
 
 
+def prefect_variable(name: str) -> str | None:
+    """Return a setting of Prefect's from the environment, where it has precedence; None if it is not set there."""
+    return os.environ.get(name) or None
+
+
 def api_url() -> str | None:
     """Return PREFECT_API_URL: the API of the Prefect server to use, None if none is named."""
     return os.environ.get("PREFECT_API_URL") or None

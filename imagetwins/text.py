@@ -8,8 +8,17 @@ ZERO_WIDTH_SPACE = "\u200b"
 
 
 def pluralize(count: int, noun: str) -> str:
-    """Return the number with its noun: 1 picture, 2,000 pictures."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Return the number with its noun: 1 picture, 2,000 pictures, 3 batches."""
+    ending = "es" if noun.endswith("ch") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else ending}"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a length of time as people say it: 2.8 s, 3 min 20 s, 1 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def shorten_path(path: str, folder: str) -> str:

@@ -4,6 +4,7 @@ Mapped over batches of files.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,15 @@ from prefect import task
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.model import DECODED_FIELDS, Decoded
+from imagetwins.progress import Progress, continued
+from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
 from imagetwins.runtime.worker import check_worker
 from imagetwins.scanning.lookup import needs_decoding
 from imagetwins.scanning.reading import decode_locations, digest_locations
 from imagetwins.storage import Location, storage_of
 from imagetwins.storage.location import from_columns
+from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import IMAGES, LOADED, LOOKUP
 from imagetwins.store.tables import as_frame, read_table, write_table
@@ -31,12 +35,22 @@ MAX_BATCHES = 200
 MIN_BATCH = 16
 
 
-def plan_batches(run: Run, workers: int) -> list[tuple[int, int]]:
+class Batch(NamedTuple):
+    """The images `start` to `stop`, of which `to_decode` must be decoded."""
+
+    start: int
+    stop: int
+    to_decode: int
+
+
+def plan_batches(run: Run, workers: int) -> list[Batch]:
     """Split the images into ranges with about as many to decode: enough to keep `workers` busy, at least one."""
     table = read_table(run.lookup, LOOKUP)
     to_decode = np.flatnonzero(needs_decoding(table))
-    starts = [0, *to_decode[:: batch_length(len(to_decode), workers)][1:].tolist()]
-    return list(zip(starts, [*starts[1:], len(table)], strict=True))
+    length = batch_length(len(to_decode), workers)
+    starts = [0, *to_decode[::length][1:].tolist()]
+    sizes = [min(length, len(to_decode) - length * number) for number in range(len(starts))]
+    return list(map(Batch, starts, [*starts[1:], len(table)], sizes))
 
 
 def batch_length(count: int, workers: int) -> int:
@@ -65,9 +79,11 @@ def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFra
     table = read_table(run.lookup, LOOKUP, where=within)
     facts = {name: table[name].astype(object).where(table[name].notna(), None).tolist() for name in DECODED_FIELDS}
     to_decode = np.flatnonzero(needs_decoding(table))
+    progress = progress_of(Stage.LOAD, part=start)
     for first in range(0, len(to_decode), CHUNK):
         chunk = to_decode[first : first + CHUNK]
-        for position, decoded in zip(chunk, _load_chunk(run, parameters, table.iloc[chunk]), strict=True):
+        loaded = _load_chunk(run, parameters, table.iloc[chunk], continued(progress, first))
+        for position, decoded in zip(chunk, loaded, strict=True):
             for name in DECODED_FIELDS:
                 facts[name][position] = getattr(decoded, name)
     # Before any table says that they are there.
@@ -81,12 +97,12 @@ def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFra
     return as_frame({name: own.get(name, table.get(name)) for name in LOADED.names}, LOADED)
 
 
-def _load_chunk(run: Run, parameters: Parameters, files: pd.DataFrame) -> list[Decoded]:
+def _load_chunk(run: Run, parameters: Parameters, files: pd.DataFrame, progress: Progress) -> list[Decoded]:
     """Decode some files, prepare their thumbnails in the rows given to them, and return what they are."""
     size = parameters.size
     thumbnails = np.zeros((len(files), size, size, 3), np.uint8)
     locations = [from_columns(*names) for names in zip(files["path"], files["path_bytes"], strict=True)]
-    decoded = decode_locations(locations, parameters.decode_settings, thumbnails)
+    decoded = decode_locations(locations, parameters.decode_settings, thumbnails, progress)
     is_image = np.array([one.error is None for one in decoded], bool)
     rows = files["row"].to_numpy()
     ssim.prepare_images(run.cache_directory(), rows[is_image], thumbnails[is_image])

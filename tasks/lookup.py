@@ -6,8 +6,10 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching import reuse
 from imagetwins.matching.estimates import Estimate, estimate_run
 from imagetwins.matching.reuse import ReusableRun
+from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning import lookup
+from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import LISTING
 from imagetwins.store.tables import read_table
@@ -16,7 +18,8 @@ from imagetwins.store.tables import read_table
 @task(name="lookup-files", **STAGE)
 def lookup_files(run: Run, parameters: Parameters, limit: int, workers: int) -> dict[str, int]:
     """Find in the cache, which may take `limit` bytes, what is known of the files; return how many are, and are not."""
-    return lookup.lookup_files(run, read_table(run.listing, LISTING), parameters, limit, workers)
+    progress = progress_of(Stage.LOOKUP, "file")
+    return lookup.lookup_files(run, read_table(run.listing, LISTING), parameters, limit, workers, progress)
 
 
 @task(name="find-reusable-run", **STAGE)
@@ -28,4 +31,4 @@ def find_reusable_run(run: Run, parameters: Parameters) -> ReusableRun:
 @task(name="estimate-run", **STAGE)
 def estimate(run: Run, parameters: Parameters, reusable: ReusableRun, limit: int, workers: int) -> Estimate:
     """Return how much there is to do, and how long it will take."""
-    return estimate_run(run, parameters, reusable, limit, workers)
+    return estimate_run(run, parameters, reusable, limit, workers, progress_of(Stage.LOOKUP, "sample picture"))

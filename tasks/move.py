@@ -1,5 +1,6 @@
 """Stage 7: move the duplicates. Never retried: the journal, and not Prefect, knows what is done."""
 
+import itertools
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,12 @@ from imagetwins.matching.decisions import count_decisions, set_decisions
 from imagetwins.moving.execute import MoveOutcome, apply_moves
 from imagetwins.moving.plan import PlannedMove, plan_moves
 from imagetwins.moving.recover import note_companions
+from imagetwins.progress import Progress
+from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.storage import Location
 from imagetwins.storage.location import to_columns
+from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table, read_table_if_any, write_table
@@ -28,7 +32,7 @@ def move_duplicates(run: Run, parameters: Parameters) -> dict[str, int]:
     duplicates = [(int(image), int(kept)) for image, kept in waiting.itertuples(index=False)]
     companions = read_table_if_any(run.companions, COMPANIONS) if parameters.sidecars == "move" else None
     moves = plan_moves(parameters.location, read_table(run.images, IMAGES), duplicates, companions)
-    outcomes = _apply_until_stopped(moves, run.journal)
+    outcomes = _apply_until_stopped(moves, run.journal, progress_of(Stage.MOVE, "file"))
     followed = [companion for outcome in outcomes for companion in outcome.companions]
     noted = note_companions(
         run,
@@ -47,11 +51,13 @@ def move_duplicates(run: Run, parameters: Parameters) -> dict[str, int]:
     }
 
 
-def _apply_until_stopped(moves: Sequence[PlannedMove], journal: Location) -> list[MoveOutcome]:
+def _apply_until_stopped(moves: Sequence[PlannedMove], journal: Location, progress: Progress) -> list[MoveOutcome]:
     """Move the files in a thread of their own, so that Ctrl-C and Cancel, which end the main one, stop between two."""
-    stop = threading.Event()
+    stop, done = threading.Event(), itertools.count(1)
     with ThreadPoolExecutor(1) as mover:
-        outcomes = mover.submit(apply_moves, moves, journal, stop=stop.is_set)
+        outcomes = mover.submit(
+            apply_moves, moves, journal, stop=stop.is_set, on_move=lambda _: progress(next(done), len(moves))
+        )
         try:
             return outcomes.result()
         except BaseException:

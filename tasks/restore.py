@@ -6,6 +6,7 @@ from prefect import task
 
 from imagetwins.moving.journal import check_journal
 from imagetwins.moving.restore import restore_moves
+from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.storage.location import to_columns
 from imagetwins.store.record import RunStatus
@@ -20,7 +21,7 @@ def restore_files(run: Run) -> dict[str, Any]:
         StoreError: the journal is in use, damaged, or not the run's own.
     """
     check_journal(run.journal, run.read_record().parameters.location)
-    outcomes = restore_moves(run.journal)
+    outcomes = restore_moves(run.journal, progress_of("restore", "file"))
     restored = sum(outcome.restored for outcome in outcomes if not outcome.is_companion)
     companions = sum(outcome.restored for outcome in outcomes if outcome.is_companion)
     left = {to_columns(outcome.path)[0]: str(outcome.reason) for outcome in outcomes if not outcome.restored}

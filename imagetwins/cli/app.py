@@ -1,4 +1,8 @@
-"""The commands: arguments to flows and questions, answers to the terminal. Nothing is decided here."""
+"""The commands: arguments to flows and questions, answers to the terminal. Nothing is decided here.
+
+A command imports what it needs when it is called, and Prefect's server is started before that: help, errors and the first line
+of a run come at once.
+"""
 
 import datetime as dt
 import json
@@ -7,31 +11,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 
 from imagetwins import settings
-from imagetwins.cli import rendering
+from imagetwins.cli.connecting import Connection, connecting, importing
 from imagetwins.cli.errors import ExitStatus, exiting_on_errors
 from imagetwins.cli.markup import escape_markup
-from imagetwins.cli.observer import following
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
+from imagetwins.cli.server import server
+from imagetwins.cli.timing import seconds_since_start
 from imagetwins.config.folders import check_local_folder, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
-from imagetwins.reporting.answers import to_plain, write_answer
-from imagetwins.reporting.files import explain_file, explain_pair, find_history
-from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
-from imagetwins.reporting.thresholds import audit_threshold, check_floor
-from imagetwins.runtime.observer import observer
-from imagetwins.runtime.places import check_prefect_home, use_writable_places
-from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment, running_server
-from imagetwins.runtime.waiting import find_endings, record_endings
+from imagetwins.runtime.places import use_writable_places
+from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment
 from imagetwins.storage import Location
-from imagetwins.store.pruning import plan_pruning, prune_runs
 from imagetwins.store.runs import Run, find_run
 from imagetwins.text import pluralize
 
@@ -58,26 +55,26 @@ Store = Annotated[
 RunId = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s id, the beginning of one, or "latest".')]
 
 
-def _call_flow(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run a flow against the server that runs, or against the embedded one, with progress bars in a terminal."""
-    with running_server() as server:
-        if server is None:
-            check_prefect_home()
-            home = escape_markup(str(settings.prefect_home()))
-            stderr.print(
-                f"Starting Prefect's embedded server in {home}, about 10 s (`imagetwins serve` keeps one running) ..."
-            )
-        try:
-            with following(stderr) as follower:
-                observer.set(follower)
-                return call()
-        except httpx.HTTPError as error:
-            if follower.run:
-                _show_run(follower.run)
-            raise _explain_loss(error, follower.run) from None
+def _call_flow(connection: Connection, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Run a flow as soon as the server answers, with progress bars in a terminal."""
+    import httpx
+
+    from imagetwins.cli.observer import following
+    from imagetwins.runtime.heartbeats import without_wait
+    from imagetwins.runtime.observer import observer
+
+    connection.wait()
+    try:
+        with following(stderr) as follower, without_wait():
+            observer.set(follower)
+            return call()
+    except httpx.HTTPError as error:
+        if follower.run:
+            _show_run(follower.run)
+        raise _explain_loss(error, follower.run) from None
 
 
-def _explain_loss(error: httpx.HTTPError, run: Run | None) -> ServerLostError:
+def _explain_loss(error: Exception, run: Run | None) -> ServerLostError:
     """Return what to say when Prefect's server did not answer to the end."""
     what = f"Prefect's server did not answer to the end ({str(error).partition(chr(10))[0] or type(error).__name__})"
     if run is None:
@@ -96,25 +93,41 @@ def _print_json(answer: Any) -> None:
 def run(given: dict[str, Any], *, json: Json = False, verbose: Verbose = False) -> None:
     """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates."""
     with exiting_on_errors(stderr):
-        check_locations(check_parameters(given))
         _run(given, json, verbose)
 
 
 def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
+    parameters = check_parameters(given)
+    check_locations(parameters)
     prepare_environment(verbose=verbose)
-    from flows.deduplicate import deduplicate  # noqa: PLC0415
+    with connecting(stderr, verbose=verbose, is_shared=bool(parameters.dask)) as connection:
+        if connection.own:
+            from imagetwins.cli.listing import announce_folder
 
-    _show_summary(_call_flow(lambda: deduplicate(**given)), given["store"], json)
+            announce_folder(stderr, parameters)
+        with importing():
+            from flows.deduplicate import deduplicate
+
+        _show_summary(_call_flow(connection, lambda: deduplicate(**given)), given["store"], json)
 
 
 def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> None:
-    _show_run(find_run(resolve_store(store), summary["run_id"]))
+    from imagetwins.cli import rendering
+    from imagetwins.runtime.observer import observer
+
+    total = seconds_since_start()
+    run = find_run(resolve_store(store), summary["run_id"])
+    _show_run(run, is_timed=True)
+    rendering.print_time(console, run.read_record(), total, observer.get().asked_seconds)
     if json:
-        _print_json(summary)
+        _print_json(summary | {"total_seconds": total})
 
 
-def _show_run(run: Run) -> None:
-    rendering.print_run(console, audit_run(run))
+def _show_run(run: Run, *, is_timed: bool = False) -> None:
+    from imagetwins.cli import rendering
+    from imagetwins.reporting.runs import audit_run
+
+    rendering.print_run(console, audit_run(run), is_timed=is_timed)
     console.print(f"Report:  {escape_markup(str(run.report))}")
 
 
@@ -124,10 +137,13 @@ def restore(run_id: RunId, *, store: Store = None, json: Json = False, verbose: 
     with exiting_on_errors(stderr):
         find_run(resolve_store(store), run_id)
         prepare_environment(verbose=verbose)
-        from flows.restore import restore as restore_images  # noqa: PLC0415
+        with connecting(stderr, verbose=verbose) as connection:
+            with importing():
+                from flows.restore import restore as restore_images
+                from imagetwins.cli import rendering
 
-        answer = _call_flow(lambda: restore_images(run_id, store))
-        rendering.print_restore(console, answer)
+            answer = _call_flow(connection, lambda: restore_images(run_id, store))
+            rendering.print_restore(console, answer)
         if json:
             _print_json(answer)
         if answer["not_restored"]:
@@ -155,6 +171,9 @@ def audit(
 ) -> None:
     """Ask about past runs, from their tables alone. About all of them, or one, or one file or pair of it."""
     with exiting_on_errors(stderr):
+        from imagetwins.cli import rendering
+        from imagetwins.reporting.answers import to_plain, write_answer
+
         home = resolve_store(store)
         answer = _ask(home, run_id, threshold=threshold, why=why, pair=pair, file=file, compare=compare)
         if parquet:
@@ -176,6 +195,11 @@ def _ask(  # noqa: PLR0911 - one question a line
     file: str | None,
     compare: tuple[str, str] | None,
 ) -> Any:
+    from imagetwins.reporting.files import explain_file, explain_pair, find_history
+    from imagetwins.reporting.runs import audit_run, audit_runs, compare_runs
+    from imagetwins.reporting.thresholds import audit_threshold
+    from imagetwins.runtime.waiting import find_endings
+
     if file:
         return find_history(home, file)
     if compare:
@@ -206,18 +230,22 @@ def apply(
 ) -> None:
     """Move what a past run's scores give at another threshold. Nothing is computed again."""
     with exiting_on_errors(stderr):
+        from imagetwins.reporting.thresholds import check_floor
+
         check_floor(find_run(resolve_store(store), run_id), threshold)
         prepare_environment(verbose=verbose)
-        from flows.apply import apply as apply_run  # noqa: PLC0415
+        with connecting(stderr, verbose=verbose) as connection:
+            with importing():
+                from flows.apply import apply as apply_run
 
-        _show_summary(_call_flow(lambda: apply_run(run_id, threshold, dry_run, store)), store, json)
+            _show_summary(_call_flow(connection, lambda: apply_run(run_id, threshold, dry_run, store)), store, json)
 
 
 @app.command()
 def report(run_id: RunId, *, store: Store = None, json: Json = False) -> None:
     """Build the HTML report of a run again. From its tables, and the pictures as they are now."""
     with exiting_on_errors(stderr):
-        from imagetwins.reporting.run_page import build_report  # noqa: PLC0415 - draws: imports that take a second
+        from imagetwins.reporting.run_page import build_report
 
         path = build_report(find_run(resolve_store(store), run_id))
         console.print(f"The report: {escape_markup(str(path))}")
@@ -242,12 +270,14 @@ def calibrate(
     with exiting_on_errors(stderr):
         check_local_folder("folder", folder)
         prepare_environment(verbose=verbose)
-        from flows.calibrate import calibrate as calibrate_images  # noqa: PLC0415
+        with connecting(stderr, verbose=verbose) as connection:
+            with importing():
+                from flows.calibrate import calibrate as calibrate_images
 
-        answer = _call_flow(lambda: calibrate_images(folder, pictures, seed, exclude, store))
-        console.print(f"[bold]{escape_markup(answer['reason'])}[/]\n")
-        console.print(f"Try it:        [bold]{escape_markup(answer['command'])}[/]", soft_wrap=True)
-        console.print(f"The evidence:  {escape_markup(answer['page'])}", soft_wrap=True)
+            answer = _call_flow(connection, lambda: calibrate_images(folder, pictures, seed, exclude, store))
+            console.print(f"[bold]{escape_markup(answer['reason'])}[/]\n")
+            console.print(f"Try it:        [bold]{escape_markup(answer['command'])}[/]", soft_wrap=True)
+            console.print(f"The evidence:  {escape_markup(answer['page'])}", soft_wrap=True)
         if json:
             _print_json(answer)
 
@@ -262,6 +292,9 @@ def prune(
 ) -> None:
     """Remove the scores and reports of old runs. What `restore` needs stays, and so does what was decided."""
     with exiting_on_errors(stderr):
+        from imagetwins.reporting.answers import to_plain
+        from imagetwins.store.pruning import plan_pruning, prune_runs
+
         before = dt.datetime.now(dt.UTC) - dt.timedelta(days=older_than)
         home = resolve_store(store)
         pruned = plan_pruning(home, before) if dry_run else prune_runs(home, before).table
@@ -278,7 +311,7 @@ def demo(*, json: Json = False, verbose: Verbose = False) -> None:
     """Build a folder of sample pictures, and move its duplicates."""
     with exiting_on_errors(stderr):
         samples = settings.data_directory() / "samples"
-        from imagetwins.demo import build_samples  # noqa: PLC0415 - draws, too
+        from imagetwins.demo import build_samples
 
         console.print(f"{build_samples(samples)} sample pictures in {samples}")
         _run({"folder": str(samples), "store": None}, json, verbose)
@@ -295,18 +328,23 @@ def approve(
 ) -> None:
     """Answer a run that waits for approval. Move its duplicates, or, with --reject, none."""
     with exiting_on_errors(stderr):
+        from imagetwins.runtime.waiting import record_endings
+
         home = resolve_store(store)
         record_endings(home)
         waiting = find_run(home, run_id)
         prepare_environment(verbose=False)
-        from imagetwins.runtime.approval import ApprovalForm, send_answer  # noqa: PLC0415
+        with connecting(stderr, verbose=False) as connection:
+            with importing():
+                from imagetwins.runtime.approval import ApprovalForm, send_answer
 
-        with running_server():
+            connection.wait()
             send_answer(waiting, ApprovalForm(approve=not reject, leave_alone=leave, comment=comment))
         console.print(f"Run {waiting.run_id} goes on as soon as a worker takes it up.")
 
 
 app.command()(serve)
+app.add_typer(server)
 
 
 def main() -> None:

@@ -40,8 +40,10 @@ def exiting_on_errors(stderr: Console) -> Iterator[None]:
     except (ImagetwinsError, OSError) as error:
         stderr.print(f"[red]Failed:[/] {escape_markup(str(error))}")
         raise typer.Exit(ExitStatus.FAILED) from None
-    except KeyboardInterrupt:
-        stderr.print("Interrupted, between two moves if any. `imagetwins audit latest` shows what was done.")
+    except KeyboardInterrupt as interrupt:
+        stderr.print(
+            str(interrupt) or "Interrupted, between two moves if any. `imagetwins audit latest` shows what was done."
+        )
         raise typer.Exit(ExitStatus.FAILED) from None
 
 

@@ -18,13 +18,16 @@ from imagetwins.reporting.thresholds import ThresholdAudit
 from imagetwins.storage import DUPLICATES
 from imagetwins.store.record import RunKind, RunRecord, RunStatus
 from imagetwins.store.schemas import Action
-from imagetwins.text import describe_left_out, format_command, pluralize, shorten_path
+from imagetwins.text import describe_left_out, format_command, format_duration, pluralize, shorten_path
 
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
 
 PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was")
 """Columns of tables that hold absolute paths."""
+
+TOLD_SECONDS, LEAST_SECONDS = 0.2, 0.05
+"""A stage is named that took so long; the others together are, where they took the second."""
 
 LEFT_OUT = ("FileName", "image", "kept_image", "digest", "reason_code")
 """Columns that tell a person nothing beside the others, and for which a terminal has no room; --json has them."""
@@ -48,17 +51,16 @@ def _names(table: pd.DataFrame, folder: str) -> dict[str, str]:
     return {path: escape_markup(shorten_path(path, folder)) for path in paths}
 
 
-def print_run(console: Console, audit: RunAudit) -> None:
-    """Print what a run found, and how to undo it."""
+def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> None:
+    """Print what a run found, and how to undo it; and the seconds of its stages, unless `print_time` says where they went."""
     record, counts, folder = audit.record, audit.record.counts, audit.record.parameters.folder
     _print_decisions(console, "Duplicates", "what became of it", audit.table, folder)
     _print_decisions(console, "For review: these stay where they are", "why", audit.review, folder)
     _print_unreadable(console, audit.unreadable, folder)
-    total = sum(record.seconds.values())
     console.print(
         f"[bold]{pluralize(counts['duplicates'], 'duplicate')}[/] among {pluralize(counts['images'], 'picture')}, "
         f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
-        f"{_describe_pairs(record)}, in {total:.1f} s."
+        f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
     if record.left_out:
         console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
@@ -75,6 +77,26 @@ def print_run(console: Console, audit: RunAudit) -> None:
         for command in advice.commands:
             typed = command.replace("imagetwins", _program(), 1)
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
+
+
+def print_time(console: Console, record: RunRecord, total: float | None, asked: float) -> None:
+    """Print where the time went; what was outside the stages too, where it is known that the command took `total` seconds.
+
+    A person who was asked took `asked` seconds of them to answer.
+    """
+    stages = {stage.value: seconds for stage, seconds in record.seconds.items()}
+    told = {name: seconds for name, seconds in stages.items() if seconds >= TOLD_SECONDS}
+    told |= {"other stages": sum(stages.values()) - sum(told.values())}
+    parts = [f"{name} {format_duration(seconds)}" for name, seconds in told.items() if seconds >= LEAST_SECONDS]
+    if asked >= TOLD_SECONDS:
+        parts.append(f"waiting for your answer {format_duration(asked)}")
+    inside = ", ".join(parts)
+    if total is not None:
+        outside = max(total - sum(stages.values()) - asked, 0.0)
+        listed = f". {inside.capitalize()}" if inside else ""
+        inside = f"{format_duration(total)} in all{listed}; start and Prefect {format_duration(outside)}"
+    if inside:
+        console.print(f"Time: {inside}.")
 
 
 def _describe_companions(count: int) -> str:
@@ -178,12 +200,14 @@ def print_answer(console: Console, answer: Any) -> None:
 
 
 def _print_audit(console: Console, audit: RunAudit) -> None:
-    record = audit.record
+    from imagetwins.ssim import stage_labels  # noqa: PLC0415 - the kernels, which no other answer needs
+
+    record, labels = audit.record, stage_labels()
     for title, content in (
         (f"Parameters of run {record.run_id}", record.parameters.model_dump()),
         ("Counts", record.counts),
-        ("How the pairs were compared", record.funnel),
-        ("Seconds", record.seconds),
+        ("How the pairs were compared", {labels.get(name, name): count for name, count in record.funnel.items()}),
+        ("Seconds", {stage.label: seconds for stage, seconds in record.seconds.items()}),
     ):
         table = _table(title, "what", "#value")
         for name, value in content.items():

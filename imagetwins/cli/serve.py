@@ -4,12 +4,8 @@ A server that is configured (PREFECT_API_URL) or runs at the address asked for i
 stopped at the end.
 """
 
-import asyncio
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
@@ -22,13 +18,12 @@ from imagetwins.cli.errors import exiting_on_errors
 from imagetwins.cli.markup import escape_markup
 from imagetwins.config.folders import allowed_roots, check_folder
 from imagetwins.config.roots import check_roots
-from imagetwins.errors import ImagetwinsError, ParameterError
+from imagetwins.errors import ParameterError
+from imagetwins.runtime.background import find_background_server
 from imagetwins.runtime.places import check_prefect_home
-from imagetwins.runtime.server import LOOPBACK, check_server, prepare_environment, server_answers
+from imagetwins.runtime.server import LOOPBACK, check_server, find_api, prepare_environment, server_answers
+from imagetwins.runtime.server_process import name_address, start_server
 from imagetwins.storage import Location
-
-STARTUP_SECONDS = 120
-"""A first start creates the database, which takes 11 to 18 s on two cores."""
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -81,56 +76,28 @@ def check_folders(folders: Sequence[str]) -> list[Location]:
 @contextmanager
 def _server(host: str, port: int) -> Iterator[str]:
     """Yield the address of the server to use; start one if there is none, and stop it at the end."""
-    configured = settings.api_url()
+    configured = find_api()
     if configured:
         check_server(configured)
-    address = configured.removesuffix("/api") if configured else f"http://{_own_name(host)}:{port}"
+    kept = None if configured else find_background_server()
+    if kept and host not in LOOPBACK:
+        raise ParameterError(
+            f"the server at {kept.address} is for this machine alone, and two on one database get in each other's way. End it first: "
+            "`imagetwins server stop`."
+        )
+    address = (configured or "").removesuffix("/api") or (kept.address if kept else name_address(host, port))
     if configured or server_answers(address):
         stderr.print(f"Prefect runs at [bold]{address}[/]; its settings are its own.")
         yield address
         return
     check_prefect_home()
-    stderr.print(f"Starting Prefect's server in {escape_markup(str(settings.prefect_home()))}, about 10 s ...")
-    process = _start_server(host, port, address)
+    stderr.print(f"Starting Prefect's server in {escape_markup(str(settings.prefect_home()))} ...")
+    started = start_server(host, port)
     try:
-        _wait_for(process, address)
+        started.wait()
         yield address
     finally:
-        process.terminate()
-        process.wait()
-
-
-def _own_name(host: str) -> str:
-    """Return the address at which this machine reaches a server that listens on `host`."""
-    return "127.0.0.1" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host  # noqa: S104
-
-
-def _start_server(host: str, port: int, address: str) -> subprocess.Popen[bytes]:
-    guarded = {
-        # Otherwise any page that is open in the user's browser could start a run.
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address,
-        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-        # Otherwise the UI looks for the API at this machine's port 4200, whoever's browser it is.
-        "PREFECT_SERVER_UI_API_URL": "/api",
-        # What notifications link to.
-        "PREFECT_UI_URL": address,
-        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-    }
-    command = [sys.executable, "-m", "imagetwins.runtime.prefect_server", "--host", host, "--port", str(port)]
-    # A session of its own: Ctrl-C reaches us alone, and the server stops after the runs.
-    return subprocess.Popen(  # noqa: S603 - our own interpreter
-        command, env=guarded | os.environ, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-
-
-def _wait_for(process: subprocess.Popen[bytes], address: str) -> None:
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while not server_answers(address):
-        if process.poll() is not None:
-            raise ImagetwinsError(f"the server at {address} ended at once; what it said is above. Is the port taken?")
-        if time.monotonic() > deadline:
-            raise ImagetwinsError(f"the server at {address} did not answer within {STARTUP_SECONDS} s.")
-        time.sleep(0.2)
+        started.stop()
 
 
 def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: str) -> None:
@@ -143,6 +110,8 @@ def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: 
     # The default of 10 s is long for somebody who has just pressed Submit.
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "3")
     # Only now: Prefect reads its settings when it is imported.
+    import asyncio  # noqa: PLC0415 - takes as long as all that `imagetwins --help` needs
+
     from prefect.client.orchestration import get_client  # noqa: PLC0415
     from prefect.workers.process import ProcessWorker  # noqa: PLC0415
 
@@ -162,6 +131,8 @@ def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: 
 
 async def _work(worker: Any) -> None:
     """Run `worker` until SIGINT or SIGTERM; runs that it started are asked to stop, and leave whole files."""
+    import asyncio  # noqa: PLC0415 - as above
+
     working = asyncio.ensure_future(worker.start(printer=lambda _: None))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, working.cancel)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.reuse import ReusableRun, match_images
+from imagetwins.progress import Progress, no_progress
 from imagetwins.scanning.lookup import needs_decoding
 from imagetwins.scanning.reading import decode_locations
 from imagetwins.storage import Location
@@ -59,7 +60,14 @@ class Estimate:
         ) + (excess if self.excess_bytes else "")
 
 
-def estimate_run(run: Run, parameters: Parameters, reusable: ReusableRun, limit: int, workers: int) -> Estimate:
+def estimate_run(
+    run: Run,
+    parameters: Parameters,
+    reusable: ReusableRun,
+    limit: int,
+    workers: int,
+    progress: Progress = no_progress,
+) -> Estimate:
     """Return what `run`, which has looked up its files, is about to do.
 
     Args:
@@ -68,6 +76,7 @@ def estimate_run(run: Run, parameters: Parameters, reusable: ReusableRun, limit:
         reusable: the run whose pairs it reuses, if any.
         limit: bytes that the cache may take.
         workers: threads that decode and compare.
+        progress: called with the files of a sample that were decoded, if it takes one.
     """
     table = read_table(run.lookup, LOOKUP)
     images, to_decode = int(table["error"].isna().sum()), table[needs_decoding(table)]
@@ -81,7 +90,7 @@ def estimate_run(run: Run, parameters: Parameters, reusable: ReusableRun, limit:
     compare = next((speed for _, speed in earlier if speed), None)
     by = "by the speed of earlier runs" if decode and compare else "by a sample; charts take longer"
     if decode is None:
-        decode = _measure_decoding(to_decode, parameters) / workers
+        decode = _measure_decoding(to_decode, parameters, progress) / workers
     seconds = len(to_decode) * decode + new_pairs * (PAIR_SECONDS / workers if compare is None else compare)
     image_bytes = ssim.row_bytes(parameters.size)
     disk, excess = len(to_decode) * image_bytes, max(images * image_bytes - limit, 0)
@@ -102,7 +111,7 @@ def _speeds(record: RunRecord, parameters: Parameters) -> tuple[float | None, fl
     )
 
 
-def _measure_decoding(files: pd.DataFrame, parameters: Parameters) -> float:
+def _measure_decoding(files: pd.DataFrame, parameters: Parameters, progress: Progress) -> float:
     """Return the core seconds to decode and prepare a file, measured on some that are spread over all."""
     if len(files) < MIN_DECODED:
         return PREPARE_SECONDS
@@ -110,12 +119,14 @@ def _measure_decoding(files: pd.DataFrame, parameters: Parameters) -> float:
     locations = [from_columns(*names) for names in zip(some["path"], some["path_bytes"], strict=True)]
     thumbnails = np.empty((len(locations), parameters.size, parameters.size, 3), np.uint8)
     # The first one starts the decoder, too.
-    _time_decoding(locations[:1], parameters, thumbnails)
-    seconds = _time_decoding(locations, parameters, thumbnails) / len(locations)
+    _time_decoding(locations[:1], parameters, thumbnails, no_progress)
+    seconds = _time_decoding(locations, parameters, thumbnails, progress) / len(locations)
     return seconds + PREPARE_SECONDS * (parameters.size / 200) ** 2
 
 
-def _time_decoding(locations: list[Location], parameters: Parameters, thumbnails: NDArray[np.uint8]) -> float:
+def _time_decoding(
+    locations: list[Location], parameters: Parameters, thumbnails: NDArray[np.uint8], progress: Progress
+) -> float:
     start = time.perf_counter()
-    decode_locations(locations, parameters.decode_settings, thumbnails)
+    decode_locations(locations, parameters.decode_settings, thumbnails, progress)
     return time.perf_counter() - start

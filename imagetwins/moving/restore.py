@@ -12,6 +12,7 @@ from imagetwins.moving.execute import (
     recover_all,
 )
 from imagetwins.moving.journal import Journal, Transfer, journal_exists, open_journal
+from imagetwins.progress import Progress, counted, no_progress
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
 from imagetwins.storage import FileStamp, Location
 
@@ -27,12 +28,16 @@ class RestoreOutcome:
     is_companion: bool
 
 
-def restore_moves(journal: Location) -> list[RestoreOutcome]:
+def restore_moves(journal: Location, progress: Progress = no_progress) -> list[RestoreOutcome]:
     """Move back every file that `journal` moved out and that is not back yet, last moved first; may be repeated.
 
     Nothing is overwritten: a file whose name is taken, or that another file has replaced since, stays, with a reason. What
     belongs to a picture follows it once more: it goes back after it, and stays where it stays.
     Sub-folders of `Duplicates` that this empties are removed, and `Duplicates` with them.
+
+    Args:
+        journal: of the moves.
+        progress: called with the files that were dealt with, of all.
 
     Raises:
         StoreError: the journal is in use or damaged.
@@ -45,7 +50,8 @@ def restore_moves(journal: Location) -> list[RestoreOutcome]:
         out = [transfer for transfer in state.latest.values() if transfer.direction == "out"]
         outcomes: list[RestoreOutcome] = []
         staying: dict[int, Location] = {}
-        for transfer in sorted(out, key=lambda one: (one.is_companion, -one.number)):
+        in_order = sorted(out, key=lambda one: (one.is_companion, -one.number))
+        for transfer in counted(in_order, progress, len(out)):
             outcomes.append(_restore_one(opened, state, transfer, staying))
             if not (transfer.is_companion or outcomes[-1].restored):
                 staying[transfer.image] = transfer.target

@@ -96,7 +96,11 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def _bars(seconds: Mapping[Stage, float]) -> str:
     longest = max(seconds.values(), default=0) or 1
-    lines = [f"{name:<8}{value:>9.2f} s  {'█' * round(40 * value / longest)}" for name, value in seconds.items()]
+    width = max((len(stage.label) for stage in seconds), default=0)
+    lines = [
+        f"{stage.label:<{width}}{value:>9.2f} s  {'█' * round(40 * value / longest)}"
+        for stage, value in seconds.items()
+    ]
     return "\n".join(["```", *lines, "```"])
 
 

@@ -8,6 +8,8 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from imagetwins.text import format_duration
+
 WEBP_QUALITY = 70
 
 
@@ -30,7 +32,7 @@ def _make_environment() -> jinja2.Environment:
         "number": lambda value: f"{value:,}",
         "compact": _compact,
         "bytes": _bytes,
-        "duration": _duration,
+        "duration": format_duration,
         "percent": lambda value: f"{100 * value:.1f} %",
         "parameter": lambda value: ", ".join(value) if isinstance(value, list) else str(value),
     }
@@ -57,10 +59,3 @@ def _bytes(count: int) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} TB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
@@ -12,6 +11,8 @@ from imagetwins.store.tables import list_parts
 
 def query(sql: str, **parameters: Any) -> pd.DataFrame:
     """Return the answer to `sql`, whose $names are `parameters`."""
+    import duckdb  # noqa: PLC0415 - 0.2 s that only questions about past runs need to pay
+
     with duckdb.connect() as connection:
         if filesystem := _filesystem_of(parameters):
             # DuckDB reads through it; no extension of DuckDB's is fetched from anywhere.

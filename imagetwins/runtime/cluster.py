@@ -11,6 +11,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from imagetwins.errors import ClusterError
 from imagetwins.reasons import Reason
 from imagetwins.runtime.flow_context import current_context
+from imagetwins.runtime.server import NEEDS_SHARED_SERVER
 from imagetwins.runtime.worker import find_worker_problem, name_worker
 from imagetwins.settings import count_cores
 from imagetwins.store.runs import Run
@@ -68,10 +69,7 @@ def open_cluster(address: str | None) -> Iterator[Cluster]:
         yield Cluster()
         return
     if not PREFECT_API_URL.value():
-        raise ClusterError(
-            "the workers of a Dask cluster need a Prefect server that they reach. Start one with `imagetwins serve "
-            "--host ADDRESS`, and set PREFECT_API_URL to http://ADDRESS:4200/api."
-        )
+        raise ClusterError(NEEDS_SHARED_SERVER)
     with _connect(address) as runner:
         from distributed.client import FutureCancelledError  # noqa: PLC0415 - _connect has found it
         from distributed.comm.core import CommClosedError  # noqa: PLC0415

@@ -6,10 +6,10 @@ from typing import ParamSpec, TypeVar
 
 import httpx
 from prefect.runtime import flow_run
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
 from imagetwins.errors import ServerError
+from imagetwins.runtime.flow_context import current_context
 from imagetwins.runtime.observer import observer
 from imagetwins.runtime.server import check_server
 
@@ -24,11 +24,16 @@ def publish(create: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> 
     """
     try:
         # Prefect's client itself would try again for a minute, with each artifact.
-        check_server(PREFECT_API_URL.value() or SubprocessASGIServer().api_url)
+        check_server(_address_of_api())
         return create(*arguments, **options)
     except (ServerError, httpx.HTTPError):
         _announce_loss(flow_run.id)
         return None
+
+
+def _address_of_api() -> str:
+    """Return where the API is that the flow run reports to: Prefect's embedded server is named by no setting."""
+    return PREFECT_API_URL.value() or str(current_context().client.api_url).rstrip("/")
 
 
 @cache

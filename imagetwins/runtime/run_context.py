@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from imagetwins.matching.reuse import ReusableRun, describe_scores
 from imagetwins.moving.recover import recover_run, recover_runs
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.runtime.flow_context import current_flow_run
+from imagetwins.runtime.heartbeats import sending_heartbeats
 from imagetwins.runtime.observer import observer
 from imagetwins.runtime.publishing import publish
 from imagetwins.runtime.waiting import record_endings
@@ -124,7 +125,7 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
     run = Run(resolve_store(parameters.store), f"{started:%Y%m%dT%H%M%SZ}-{flow_run.id.hex[:8]}")
     context = RunContext(run, _begin_record(kind, run, parameters, flow_run, started))
     folder = parameters.location
-    with storage_of(folder).lock(folder, f"run {run.run_id}"), hold_run(run):
+    with storage_of(folder).lock(folder, f"run {run.run_id}"), hold_run(run), sending_heartbeats():
         _check_resumable(run)
         observer.get().run_started(run)
         record_endings(run.store)
@@ -145,6 +146,7 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
             raise
         context.record.status, context.record.finished = RunStatus.COMPLETED, now()
         context.write()
+        observer.get().stage_started("release")
         release_run(run, cache_limit_bytes())
 
 
@@ -193,19 +195,39 @@ def _begin_record(
     )
 
 
-def await_all(stage: Stage, futures: PrefectFutureList[T]) -> list[T]:
-    """Return the results of `futures`, reporting the progress of `stage`; the first failure is raised."""
-    report = observer.get().batches_done
-    report(stage, 0, len(futures))
-    shown_as = f"{stage}: batches done"
-    artifact: Any = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=shown_as)
+def await_all(
+    stage: Stage, futures: PrefectFutureList[T], unit: str = "", sizes: Mapping[int, int] | None = None
+) -> list[T]:
+    """Return the results of `futures`, reporting the progress of `stage`; the first failure is raised.
+
+    Args:
+        stage: which one.
+        futures: its batches.
+        unit: what is counted, see `Observer.progressed`.
+        sizes: how much each future has to do, in their order, by the part as which it reports its own progress; by
+            default one each.
+    """
+    follower = observer.get()
+    sizes = dict.fromkeys(range(len(futures)), 1) if sizes is None else sizes
+    parts = {future.task_run_id: part for future, part in zip(futures, sizes, strict=True)}
+    done, total = 0, sum(sizes.values())
+    follower.progressed(stage, 0, total, unit)
+    artifact: Any = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=stage.label)
     begun = shown = time.monotonic()
-    for done, future in enumerate(as_completed(list(futures)), 1):
+    for number, future in enumerate(as_completed(list(futures)), 1):
         future.result()
-        report(stage, done, len(futures))
-        if artifact and (done == len(futures) or time.monotonic() - shown > UPDATE_SECONDS):
+        part = parts[future.task_run_id]
+        done += sizes[part]
+        follower.progressed(stage, sizes[part], total, unit, part)
+        if artifact and (number == len(futures) or time.monotonic() - shown > UPDATE_SECONDS):
             shown = time.monotonic()
-            left = (shown - begun) / done * (len(futures) - done)
-            said = f"{stage}: {done} of {len(futures)} batches done, about {dt.timedelta(seconds=round(left))} left"
-            publish(update_progress_artifact, artifact, 100 * done / len(futures), description=said)
+            share = done / total if total else 1.0
+            said = f"{stage.label}: {done:,} of {pluralize(total, unit or 'batch')}"
+            publish(update_progress_artifact, artifact, 100 * share, description=f"{said}, {_left(begun, share)}")
     return [future.result() for future in futures]
+
+
+def _left(begun: float, share: float) -> str:
+    """Return how long the rest will take, where `share` of all took since `begun`."""
+    seconds = (time.monotonic() - begun) * (1 - share) / share if share else 0.0
+    return f"about {dt.timedelta(seconds=round(seconds))} left"

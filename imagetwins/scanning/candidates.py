@@ -4,16 +4,20 @@ Symbolic links are never followed: what a link inside the folder leads to inside
 """
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from imagetwins.config.parameters import Parameters
 from imagetwins.config.patterns import compile_patterns
 from imagetwins.decoding.formats import has_picture_magic, has_picture_suffix, magic_length
 from imagetwins.decoding.model import MAX_BYTES
+from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.companions import APPLE_DOUBLE, find_companions
 from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
 from imagetwins.storage.location import to_columns
+from imagetwins.store.runs import find_put_aside
 
 APPLE_DOUBLE_MAGIC = b"\0\5\x16\7"
 """What an AppleDouble file begins with (RFC 1740)."""
@@ -51,6 +55,8 @@ def list_candidates(
     reference: Sequence[Location],
     skip: Sequence[Location],
     left_out: Counter[str] | None = None,
+    until: float | None = None,
+    progress: Progress = no_progress,
 ) -> list[Candidate]:
     """Return the pictures of `folder`, then those of the `reference` folders outside it, each sorted by relative path.
 
@@ -66,9 +72,12 @@ def list_candidates(
         reference: more folders.
         skip: folders that are left out wherever they are.
         left_out: counts what was left out: folders by their name and a slash, files by the pattern.
+        until: the time of `time.monotonic` at which to give up.
+        progress: called with the files found so far, which may be no pictures.
 
     Raises:
         ParameterError: a pattern of `exclude` is not one.
+        TimeoutError: it took longer than `until`.
         OSError: a bucket cannot be listed.
     """
     roots = [storage_of(root).absolute(root) for root in (folder, *reference)]
@@ -78,22 +87,50 @@ def list_candidates(
     seen: set[object] = set()
     listed: list[Found] = []
     companions: dict[Location, list[Found]] = {}
+    walked = 0
     for root in roots:
-        is_excluded = _counting(root, find_pattern, never, left_out)
-        files = list(storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen))
-        pictures = sorted(_find_pictures(root, files, left_out), key=lambda file: _sort_key(file.location, root))
+        is_excluded = _counting(root, find_pattern, never, left_out, until)
+        walk = storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen)
+        files = list(counted(walk, continued(progress, walked)))
+        walked += len(files)
+        pictures = sorted(_find_pictures(root, files, left_out), key=_sort_key)
         listed += pictures
         companions |= find_companions(
             [file.location for file in pictures], [file for file in files if file.kind == "file"]
         )
+    progress(walked, walked)
+    references = roots[1:]
     return [
         _to_candidate(
             found,
-            is_reference=any(is_inside(found.location, root) for root in roots[1:]),
-            companions=companions.get(found.location, []),
+            is_reference=bool(references) and any(is_inside(found.location, root) for root in references),
+            companions=companions.get(found.location, ()) if companions else (),
         )
         for found in _mark_hard_links(listed)
     ]
+
+
+def list_for_run(
+    parameters: Parameters,
+    store: Location,
+    left_out: Counter[str],
+    *,
+    until: float | None = None,
+    progress: Progress = no_progress,
+) -> list[Candidate]:
+    """Return what a run with these parameters and this store compares: `list_candidates` of its folders."""
+    folder, *reference = parameters.locations
+    return list_candidates(
+        folder,
+        recursive=parameters.recursive,
+        exclude=parameters.exclude,
+        default_excludes=parameters.default_excludes,
+        reference=reference,
+        skip=[store, *find_put_aside(store)],
+        left_out=left_out,
+        until=until,
+        progress=progress,
+    )
 
 
 def _counting(
@@ -101,11 +138,14 @@ def _counting(
     find_pattern: Callable[[str], str | None],
     never: Sequence[Location],
     left_out: Counter[str],
+    until: float | None,
 ) -> Callable[[str], bool]:
     """Return a function that tells whether a name below `root` is left out, and counts it in `left_out` if it is."""
     closed = set(never)
 
     def is_excluded(name: str) -> bool:
+        if until is not None and time.monotonic() > until:
+            raise TimeoutError
         pattern = find_pattern(name)
         if name.endswith("/") and (pattern or root / name in closed):
             _count_folder(root / name, left_out)
@@ -121,8 +161,9 @@ def _count_folder(folder: Location, left_out: Counter[str]) -> None:
     left_out[f"{to_columns(folder)[0].rpartition('/')[2]}/"] += 1
 
 
-def _sort_key(location: Location, root: Location) -> bytes:
-    return os.fsencode(storage_of(root).relative_name(location, root))
+def _sort_key(file: Found) -> bytes:
+    """Return what files below one root are sorted by: all their names begin alike."""
+    return os.fsencode(str(file.location))
 
 
 def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str]) -> Iterator[Found]:
@@ -139,7 +180,7 @@ def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str
     doubles = _find_apple_doubles([*named, *unnamed])
     if doubles:
         left_out[f"{APPLE_DOUBLE}*"] += len(doubles)
-    yield from (found for found in named if found.location not in doubles)
+    yield from (found for found in named if not doubles or found.location not in doubles)
     # Names without a picture's suffix cost a request each in a bucket, so they are asked for together.
     starts = storage_of(root).read_starts([found.location for found in unnamed], magic_length())
     yield from (found for found, start in zip(unnamed, starts, strict=True) if has_picture_magic(start))

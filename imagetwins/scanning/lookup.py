@@ -15,6 +15,7 @@ from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.model import DECODED_FIELDS
 from imagetwins.errors import StoreError
+from imagetwins.progress import Progress, counted, no_progress
 from imagetwins.scanning.activity import lock_caches
 from imagetwins.scanning.cache import Cache, Rows, file_names, find_rows_of_others, open_cache
 from imagetwins.storage import storage_of
@@ -30,7 +31,14 @@ VERSION_COLUMNS = ["file", "size_bytes", "mtime_ns", "validator"]
 """What must be the same for a file not to be opened."""
 
 
-def lookup_files(run: Run, listing: pd.DataFrame, parameters: Parameters, limit: int, workers: int) -> dict[str, int]:
+def lookup_files(
+    run: Run,
+    listing: pd.DataFrame,
+    parameters: Parameters,
+    limit: int,
+    workers: int,
+    progress: Progress = no_progress,
+) -> dict[str, int]:
     """Write `run.lookup`: what is known of each file, and rows for the others; return how many there are of each.
 
     Args:
@@ -39,6 +47,7 @@ def lookup_files(run: Run, listing: pd.DataFrame, parameters: Parameters, limit:
         parameters: decide which cache is used.
         limit: bytes that the cache may take; a single run that needs more takes them.
         workers: files that are hashed at once.
+        progress: called with the files that were hashed, of those that must be.
 
     Returns:
         "unchanged": files that were not opened; "cached": these and those that were found by their digest;
@@ -54,7 +63,7 @@ def lookup_files(run: Run, listing: pd.DataFrame, parameters: Parameters, limit:
     digest = listed[VERSION_COLUMNS].merge(known_versions, on=VERSION_COLUMNS, how="left")["digest"]
     digest = digest.where(listing["error"].isna(), None)
     unchanged = int(digest.notna().sum())
-    digest = _hash_files(listed, digest, set(known["size_bytes"]), workers)
+    digest = _hash_files(listed, digest, set(known["size_bytes"]), workers, progress)
     with lock_caches(run.home):
         cache = open_cache(run, parameters)
         table = _assign_rows(run, listing, digest, cache, limit)
@@ -72,11 +81,14 @@ def needs_decoding(table: pd.DataFrame) -> "pd.Series[bool]":
     return table["digest"].isna() & table["error"].isna()
 
 
-def _hash_files(listed: pd.DataFrame, digest: pd.Series, sizes: set[int], workers: int) -> pd.Series:
+def _hash_files(
+    listed: pd.DataFrame, digest: pd.Series, sizes: set[int], workers: int, progress: Progress
+) -> pd.Series:
     """Return `digest` with that of the files that may be known under another name, or with other times."""
     maybe = np.flatnonzero(digest.isna() & listed["error"].isna() & listed["size_bytes"].isin(sizes))
     with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(_hash_file, listed["file"].iloc[maybe], listed["size_bytes"].iloc[maybe]))
+        hashing = pool.map(_hash_file, listed["file"].iloc[maybe], listed["size_bytes"].iloc[maybe])
+        found = list(counted(hashing, progress, len(maybe)))
     hashed = digest.astype(object).copy()
     hashed.iloc[maybe] = found
     return hashed

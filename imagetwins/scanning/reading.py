@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 
 from imagetwins.decoding.model import Decoded, DecodeSettings
 from imagetwins.decoding.pool import decode_files, digest_files
+from imagetwins.progress import Progress, counted, no_progress
 from imagetwins.storage import Location, storage_of
 
 
 def decode_locations(
-    locations: Sequence[Location], settings: DecodeSettings, thumbnails_out: NDArray[np.uint8]
+    locations: Sequence[Location],
+    settings: DecodeSettings,
+    thumbnails_out: NDArray[np.uint8],
+    progress: Progress = no_progress,
 ) -> list[Decoded]:
     """Decode what is at `locations`, which are all in one storage; otherwise as `decode_files`.
 
@@ -23,21 +27,24 @@ def decode_locations(
         locations: files, or objects of a bucket.
         settings: how thumbnails are made.
         thumbnails_out: (number of locations, size, size, 3) uint8, C-contiguous, BGR; written where there is no error.
+        progress: called with the files that the decoder was given before the one that it asks for.
 
     Raises:
         DecoderError: no decoder process can be started.
     """
-    return _read(locations, lambda files: decode_files(files, settings, thumbnails_out))
+    return _read(locations, lambda files: decode_files(files, settings, thumbnails_out), progress)
 
 
 def digest_locations(locations: Sequence[Location]) -> list[Decoded]:
     """Return what is at `locations`, with the digests of its pixels, as `digest_files`; otherwise as `decode_locations`."""
-    return _read(locations, digest_files)
+    return _read(locations, digest_files, no_progress)
 
 
-def _read(locations: Sequence[Location], decode: Callable[[Iterator[Path]], list[Decoded]]) -> list[Decoded]:
+def _read(
+    locations: Sequence[Location], decode: Callable[[Iterator[Path]], list[Decoded]], progress: Progress
+) -> list[Decoded]:
     if not locations:
         return []
     with storage_of(locations[0]).fetching(locations) as (files, errors):
-        decoded = decode(file() for file in files)
+        decoded = decode(file() for file in counted(files, progress, len(locations)))
     return [replace(found, error=errors.get(index, found.error)) for index, found in enumerate(decoded)]

@@ -88,7 +88,9 @@ def plan_join(
         raise ParameterError(f"floor {floor} is above the threshold {threshold}: give a floor at or below it")
     workspace = open_workspace(directory)
     groups = plan_groups(workspace.digests, rows, np.zeros(len(rows), np.bool_) if known is None else known)
-    stages = choose_bounds(workspace, groups.rows, floor)
+    # Where all pairs are known, nothing is left to prune, and no kernel need be loaded.
+    is_done = groups.n_known == len(groups.rows)
+    stages = choose_bounds(workspace, groups.rows[:0] if is_done else groups.rows, floor)
     _write_plan(plan_directory, workspace, groups, stages, directory=directory, threshold=threshold, floor=floor)
     # In a small folder tiles are small, so that there is work for every core.
     side = min(tile_side(workspace.size), max(MIN_TILE, -(-len(groups.rows) // TILES_ALONG)))

@@ -111,6 +111,8 @@ def create_workspace(directory: Path, n_rows: int, size: int) -> None:
         with _file(directory, name).open("ab") as file:
             file.truncate(_file_bytes(spec, n_rows))
     if not (directory / BASIS).exists():
+        # With a thread for each core, and those busy with other work, it takes a second or two instead of 0.05.
+        keep_blas_single_threaded()
         np.savez(directory / BASIS, **make_basis()._asdict())
     # Last, so that an interrupted growth is begun again.
     _write_meta(directory, n_rows, size)

@@ -74,9 +74,10 @@ class LocalStorage(Storage):
         # Directories are identified by device and inode, so that one is entered once even if a root lies inside another one,
         # or a mount makes it appear twice.
         seen.update(key for path in never if is_path(path) and (key := _inode_key(path)))
-        pending = [as_path(root)]
+        # Each with what the names in it begin with, below `root`: to ask a path for that takes longer than the file system.
+        pending = [(as_path(root), "")]
         while pending:
-            directory = pending.pop()
+            directory, start = pending.pop()
             key = _inode_key(directory)
             if key in seen:
                 continue
@@ -91,12 +92,11 @@ class LocalStorage(Storage):
                 yield Found(directory, "put aside")
                 continue
             for entry in entries:
-                path = directory / entry.name
-                name = os.fspath(path.relative_to(as_path(root)))
+                name = f"{start}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     if recursive and not is_excluded(f"{name}/"):
-                        pending.append(path)
-                elif not is_excluded(name) and (found := _examine(path)):
+                        pending.append((directory / entry.name, f"{name}/"))
+                elif not is_excluded(name) and (found := _examine(directory, entry)):
                     yield found
 
     def glob(self, folder: Location, pattern: str) -> list[Location]:
@@ -189,13 +189,14 @@ def _inode_key(path: Path) -> InodeKey | None:
     return status.st_dev, status.st_ino
 
 
-def _examine(path: Path) -> Found | None:
+def _examine(directory: Path, entry: os.DirEntry[str]) -> Found | None:
     """Return what a name that is no directory stands for; None for symbolic links and unfinished copies."""
+    path = directory / entry.name
     try:
-        status = os.lstat(path)
+        status = entry.stat(follow_symlinks=False)
     except OSError as error:
         return Found(path, "other", error=str(error.strerror))
-    if stat.S_ISLNK(status.st_mode) or (path.name.startswith(PART_PREFIX) and path.suffix == PART_SUFFIX):
+    if stat.S_ISLNK(status.st_mode) or (entry.name.startswith(PART_PREFIX) and entry.name.endswith(PART_SUFFIX)):
         return None
     if not stat.S_ISREG(status.st_mode):
         return Found(path, "other", mtime_ns=clamp_ns(status.st_mtime_ns), error="not a regular file: never opened")

@@ -59,6 +59,23 @@ class Stage(StrEnum):
     MOVE = "move"
     REPORT = "report"
 
+    @property
+    def label(self) -> str:
+        """What a run does in this stage, for people."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    Stage.LIST: "Listing files",
+    Stage.LOOKUP: "Looking up what is known",
+    Stage.LOAD: "Loading pictures",
+    Stage.PLAN: "Planning the comparison",
+    Stage.SCORE: "Comparing pairs",
+    Stage.DECIDE: "Deciding",
+    Stage.MOVE: "Moving duplicates",
+    Stage.REPORT: "Writing the report",
+}
+
 
 def now() -> dt.datetime:
     """Return the time in UTC, in whole seconds, as records hold it."""

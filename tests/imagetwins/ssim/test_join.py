@@ -208,6 +208,14 @@ def test_known_pairs_are_left_out_and_no_others(prepared, collection, monkeypatc
     assert sum(total(results, stage) for stage in ssim.stage_labels()) == total(results, "pairs") == plan.n_pairs
 
 
+def test_no_bound_is_prepared_where_all_pairs_are_known(prepared, collection):
+    known = np.ones(len(collection[0]), np.bool_)
+    assert any(run(prepared, threshold=0.9, floor=0.85)[0].stages.values())
+    plan, results = run(prepared, threshold=0.9, floor=0.85, known=known)
+    assert not any(plan.stages.values())
+    assert total(results, "known") == total(results, "pairs") == plan.n_pairs
+
+
 def test_a_thumbnail_comes_back_as_it_went_in(prepared, collection):
     for image in (0, 5, len(collection[0]) - 1):
         assert (ssim.load_thumbnail(prepared, image) == collection[0][image]).all()
