@@ -157,6 +157,8 @@ def fill_cache(run: Run, parameters: Parameters, images: pd.DataFrame) -> None:
 
     with ThreadPoolExecutor(count_cores()) as pool:
         digests = list(itertools.chain.from_iterable(pool.map(prepare, range(0, len(images), PREPARED_AT_ONCE))))
+    # What is still to be written would otherwise be written while the report is.
+    ssim.flush_workspace(directory)
     found = {
         "file": [path.encode() for path in images["path"]],
         "validator": [""] * len(images),
