@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
+from imagetwins.progress import Progress, no_progress
 from imagetwins.reporting.advice import RULES, advise_keep
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
@@ -95,18 +96,21 @@ def read_tables(run: Run) -> Tables:
     return Tables(record, read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS), pairs)
 
 
-def write_report(run: Run, tables: Tables, thumbnails: RunThumbnails, *, look: bool = False) -> Location:
+def write_report(
+    run: Run, tables: Tables, thumbnails: RunThumbnails, progress: Progress = no_progress, *, look: bool = False
+) -> Location:
     """Write `report.html` of a run and return its path.
 
     Args:
         run: the run.
         tables: what it decided.
         thumbnails: its pictures.
+        progress: called with how many of them are done.
         look: whether to ask where each file is now; a run that has just moved them knows. In a bucket each is a request.
     """
     sections = plan_sections(tables.decisions, tables.comparisons, tables.parameters.threshold)
     shown = list(dict.fromkeys(image for pair in _iter_all(sections) for image in (pair.kept, pair.other)))
-    pictures = collect_pictures(thumbnails, shown)
+    pictures = collect_pictures(thumbnails, shown, progress)
     page = _render(run, tables, sections, pictures, _plan_images(tables, thumbnails.places, pictures, shown, look=look))
     with storage_of(run.report).writing(run.report) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
