@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
+from imagetwins.progress import Progress, no_progress
 from imagetwins.reporting.advice import RULES, advise_keep
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
@@ -95,7 +96,9 @@ def read_tables(run: Run) -> Tables:
     return Tables(record, read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS), pairs)
 
 
-def write_report(run: Run, tables: Tables, thumbnails: RunThumbnails, *, look: bool = False) -> Location:
+def write_report(
+    run: Run, tables: Tables, thumbnails: RunThumbnails, *, look: bool = False, progress: Progress = no_progress
+) -> Location:
     """Write `report.html` of a run and return its path.
 
     Args:
@@ -103,10 +106,11 @@ def write_report(run: Run, tables: Tables, thumbnails: RunThumbnails, *, look: b
         tables: what it decided.
         thumbnails: its pictures.
         look: whether to ask where each file is now; a run that has just moved them knows. In a bucket each is a request.
+        progress: called with the pictures that are ready, of all.
     """
     sections = plan_sections(tables.decisions, tables.comparisons, tables.parameters.threshold)
     shown = list(dict.fromkeys(image for pair in _iter_all(sections) for image in (pair.kept, pair.other)))
-    pictures = collect_pictures(thumbnails, shown)
+    pictures = collect_pictures(thumbnails, shown, progress)
     page = _render(run, tables, sections, pictures, _plan_images(tables, thumbnails.places, pictures, shown, look=look))
     with storage_of(run.report).writing(run.report) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
