@@ -33,7 +33,7 @@ def publish_run(run: Run) -> UUID | None:
     tables = read_tables(run)
     record, decisions = tables.record, tables.decisions
     thumbnails = RunThumbnails(run, tables.parameters, tables.images, decisions)
-    report = write_report(run, tables, thumbnails, progress_of(Stage.REPORT, "picture"))
+    report = write_report(run, tables, thumbnails, progress=progress_of(Stage.REPORT, "picture"))
     publish(
         create_link_artifact,
         storage_of(report).to_uri(report),

@@ -15,7 +15,7 @@ from imagetwins.progress import Progress, counted, no_progress
 from imagetwins.scanning.thumbnails import Missing, RunThumbnails
 from imagetwins.settings import count_cores
 
-PICTURE_BUDGET = 16_000_000
+PICTURE_BUDGET = 15_000_000
 """Bytes of base64 that the pictures of a page may take; what is left of 20 MB holds 10,000 duplicates' names and scores."""
 
 
@@ -31,13 +31,12 @@ PICTURE_SIZES = (
     PictureSize(400, 256, 85),
     PictureSize(2_000, 160, 75),
     PictureSize(3_000, 128, 75),
-    PictureSize(5_000, 100, 75),
+    PictureSize(5_000, 96, 75),
     PictureSize(8_000, 72, 75),
-    PictureSize(14_000, 50, 75),
-    PictureSize(math.inf, 40, 75),
+    PictureSize(12_500, 56, 75),
+    PictureSize(math.inf, 48, 70),
 )
-"""So many photographs fit into the budget. JPEG is a third larger than WebP, and encoded in a thirtieth of the time; OpenCV is
-fastest with a half, a quarter or a fifth of the 200 pixels that thumbnails usually have."""
+"""So many photographs fit into the budget. JPEG is a third larger than WebP, and encoded in a thirtieth of the time."""
 
 READ_AT_ONCE = 32
 """Thumbnails that a thread has in memory."""
@@ -63,7 +62,10 @@ class Pictures:
 
 
 def collect_pictures(thumbnails: RunThumbnails, images: Sequence[int], progress: Progress = no_progress) -> Pictures:
-    """Return the pictures of `images`, in that order, until the budget is spent. Those that look the same share one."""
+    """Return the pictures of `images`, in that order, until the budget is spent. Those that look the same share one.
+
+    `progress` is called with the pictures that are encoded, of all.
+    """
     keys = {image: thumbnails.key(image) for image in images}
     first: dict[bytes | str, int] = {}
     for image, key in keys.items():
@@ -73,8 +75,8 @@ def collect_pictures(thumbnails: RunThumbnails, images: Sequence[int], progress:
     encoded: list[str] = []
     positions: dict[bytes | str, int | Missing] = {}
     left = PICTURE_BUDGET
-    pictures = counted(_iter_encoded(thumbnails, list(first.values()), writer), progress, len(first))
-    for key, picture in zip(first, pictures, strict=False):
+    encoding = _iter_encoded(thumbnails, list(first.values()), writer)
+    for key, picture in zip(counted(first, progress, len(first)), encoding, strict=False):
         if isinstance(picture, Missing):
             positions[key] = picture
             continue

@@ -100,7 +100,7 @@ def read_tables(run: Run) -> Tables:
 
 
 def write_report(
-    run: Run, tables: Tables, thumbnails: RunThumbnails, progress: Progress = no_progress, *, look: bool = False
+    run: Run, tables: Tables, thumbnails: RunThumbnails, *, look: bool = False, progress: Progress = no_progress
 ) -> Location:
     """Write `report.html` of a run and return its path.
 
@@ -108,8 +108,8 @@ def write_report(
         run: the run.
         tables: what it decided.
         thumbnails: its pictures.
-        progress: called with how many of them are done.
         look: whether to ask where each file is now; a run that has just moved them knows. In a bucket each is a request.
+        progress: called with the pictures that are ready, of all.
     """
     sections = plan_sections(tables.decisions, tables.comparisons, tables.parameters.threshold)
     shown = list(dict.fromkeys(image for pair in _iter_all(sections) for image in (pair.kept, pair.other)))
