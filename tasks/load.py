@@ -20,7 +20,7 @@ from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
 from imagetwins.runtime.worker import check_worker
 from imagetwins.scanning.lookup import needs_decoding
-from imagetwins.scanning.reading import decode_locations, digest_locations
+from imagetwins.scanning.reading import MIN_BATCH, decode_locations, digest_locations
 from imagetwins.storage import Location, storage_of
 from imagetwins.storage.location import from_columns
 from imagetwins.store.record import Stage
@@ -32,7 +32,6 @@ CHUNK = 64
 """Pictures decoded before they are prepared: 64 thumbnails of 200 x 200 are 7.7 MB, which stay in the processor's cache."""
 
 MAX_BATCHES = 200
-MIN_BATCH = 16
 
 
 class Batch(NamedTuple):

@@ -26,7 +26,7 @@ from imagetwins.config.folders import check_local_folder, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
-from imagetwins.runtime.places import use_writable_places
+from imagetwins.runtime.places import use_one_blas_thread, use_writable_places
 from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment
 from imagetwins.storage import Location
 from imagetwins.store.runs import Run, find_run
@@ -351,4 +351,5 @@ def main() -> None:
     """Run the command line."""
     bypass_proxy_on_loopback()
     use_writable_places()
+    use_one_blas_thread()
     app()

@@ -107,16 +107,14 @@ def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: 
         os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
     # So often a run says that it lives; the automation that ends silent ones knows it.
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
-    # The default of 10 s is long for somebody who has just pressed Submit.
-    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "3")
     # Only now: Prefect reads its settings when it is imported.
     import asyncio  # noqa: PLC0415 - takes as long as all that `imagetwins --help` needs
 
     from prefect.client.orchestration import get_client  # noqa: PLC0415
-    from prefect.workers.process import ProcessWorker  # noqa: PLC0415
 
     from deployments.automations import register_automations  # noqa: PLC0415
     from deployments.registering import POOL, plan_schedules, register  # noqa: PLC0415
+    from deployments.worker import PromptWorker  # noqa: PLC0415
 
     schedules = plan_schedules(folders, cron, timezone)
     with get_client(sync_client=True) as client:
@@ -125,7 +123,7 @@ def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: 
     stderr.print(f"Open [bold]{address}[/] to start a run; Ctrl-C stops.")
     if folders:
         stderr.print(f"By schedule ({cron}, {timezone}): {', '.join(map(str, folders))}")
-    asyncio.run(_work(ProcessWorker(work_pool_name=POOL)))
+    asyncio.run(_work(PromptWorker(work_pool_name=POOL)))
     stderr.print("Stopped.")
 
 

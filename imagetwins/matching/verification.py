@@ -79,14 +79,20 @@ def _unverified(decisions: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apply_verified(table: pd.DataFrame, verified: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with the scores and differences of `verified` in place of its own, marked as verified."""
+    """Return `table` with the scores and differences of `verified` in place of its own, marked as verified.
+
+    Its own scores, the kernels', are kept for later runs (`ssim.JoinResult.kernel_ssim`).
+    """
     merged = table[PAIR].merge(verified[[*PAIR, *MEASURED]], on=PAIR, how="left")
     found = merged["ssim"].notna().to_numpy()
     differences = {}
     for name in DIFFERENCES:
         new, own = (frame[name].to_numpy(np.float64, na_value=np.nan) for frame in (merged, table))
         differences[name] = pd.array(np.where(found, new, own), dtype="Float64")
+    kept = table["kernel_ssim"].to_numpy(np.float64, na_value=np.nan)
+    kernel = np.where(found & ~table["verified"].to_numpy(), table["ssim"], kept)
     return table.assign(
+        kernel_ssim=pd.array(kernel, dtype="Float64"),
         ssim=np.where(found, merged["ssim"], table["ssim"]),
         verified=table["verified"].to_numpy() | found,
         **differences,

@@ -26,7 +26,7 @@ from imagetwins.runtime.publishing import publish
 from imagetwins.runtime.waiting import record_endings
 from imagetwins.scanning.activity import hold_run
 from imagetwins.scanning.eviction import release_run
-from imagetwins.settings import cache_limit_bytes
+from imagetwins.settings import cache_limit_bytes, count_cores
 from imagetwins.storage import storage_of
 from imagetwins.store.provenance import describe_installation
 from imagetwins.store.record import RunKind, RunRecord, RunStatus, Stage, now
@@ -212,7 +212,10 @@ def await_all(
     parts = {future.task_run_id: part for future, part in zip(futures, sizes, strict=True)}
     done, total = 0, sum(sizes.values())
     follower.progressed(stage, 0, total, unit)
-    artifact: Any = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=stage.label)
+    artifact: Any = None
+    # Others are done all at once: a bar in the UI would cost two calls to the server, and show nothing between 0 and 100 %.
+    if len(futures) > count_cores():
+        artifact = publish(create_progress_artifact, 0.0, key=f"imagetwins-{stage}", description=stage.label)
     begun = shown = time.monotonic()
     for number, future in enumerate(as_completed(list(futures)), 1):
         future.result()

@@ -3,10 +3,17 @@
 from pathlib import Path
 
 import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 
 from flows.deduplicate import deduplicate
+from imagetwins.runtime.cluster import local_threads
+from imagetwins.runtime.flow_context import current_flow_run
 from imagetwins.runtime.observer import Observer, observer
+from imagetwins.runtime.run_context import await_all
 from imagetwins.scanning.activity import iter_other_runs_at_work
+from imagetwins.settings import count_cores
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from tests.support.pictures import encode, photo
@@ -40,3 +47,22 @@ def test_others_see_a_run_at_work_in_all_its_stages_and_not_after_it(tmp_path):
     assert {*map(tuple, watching.seen.values())} == {(summary["run_id"],)}
     assert summary["moved"] == 1
     assert list(iter_other_runs_at_work(Run(Path(store), "another"))) == []
+
+
+@task
+def batch(number):
+    return number
+
+
+@flow(task_runner=local_threads())
+def mapped(batches):
+    assert await_all(Stage.LOAD, batch.map(range(batches))) == list(range(batches))
+    return current_flow_run().id
+
+
+@pytest.mark.parametrize(("batches", "bars"), [(1, []), (count_cores(), []), (count_cores() + 1, [100.0])])
+def test_a_stage_that_is_not_done_all_at_once_has_a_bar_in_the_ui(batches, bars):
+    chosen = FlowRunFilter(id={"any_": [mapped(batches)]})
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(flow_run_filter=chosen)
+    assert [(artifact.key, artifact.data) for artifact in found] == [("imagetwins-load", done) for done in bars]

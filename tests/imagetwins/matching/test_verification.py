@@ -150,7 +150,8 @@ def test_verified_scores_are_stored_in_the_part_that_has_the_pair_and_nowhere_el
     )
 
     expected = table(first | second | {(0, 2): 0.61, (1, 2): 0.71, (3, 4): 0.9}, verified={(0, 2), (1, 2)})
-    for name, values in (("peak_difference", [1.5, 2.5]), ("colour_difference", [3.5, 4.5])):
+    more = {"peak_difference": [1.5, 2.5], "colour_difference": [3.5, 4.5], "kernel_ssim": [0.6, 0.7]}
+    for name, values in more.items():
         expected[name] = pd.array([None, *values, None, None], expected[name].dtype)
     pd.testing.assert_frame_equal(read_table(tmp_path, COMPARISONS), expected, check_exact=True)
     assert [read_notes(tmp_path / f"part-{number}.parquet")["plan"] for number in range(3)] == ["of 0", "of 1", "of 2"]

@@ -1,0 +1,29 @@
+"""A flow run in a process of its own: `python -m deployments.engine MODULE`, as the worker of `imagetwins serve` starts it.
+
+That is `python -m prefect.engine`, once the flow's module has been imported as `cli.connecting.importing` does it.
+"""
+
+import gc
+import importlib
+import os
+import runpy
+import sys
+from contextlib import suppress
+
+
+def main() -> None:
+    """Run the flow run that PREFECT__FLOW_RUN_ID names, a run of a flow in the module that the command line names."""
+    # A session of its own: Ctrl-C in the terminal reaches the worker, which asks its runs to stop.
+    os.setsid()
+    gc.disable()
+    # What fails here fails in Prefect again, which writes it into the run's log.
+    with suppress(Exception):
+        importlib.import_module(sys.argv[1])
+    gc.freeze()
+    gc.enable()
+    sys.argv = ["prefect.engine"]
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
