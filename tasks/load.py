@@ -15,7 +15,7 @@ from prefect import task
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.model import DECODED_FIELDS, Decoded
-from imagetwins.progress import Progress, continued
+from imagetwins.progress import Progress, continued, without_total
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
 from imagetwins.runtime.worker import check_worker
@@ -78,7 +78,7 @@ def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFra
     table = read_table(run.lookup, LOOKUP, where=within)
     facts = {name: table[name].astype(object).where(table[name].notna(), None).tolist() for name in DECODED_FIELDS}
     to_decode = np.flatnonzero(needs_decoding(table))
-    progress = progress_of(Stage.LOAD, part=start)
+    progress = without_total(progress_of(Stage.LOAD, part=start))
     for first in range(0, len(to_decode), CHUNK):
         chunk = to_decode[first : first + CHUNK]
         loaded = _load_chunk(run, parameters, table.iloc[chunk], continued(progress, first))

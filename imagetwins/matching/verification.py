@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.matching.decisions import deciding_pairs
+from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.thumbnails import ThumbnailLoader
 from imagetwins.ssim import colour_difference, peak_difference, reference_ssim
 from imagetwins.storage import Location
@@ -23,7 +24,12 @@ MEASURED = ["ssim", *DIFFERENCES]
 
 
 def decide_verified(
-    decide: Decide, matches: pd.DataFrame, load: ThumbnailLoader, workers: int, known: pd.DataFrame | None = None
+    decide: Decide,
+    matches: pd.DataFrame,
+    load: ThumbnailLoader,
+    workers: int,
+    known: pd.DataFrame | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the decisions that follow from `matches` once every pair that decides is verified, and what was verified.
 
@@ -33,7 +39,7 @@ def decide_verified(
 
     A verified score may differ in the seventh digit and so put another kept image first, and a difference may put a pair in
     doubt, so that another decides, which is verified then; the loop ends because each round verifies at least one more
-    pair.
+    pair. `progress` is called with the pairs that are verified, of those that must be so far.
     """
     known = as_frame({name: [] for name in VERIFIED.names}, VERIFIED) if known is None else known
     known = known[known["peak_difference"].notna()]
@@ -45,7 +51,8 @@ def decide_verified(
             measured = pool.map(
                 lambda one, two: _measure(load(one), load(two)), *(found.loc[unknown, name] for name in PAIR)
             )
-            found.loc[unknown, MEASURED] = np.array(list(measured), np.float64).reshape(-1, len(MEASURED))
+            told = counted(measured, continued(progress, sum(map(len, verified))), int(unknown.sum()))
+            found.loc[unknown, MEASURED] = np.array(list(told), np.float64).reshape(-1, len(MEASURED))
         verified.append(found)
         matches = _apply_verified(matches, found)
         decisions = decide(matches)

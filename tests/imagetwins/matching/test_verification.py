@@ -82,12 +82,15 @@ def test_the_scores_that_decide_are_scikit_images_and_so_is_the_choice_of_the_ke
     assert scores[0, 1] < threshold < near < nearer
     # As computed, the copy is nearer to the first picture.
     given = table({(0, 1): scores[0, 1], (0, 2): nearer + 1e-6, (1, 2): nearer - 1e-6, (0, 3): -0.5})
+    told = []
 
-    found = Verified(thumbnails, given, threshold)
+    found = Verified(thumbnails, given, threshold, progress=lambda *how_far: told.append(how_far))
 
     assert found.outcome(2) == ("would move", 1)
     assert found.decisions["ssim"][2] == nearer
     assert found.scores == {(0, 2): near, (1, 2): nearer}
+    # The second pair decides only since the first is verified.
+    assert told == [(1, 1), (2, 2)]
 
 
 @pytest.mark.parametrize(("error", "threshold_above"), [(1e-6, 1e-9), (1e-6, 0.0), (-1e-12, 0.0)])
