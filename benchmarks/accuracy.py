@@ -48,7 +48,7 @@ from benchmarks.labelled.copies import CHANGES
 from benchmarks.labelled.corpus import COPIES, LOOKALIKE, ORIGINALS, write_corpus
 from benchmarks.labelled.sources import read_sources
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import decide
+from imagetwins.matching.decisions import Decider
 from imagetwins.matching.verification import decide_verified
 from imagetwins.scanning.thumbnails import ThumbnailLoader, decoded_thumbnails
 from imagetwins.settings import count_cores
@@ -236,8 +236,7 @@ def decide_within(
     _, known_pairs = restrict(images, known, within)
     image = np.flatnonzero(within)
     decisions, verified = decide_verified(
-        lambda matches: decide(chosen, matches, parameters),
-        pairs,
+        Decider(chosen, pairs, parameters),
         lambda number: load(int(image[number])),
         count_cores(),
         known=known_pairs[VERIFIED.names],

@@ -5,8 +5,8 @@ import pyarrow.compute as pc
 from prefect import task
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.apply import find_changes, images_to_check, plan_apply
-from imagetwins.matching.decisions import count_decisions, count_larger, decide
+from imagetwins.matching.apply import drop_changed, find_changes, images_to_check, mark_changed
+from imagetwins.matching.decisions import Decider, count_decisions, count_larger
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.reporting.thresholds import check_floor
 from imagetwins.runtime.observer import progress_of
@@ -31,8 +31,7 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
     decisions, verified = decide_verified(
-        lambda found: decide(images, found, parameters),
-        matches,
+        Decider(images, matches, parameters),
         cached_thumbnails(run),
         workers,
         known=read_table(run.verified, VERIFIED),
@@ -68,13 +67,9 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         lambda image: from_columns(images["path"].iat[image], images["path_bytes"].iat[image]),
         parameters.decode_settings,
     )
-    decisions, verified = decide_verified(
-        lambda found: plan_apply(images, found, parameters, changes),
-        matches,
-        load,
-        workers,
-        progress=progress_of(Stage.DECIDE, "pair"),
-    )
+    decider = Decider(images, drop_changed(matches, changes), parameters)
+    decisions, verified = decide_verified(decider, load, workers, progress=progress_of(Stage.DECIDE, "pair"))
+    decisions = mark_changed(decisions, changes)
     store_verified(run.comparisons, verified)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     return {

@@ -4,14 +4,14 @@ A score belongs to the contents of two files. A file that changed, moved or vani
 are decided about as if it had never been there.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import decide, set_decisions
+from imagetwins.matching.decisions import set_decisions
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.storage import Listed, storage_of
 from imagetwins.storage.location import from_columns
@@ -42,22 +42,15 @@ def _find_change(row: Any) -> Reason | None:
         return Reason.of(ReasonCode.MISSING_SINCE_RUN, error=error.strerror or str(error))
 
 
-def plan_apply(
-    images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters, changes: dict[int, Reason]
-) -> pd.DataFrame:
-    """Return the decisions (`schemas.DECISIONS`) about a past run's images, before anything moves.
-
-    Args:
-        images: the past run's `schemas.IMAGES`.
-        comparisons: its `schemas.COMPARISONS`, at least down to the threshold.
-        parameters: the past run's, with the new threshold.
-        changes: what `find_changes` found out about the images that `images_to_check` names.
-
-    Returns:
-        One row an image. Images in `changes` have the action "not moved", and are nobody's kept file.
-    """
+def drop_changed(comparisons: pd.DataFrame, changes: Collection[int]) -> pd.DataFrame:
+    """Return the pairs (`schemas.COMPARISONS`) of images that are not in `changes`: those are nobody's kept file."""
     absent = comparisons["image1"].isin(list(changes)) | comparisons["image2"].isin(list(changes))
-    decisions = decide(images, comparisons[~absent], parameters)
+    return comparisons[~absent]
+
+
+def mark_changed(decisions: pd.DataFrame, changes: Mapping[int, Reason]) -> pd.DataFrame:
+    """Return decisions (`schemas.DECISIONS`) in which the images in `changes`, see `find_changes`, have "not moved"."""
+    marked = decisions.copy()
     for image, reason in changes.items():
-        set_decisions(decisions, [image], Action.NOT_MOVED, [reason])
-    return decisions
+        set_decisions(marked, [image], Action.NOT_MOVED, [reason])
+    return marked

@@ -18,7 +18,6 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,20 +41,15 @@ nothing on average. Measured at 200 pixels on 2,587 copies and 1,238 look-alikes
 98 % of the look-alikes are for review where 1.7 % of the copies are (watermarked ones aside); with one limit for all, 85 %,
 and of forms 38 %."""
 
+DIFFERENCES = ["peak_difference", "colour_difference"]
+MEASURED = ["ssim", *DIFFERENCES]
+"""What is measured of a match when it is verified, see verification.py."""
+
 SCORES = ("ssim", "detail_ssim", "local_ssim")
 """What a decision tells of the match that it rests on."""
 
 LEAST_LOCAL_SSIM = 0.3
 """A square that has less in common is none of a copy, whatever the average."""
-
-
-@dataclass(frozen=True)
-class _Match:
-    """The match that decides about an image: the kept image, the row of the match, and why it is doubtful, if it is."""
-
-    kept: int
-    row: int
-    doubt: Reason | None
 
 
 def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> NDArray[np.object_]:
@@ -168,30 +162,129 @@ def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Paramete
     Returns:
         One row an image. Duplicates have the action "would move"; `NewPath` is `FullPath` everywhere.
     """
-    matches = comparisons[comparisons["ssim"] >= parameters.threshold].reset_index(drop=True)
-    if parameters.is_careful:
-        # A raw file belongs to the picture of the same shot beside it: neither is the other's duplicate.
-        matches = matches[~find_raw_pairs(matches, images)].reset_index(drop=True)
-    decisive = _find_decisive(matches, images, parameters)
-    decisions = _keep_all(images)
-    scores = {name: matches[name].to_numpy(np.float64, na_value=np.nan) for name in SCORES}
-    copies: dict[int, int] = {}
-    for image, match in decisive.items():
-        _apply_match(decisions, image, match, scores)
-        if match.doubt is None:
-            copies[match.kept] = copies.get(match.kept, 0) + 1
-    for image, count in copies.items():
-        if decisions["action"][image] == Action.KEPT:
-            _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.HAS_DUPLICATES, count=count))
-    _stop_if_too_many(decisions, images, parameters.max_move_share)
-    return as_frame(decisions, DECISIONS)
+    return Decider(images, comparisons, parameters).decide()
 
 
-def deciding_pairs(decisions: pd.DataFrame) -> pd.DataFrame:
-    """Return image1 < image2 of the pairs that `decisions` rest on."""
-    decided = decisions[decisions["kept_image"].notna()]
-    image, kept = decided["image"].to_numpy(np.int32), decided["kept_image"].to_numpy(np.int32)
-    return pd.DataFrame({"image1": np.minimum(image, kept), "image2": np.maximum(image, kept)}).drop_duplicates()
+def read_measured(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return (n, 3) float64, MEASURED of each row of `table`, NaN where it is null."""
+    return np.column_stack([table[name].to_numpy(np.float64, na_value=np.nan) for name in MEASURED])
+
+
+class Decider:
+    """Decides about images by their matches, and again when more is known of some of these, without beginning anew.
+
+    The arguments are those of `decide`.
+
+    Attributes:
+        matches: `schemas.COMPARISONS`, the pairs that are matches; scores and differences as they were given.
+    """
+
+    def __init__(self, images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters) -> None:
+        matches = comparisons[comparisons["ssim"] >= parameters.threshold].reset_index(drop=True)
+        if parameters.is_careful:
+            # A raw file belongs to the picture of the same shot beside it: neither is the other's duplicate.
+            matches = matches[~find_raw_pairs(matches, images)].reset_index(drop=True)
+        self.matches, self._images, self._parameters = matches, images, parameters
+        self._measured = read_measured(matches)
+        # The score of identical thumbnails is 1 without anybody's computing it, and there is no difference to measure.
+        ssim, peak, verified = self._measured[:, 0], self._measured[:, 1], matches["verified"].to_numpy(bool)
+        self._is_verified = verified & ((ssim == 1) | ~np.isnan(peak))
+        ranks = rank_images(images, parameters.ranking)
+        first, second = (matches[name].to_numpy(np.int64) for name in ("image1", "image2"))
+        swap = ranks[first] > ranks[second]
+        self._earlier, self._later = np.where(swap, second, first), np.where(swap, first, second)
+        self._rank = ranks[self._earlier]
+        self._lasting = _is_any(find_doubts(matches.assign(**dict.fromkeys(DIFFERENCES, np.nan)), images, parameters))
+        self._is_doubtful = self._lasting | self._differs(np.arange(len(matches)))
+        self._candidates = self._sort_candidates(ranks)
+
+    def _differs(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of some matches are doubtful by what was measured of them."""
+        if not self._parameters.is_careful:
+            return np.zeros(len(rows), bool)
+        _, peak, colour = self._measured[rows].T
+        # A difference that was not measured is NaN, and above no limit.
+        differs: NDArray[np.bool_] = (peak > self._parameters.max_peak_difference) | (
+            colour > self._parameters.max_colour_difference
+        )
+        return differs
+
+    def _sort_candidates(self, ranks: NDArray[np.intp]) -> dict[int, list[int]]:
+        """Return the matches of each image with those ranked before it, best first, of all that may move; in rank order.
+
+        The best is without doubt, then has the highest score, then the lowest rank.
+        """
+        keys = self._rank, -self._measured[:, 0], self._is_doubtful, ranks[self._later]
+        order = np.lexsort(keys)
+        order = order[~self._images["is_reference"].to_numpy(bool)[self._later[order]]]
+        images, starts = self._later[order], np.flatnonzero(np.diff(self._later[order], prepend=-1))
+        groups = np.split(order, starts[1:])
+        return {int(images[start]): rows.tolist() for start, rows in zip(starts, groups, strict=False)}
+
+    def update(self, rows: NDArray[np.int64], measured: NDArray[np.float64]) -> None:
+        """Take the scores and differences of some matches as verified.
+
+        Args:
+            rows: (n,) int64, of `matches`.
+            measured: (n, 3) float64, MEASURED of each. A score below the threshold makes the pair no match.
+        """
+        self._measured[rows], self._is_verified[rows] = measured, True
+        self._is_doubtful[rows] = self._lasting[rows] | self._differs(rows)
+        for image in set(self._later[rows].tolist()) & self._candidates.keys():
+            self._candidates[image] = self._sort_matches(self._candidates[image])
+
+    def _sort_matches(self, rows: list[int]) -> list[int]:
+        """Return those rows that are matches, best first."""
+        scores = self._measured[rows, 0]
+        order = np.lexsort((self._rank[rows], -scores, self._is_doubtful[rows]))
+        sorted_rows = np.array(rows)[order][scores[order] >= self._parameters.threshold]
+        found: list[int] = sorted_rows.tolist()
+        return found
+
+    def find_unverified(self) -> NDArray[np.int64]:
+        """Return the matches that decide and are not verified: rows of `matches`."""
+        rows = np.fromiter(self._find_decisive().values(), np.int64)
+        unverified: NDArray[np.int64] = rows[~self._is_verified[rows]]
+        return unverified
+
+    def _find_decisive(self) -> dict[int, int]:
+        """Return the match, a row of `matches`, that decides about each image that has one, walking them in rank order."""
+        is_representative = self._parameters.is_careful and self._parameters.grouping == "representative"
+        earlier, is_doubtful = self._earlier.tolist(), self._is_doubtful.tolist()
+        stays = [True] * len(self._images)
+        decisive: dict[int, int] = {}
+        for image, rows in self._candidates.items():
+            for row in rows:
+                if stays[earlier[row]] or not is_representative:
+                    decisive[image] = row
+                    stays[image] = is_doubtful[row]
+                    break
+        return decisive
+
+    def decide(self) -> pd.DataFrame:
+        """Return the decisions that follow from what is known by now, see the function of the same name."""
+        decisive = self._find_decisive()
+        rows = np.fromiter(decisive.values(), np.int64)
+        matches = self.matches.iloc[rows].assign(**dict(zip(MEASURED, self._measured[rows].T, strict=True)))
+        scores = {name: matches[name].to_numpy(np.float64, na_value=np.nan).tolist() for name in SCORES}
+        doubts = find_doubts(matches, self._images, self._parameters)
+        decisions = _keep_all(self._images)
+        copies: dict[int, int] = {}
+        for k, (image, kept) in enumerate(zip(decisive, self._earlier[rows].tolist(), strict=True)):
+            _apply_match(
+                decisions, image, kept, {name: of_matches[k] for name, of_matches in scores.items()}, doubts[k]
+            )
+            if doubts[k] is None:
+                copies[kept] = copies.get(kept, 0) + 1
+        for image, count in copies.items():
+            if decisions["action"][image] == Action.KEPT:
+                _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.HAS_DUPLICATES, count=count))
+        _stop_if_too_many(decisions, self._images, self._parameters.max_move_share)
+        return as_frame(decisions, DECISIONS)
+
+
+def _is_any(doubts: NDArray[np.object_]) -> NDArray[np.bool_]:
+    return np.array([doubt is not None for doubt in doubts], bool)
 
 
 def count_decisions(decisions: pd.DataFrame) -> dict[str, int]:
@@ -208,33 +301,6 @@ def count_larger(decisions: pd.DataFrame, images: pd.DataFrame) -> int:
     duplicates = decisions[decisions["Duplicate"]]
     own, kept = (pixels[duplicates[name].to_numpy(np.int64)] for name in ("image", "kept_image"))
     return int((own > kept).sum())
-
-
-def _find_decisive(matches: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[int, _Match]:
-    """Return the match that decides about each image that has one, walking the images in rank order."""
-    ranks = rank_images(images, parameters.ranking)
-    doubts = find_doubts(matches, images, parameters)
-    first, second = matches["image1"].to_numpy(np.int64), matches["image2"].to_numpy(np.int64)
-    swap = ranks[first] > ranks[second]
-    earlier, later = np.where(swap, second, first), np.where(swap, first, second)
-    is_doubtful = np.array([doubt is not None for doubt in doubts], bool)
-    # Best first within an image: without doubt, then by score, then by rank.
-    order = np.lexsort((ranks[earlier], -matches["ssim"].to_numpy(np.float64), is_doubtful, ranks[later]))
-    starts = np.flatnonzero(np.diff(ranks[later][order], prepend=-1))
-    reference = images["is_reference"].to_numpy(bool)
-    stays = np.ones(len(images), bool)
-    is_representative = parameters.is_careful and parameters.grouping == "representative"
-    decisive: dict[int, _Match] = {}
-    for rows in np.split(order, starts[1:]) if len(order) else []:
-        image = int(later[rows[0]])
-        if reference[image]:
-            continue
-        candidates = rows[stays[earlier[rows]]] if is_representative else rows
-        if len(candidates):
-            row = int(candidates[0])
-            decisive[image] = _Match(int(earlier[row]), row, doubts[row])
-            stays[image] = is_doubtful[row]
-    return decisive
 
 
 def _keep_all(images: pd.DataFrame) -> dict[str, list[Any]]:
@@ -283,19 +349,18 @@ def set_decisions(decisions: pd.DataFrame, rows: Any, action: Action, reasons: S
 
 
 def _apply_match(
-    decisions: dict[str, list[Any]], image: int, match: _Match, scores: dict[str, NDArray[np.float64]]
+    decisions: dict[str, list[Any]], image: int, kept: int, scores: dict[str, float], doubt: Reason | None
 ) -> None:
-    decisions["Duplicate"][image] = match.doubt is None
-    decisions["kept_image"][image] = match.kept
-    decisions["kept_path"][image] = decisions["FullPath"][match.kept]
-    for name, of_matches in scores.items():
-        score = float(of_matches[match.row])
+    decisions["Duplicate"][image] = doubt is None
+    decisions["kept_image"][image] = kept
+    decisions["kept_path"][image] = decisions["FullPath"][kept]
+    for name, score in scores.items():
         decisions[name][image] = None if math.isnan(score) else score
-    if match.doubt is None:
-        kept = decisions["FileName"][match.kept]
-        _decide(decisions, image, Action.WOULD_MOVE, Reason.of(ReasonCode.DUPLICATE, kept=kept))
+    if doubt is None:
+        reason = Reason.of(ReasonCode.DUPLICATE, kept=decisions["FileName"][kept])
+        _decide(decisions, image, Action.WOULD_MOVE, reason)
     else:
-        _decide(decisions, image, Action.REVIEW, match.doubt)
+        _decide(decisions, image, Action.REVIEW, doubt)
 
 
 def _stop_if_too_many(decisions: dict[str, list[Any]], images: pd.DataFrame, limit: float) -> None:

@@ -1,37 +1,34 @@
 """Decisions that rest on scikit-image's own scores, and not on the kernels' approximation of them, and on a look at each pair."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imagetwins.matching.decisions import deciding_pairs
+from imagetwins.matching.decisions import MEASURED, Decider, read_measured
 from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.thumbnails import ThumbnailLoader
-from imagetwins.ssim import colour_difference, peak_difference, reference_ssim
+from imagetwins.ssim import measure_differences, reference_ssim
 from imagetwins.storage import Location
-from imagetwins.store.schemas import COMPARISONS, VERIFIED
-from imagetwins.store.tables import as_frame, list_parts, read_notes, read_table, write_table
-
-Decide = Callable[[pd.DataFrame], pd.DataFrame]
-"""Returns the decisions (`schemas.DECISIONS`) that follow from matches (`schemas.COMPARISONS`)."""
+from imagetwins.store.schemas import COMPARISONS
+from imagetwins.store.tables import list_parts, read_notes, read_table, write_table
 
 PAIR = ["image1", "image2"]
-DIFFERENCES = ["peak_difference", "colour_difference"]
-MEASURED = ["ssim", *DIFFERENCES]
+
+AT_ONCE = 16
+"""Pairs that a thread measures before it asks for more."""
 
 
 def decide_verified(
-    decide: Decide,
-    matches: pd.DataFrame,
+    decider: Decider,
     load: ThumbnailLoader,
     workers: int,
     known: pd.DataFrame | None = None,
     progress: Progress = no_progress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the decisions that follow from `matches` once every pair that decides is verified, and what was verified.
+    """Return what `decider` decides once every pair that decides is verified, and what was verified.
 
     A pair is verified when `ssim` is scikit-image's own and its differences are known. The second table
     (`schemas.VERIFIED`) has only the pairs that were not verified before; so has `known`, of which nothing need be computed
@@ -41,59 +38,71 @@ def decide_verified(
     doubt, so that another decides, which is verified then; the loop ends because each round verifies at least one more
     pair. `progress` is called with the pairs that are verified, of those that must be so far.
     """
-    known = as_frame({name: [] for name in VERIFIED.names}, VERIFIED) if known is None else known
-    known = known[known["peak_difference"].notna()]
-    decisions, verified = decide(matches), [known.head(0)]
-    while len(pairs := _unverified(decisions, matches)):
-        found = pairs.merge(known, on=PAIR, how="left")
-        unknown = found["ssim"].isna()
-        with ThreadPoolExecutor(workers) as pool:
-            measured = pool.map(
-                lambda one, two: _measure(load(one), load(two)), *(found.loc[unknown, name] for name in PAIR)
-            )
-            told = counted(measured, continued(progress, sum(map(len, verified))), int(unknown.sum()))
-            found.loc[unknown, MEASURED] = np.array(list(told), np.float64).reshape(-1, len(MEASURED))
-        verified.append(found)
-        matches = _apply_verified(matches, found)
-        decisions = decide(matches)
-    return decisions, pd.concat(verified, ignore_index=True)
+    pairs = decider.matches[PAIR]
+    images, measured = pairs.to_numpy(np.int64), _find_known(pairs, known)
+    verified = [np.empty(0, np.int64)]
+    with ThreadPoolExecutor(workers) as pool:
+        while len(rows := decider.find_unverified()):
+            unknown = rows[np.isnan(measured[rows, 0])]
+            some = np.split(images[unknown], range(AT_ONCE, len(unknown), AT_ONCE))
+            found = chain.from_iterable(pool.map(lambda of_some: _measure_pairs(of_some, load), some))
+            told = counted(found, continued(progress, sum(map(len, verified))), len(unknown))
+            measured[unknown] = np.array(list(told), np.float64).reshape(-1, len(MEASURED))
+            decider.update(rows, measured[rows])
+            verified.append(rows)
+    rows = np.concatenate(verified)
+    return decider.decide(), pairs.iloc[rows].assign(**dict(zip(MEASURED, measured[rows].T, strict=True)))
 
 
-def _measure(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[float, float, float]:
-    return reference_ssim(first, second), peak_difference(first, second), colour_difference(first, second)
+def _find_known(pairs: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.float64]:
+    """Return (pairs, 3) float64, MEASURED of those of `pairs` that are `known`, NaN of the others."""
+    if known is None:
+        return np.full((len(pairs), len(MEASURED)), np.nan)
+    return read_measured(pairs.merge(known[known["peak_difference"].notna()], on=PAIR, how="left"))
+
+
+def _measure_pairs(pairs: NDArray[np.int64], load: ThumbnailLoader) -> list[tuple[float, float, float]]:
+    """Return MEASURED of some pairs of images, (n, 2) int64; each thumbnail is loaded once."""
+    thumbnails = {image: load(image) for image in np.unique(pairs).tolist()}
+    both = [(thumbnails[first], thumbnails[second]) for first, second in pairs.tolist()]
+    return [(reference_ssim(*pair), *measure_differences(*pair)) for pair in both]
 
 
 def store_verified(comparisons: Location, verified: pd.DataFrame) -> None:
     """Write what is `verified` into the parts of the comparison table that hold its pairs."""
-    for part in list_parts(comparisons) if len(verified) else []:
+    if not len(verified):
+        return
+    verified = verified.assign(key=_number_pairs(verified)).sort_values("key")
+    keys, measured = verified["key"].to_numpy(np.int64), read_measured(verified)
+    for part in list_parts(comparisons):
         table = read_table(part, COMPARISONS)
-        if len(table[PAIR].merge(verified[PAIR])):
-            write_table(_apply_verified(table, verified), COMPARISONS, part, notes=read_notes(part))
+        wanted = _number_pairs(table)
+        position = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        rows = np.flatnonzero(keys[position] == wanted)
+        if len(rows):
+            changed = _apply_verified(table, rows, measured[position[rows]])
+            write_table(changed, COMPARISONS, part, notes=read_notes(part))
 
 
-def _unverified(decisions: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
-    # The score of identical thumbnails is 1 without anybody's computing it, and there is no difference to measure.
-    identical = matches["verified"] & (matches["ssim"] == 1)
-    unknown = ~identical & (~matches["verified"] | matches["peak_difference"].isna())
-    return deciding_pairs(decisions).merge(matches.loc[unknown, PAIR], on=PAIR)
+def _number_pairs(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Return one number for each pair of images, another for every pair."""
+    first, second = (table[name].to_numpy(np.int64) for name in PAIR)
+    numbers: NDArray[np.int64] = first << 32 | second
+    return numbers
 
 
-def _apply_verified(table: pd.DataFrame, verified: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with the scores and differences of `verified` in place of its own, marked as verified.
+def _apply_verified(table: pd.DataFrame, rows: NDArray[np.int64], measured: NDArray[np.float64]) -> pd.DataFrame:
+    """Return `table` with scores and differences, MEASURED, in place of those of some rows, which are marked as verified.
 
-    Its own scores, the kernels', are kept for later runs (`ssim.JoinResult.kernel_ssim`).
+    Their own scores, the kernels', are kept for later runs (`ssim.JoinResult.kernel_ssim`).
     """
-    merged = table[PAIR].merge(verified[[*PAIR, *MEASURED]], on=PAIR, how="left")
-    found = merged["ssim"].notna().to_numpy()
-    differences = {}
-    for name in DIFFERENCES:
-        new, own = (frame[name].to_numpy(np.float64, na_value=np.nan) for frame in (merged, table))
-        differences[name] = pd.array(np.where(found, new, own), dtype="Float64")
-    kept = table["kernel_ssim"].to_numpy(np.float64, na_value=np.nan)
-    kernel = np.where(found & ~table["verified"].to_numpy(), table["ssim"], kept)
-    return table.assign(
-        kernel_ssim=pd.array(kernel, dtype="Float64"),
-        ssim=np.where(found, merged["ssim"], table["ssim"]),
-        verified=table["verified"].to_numpy() | found,
-        **differences,
-    )
+    columns = {
+        name: table[name].to_numpy(np.float64, na_value=np.nan, copy=True) for name in (*MEASURED, "kernel_ssim")
+    }
+    is_verified = table["verified"].to_numpy(bool, copy=True)
+    new = rows[~is_verified[rows]]
+    columns["kernel_ssim"][new] = columns["ssim"][new]
+    for name, values in zip(MEASURED, measured.T, strict=True):
+        columns[name][rows] = values
+    is_verified[rows] = True
+    return table.assign(**columns, verified=is_verified)

@@ -83,7 +83,7 @@ KEEPS_KERNELS = _found is not None
 config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 
 from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
-from imagetwins.ssim.peaks import colour_difference, peak_difference  # noqa: E402
+from imagetwins.ssim.peaks import Differences, measure_differences  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
 from imagetwins.ssim.reference import reference_ssim  # noqa: E402
 from imagetwins.ssim.stages import TOTALS, stage_labels  # noqa: E402
@@ -110,18 +110,18 @@ __all__ = [
     "TOTALS",
     "VERIFY_MARGIN",
     "WORKSPACE_VERSION",
+    "Differences",
     "JoinPlan",
     "JoinResult",
     "Tile",
-    "colour_difference",
     "copy_rows",
     "count_rows",
     "create_workspace",
     "flush_workspace",
     "join_batch",
     "load_thumbnail",
+    "measure_differences",
     "open_workspace",
-    "peak_difference",
     "plan_join",
     "prepare_images",
     "read_thumbnails",

@@ -25,6 +25,8 @@ in another colour fits every tone curve. With the colours c(p) = (blue - green, 
 and 0 where one of the two has no colour. On the same corpus 1.7 % of the copies are above 22, half of them watermarked or brightened.
 """
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numba import njit
@@ -48,31 +50,39 @@ COLOUR_SQUARE = 15
 """Pixels along one side of a square whose colour is compared: what is smaller is a coloured edge."""
 
 _STEP = 7
-_POWERS = np.vander(np.arange(256) / 255, 4)
+TONES = 256
+_POWERS = np.vander(np.arange(TONES) / (TONES - 1), 4)
 """(256, 4) float64, the powers of each tone."""
 
 
-def peak_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Return the peak difference of two thumbnails, (size, size, 3) uint8; 0 of identical ones. Symmetric."""
+class Differences(NamedTuple):
+    """Where two thumbnails differ most: the peak difference, and the colour difference in grey levels."""
+
+    peak: float
+    colour: float
+
+
+def measure_differences(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Differences:
+    """Return the differences of two thumbnails, (size, size, 3) uint8. Symmetric; those of identical ones are 0."""
     x, y = split_channels(first), split_channels(second)
-    if not (_has_colour(x) and _has_colour(y)):
-        x, y = (np.asarray(cv2.cvtColor(one, cv2.COLOR_BGR2GRAY), np.uint8)[np.newaxis] for one in (first, second))
-    counts, sums = np.zeros((len(x), 2, 256)), np.zeros((len(x), 2, 256))
+    if _has_colour(x) and _has_colour(y):
+        return Differences(_peak_difference(x, y), _colour_difference(x, y))
+    x, y = (np.asarray(cv2.cvtColor(one, cv2.COLOR_BGR2GRAY), np.uint8)[np.newaxis] for one in (first, second))
+    return Differences(_peak_difference(x, y), 0.0)
+
+
+def _peak_difference(x: NDArray[np.uint8], y: NDArray[np.uint8]) -> float:
+    """Return the peak difference of (channels, size, size) uint8 thumbnails."""
+    counts, sums = np.zeros((len(x), 2, TONES)), np.zeros((len(x), 2, TONES))
     _count_tones(x, y, counts, sums)
-    curves = [
-        [_fit_tones(*of_tones) for of_tones in zip(*both, strict=True)] for both in zip(counts, sums, strict=True)
-    ]
     differences = np.empty(x.shape[1:], np.float32)
-    _fill_differences(x, y, np.array(curves), differences)
+    _fill_differences(x, y, _fit_tones(counts, sums), differences)
     squares = np.asarray(cv2.boxFilter(differences, -1, (SQUARE, SQUARE)), np.float32)[1:-1, 1:-1]
     return float(squares.max() / (_quantile(squares, TYPICAL) + ROUNDING))
 
 
-def colour_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Return the colour difference of two thumbnails, (size, size, 3) uint8, in grey levels. Symmetric."""
-    x, y = split_channels(first), split_channels(second)
-    if not (_has_colour(x) and _has_colour(y)):
-        return 0.0
+def _colour_difference(x: NDArray[np.uint8], y: NDArray[np.uint8]) -> float:
+    """Return the colour difference of (3, size, size) uint8 thumbnails that have colour."""
     squares = x.shape[1] - COLOUR_SQUARE + 1
     shifts = np.empty((2, squares, squares), np.float32)
     _fill_shifts(x, y, shifts)
@@ -100,18 +110,13 @@ def _quantile(values: NDArray[np.float32], share: float) -> np.float32:
 
 
 def _fit_tones(counts: NDArray[np.float64], sums: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Fit the tones of one channel to those of another, see `_count_tones`.
-
-    Args:
-        counts: (256,) float64, the pixels of each tone.
-        sums: (256,) float64, the sums of the tones that they have in the other.
-
-    Returns:
-        (256,) float32, the tone in the other that belongs to each.
-    """
+    """Return the tones in the other thumbnail that belong to those of each, (channels, 2, 256) float32; see `_count_tones`."""
     # The normal equations, with the pixels of each tone taken together.
-    coefficients = np.linalg.lstsq((_POWERS.T * counts) @ _POWERS, _POWERS.T @ sums)[0]
-    return np.minimum(np.maximum(_POWERS @ coefficients, 0), 255).astype(np.float32)
+    squares, moments = (_POWERS.T * counts[..., np.newaxis, :]) @ _POWERS, _POWERS.T @ sums[..., np.newaxis]
+    coefficients = np.empty(moments.shape)
+    for which in np.ndindex(counts.shape[:-1]):
+        coefficients[which] = np.linalg.lstsq(squares[which], moments[which])[0]
+    return np.clip(_POWERS @ coefficients, 0, TONES - 1)[..., 0].astype(np.float32)
 
 
 def _has_colour(channels: NDArray[np.uint8]) -> bool:

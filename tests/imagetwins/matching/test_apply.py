@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.apply import find_changes, images_to_check, plan_apply
+from imagetwins.matching.apply import drop_changed, find_changes, images_to_check, mark_changed
+from imagetwins.matching.decisions import decide
 from imagetwins.store.schemas import DECISIONS
 from tests.support.past_runs import comparison_table, image_table
 
@@ -30,7 +31,8 @@ def images(tmp_path):
 
 def plan(images, threshold=0.9, folder="/pictures"):
     changes = find_changes(images.loc[images_to_check(comparison_table(SCORES), threshold)])
-    return plan_apply(images, comparison_table(SCORES), Parameters(folder=folder, threshold=threshold), changes)
+    pairs = drop_changed(comparison_table(SCORES), changes)
+    return mark_changed(decide(images, pairs, Parameters(folder=folder, threshold=threshold)), changes)
 
 
 def test_only_images_with_a_match_are_looked_at():

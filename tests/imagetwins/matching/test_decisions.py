@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import count_larger, decide, deciding_pairs
+from imagetwins.matching.decisions import count_larger, decide
 from imagetwins.store.schemas import COMPARISONS, IMAGES
 from imagetwins.store.tables import as_frame
 
@@ -323,13 +323,6 @@ def test_more_moves_than_the_share_allows_are_all_for_review():
     assert "2 of 4 pictures" in halted["reason"][1]
     allowed = decide(images, pairs, PLAIN.model_copy(update={"max_move_share": 0.5}))
     assert allowed["action"].tolist() == ["kept", "would move", "would move", "kept", "unreadable"]
-
-
-def test_deciding_pairs_are_ordered_and_unique():
-    decisions = decide(
-        make_images(3), make_pairs((0, 1, 0.95), (1, 2, 0.96)), PLAIN.model_copy(update={"keep": "newest"})
-    )
-    assert deciding_pairs(decisions).to_numpy().tolist() == [[0, 1]]
 
 
 def test_identical_pictures_are_all_duplicates_of_the_first():

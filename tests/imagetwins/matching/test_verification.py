@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.stages import run_stages
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import decide
+from imagetwins.matching.decisions import Decider
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS
@@ -66,9 +66,7 @@ class Verified:
             self.loaded.append(image)
             return thumbnails[image]
 
-        self.decisions, self.table = decide_verified(
-            lambda matches: decide(images, matches, parameters), given, load, 2, **options
-        )
+        self.decisions, self.table = decide_verified(Decider(images, given, parameters), load, 2, **options)
         names = ("image1", "image2", "ssim")
         self.scores = {(int(i), int(j)): s for i, j, s in zip(*(self.table[name] for name in names), strict=True)}
 

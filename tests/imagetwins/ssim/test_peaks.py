@@ -11,11 +11,19 @@ from hypothesis.extra.numpy import arrays
 from skimage import data
 
 from imagetwins.calibration.distortions import plant_copy
-from imagetwins.ssim import colour_difference, peak_difference
+from imagetwins.ssim import measure_differences
 from imagetwins.ssim.peaks import _largest_deviation, _quantile
 from tests.support import thumbnails as pictures
 
 SIZE = 200
+
+
+def peak_difference(first, second):
+    return measure_differences(first, second).peak
+
+
+def colour_difference(first, second):
+    return measure_differences(first, second).colour
 
 
 def thumbnail(picture, size=SIZE):
