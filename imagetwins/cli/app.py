@@ -16,7 +16,7 @@ from rich.console import Console
 
 from imagetwins import settings
 from imagetwins.cli.connecting import Connection, connecting, importing
-from imagetwins.cli.errors import ExitStatus, exiting_on_errors
+from imagetwins.cli.errors import ExitStatus, ending_quickly, exiting_on_errors
 from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
@@ -352,4 +352,5 @@ def main() -> None:
     bypass_proxy_on_loopback()
     use_writable_places()
     use_one_blas_thread()
-    app()
+    with ending_quickly():
+        app()

@@ -43,6 +43,9 @@ MAX_LEFT_ALONE = 1_000
 LOOK_AT_ONCE = 16
 """Files whose places are asked for at the same time: in a bucket, each is a request."""
 
+LOOKED_FOR_IN_TURN = 32
+"""Files that a thread asks for: one on a disk is found in less time than it takes to ask a thread."""
+
 MOVES = (Action.MOVED, Action.WOULD_MOVE)
 
 Sections = dict[str, list["Pair"]]
@@ -317,11 +320,7 @@ def _plan_images(
 ) -> dict[int, list[Any]]:
     """Return, by image, the fields that `FIELDS` in report.js names; what the script can tell from others is left out."""
     folder = tables.parameters.folder
-    if look:
-        with ThreadPoolExecutor(LOOK_AT_ONCE) as pool:
-            now = list(pool.map(places.find_name, shown))
-    else:
-        now = [places.left_name(image) for image in shown]
+    now = _find_names(places, shown) if look else [places.left_name(image) for image in shown]
     paths = [places.original_name(image) for image in shown]
     facts = tables.images.iloc[shown][["size_bytes", "width_px", "height_px", "format"]]
     columns = zip(shown, paths, now, *(facts[name].tolist() for name in facts), strict=True)
@@ -335,6 +334,16 @@ def _plan_images(
         ]
         for image, path, name, *others in columns
     }
+
+
+def _find_names(places: FilePlaces, images: Sequence[int]) -> list[str | None]:
+    """Return where the file of each of `images` is now, by its name; None where it is gone."""
+
+    def find(start: int) -> list[str | None]:
+        return [places.find_name(image) for image in images[start : start + LOOKED_FOR_IN_TURN]]
+
+    with ThreadPoolExecutor(LOOK_AT_ONCE) as pool:
+        return list(itertools.chain.from_iterable(pool.map(find, range(0, len(images), LOOKED_FOR_IN_TURN))))
 
 
 def _plan_link(places: FilePlaces, image: int, now: str | None, folder: str) -> str | None:
