@@ -83,4 +83,5 @@ $(READY): requirements.lock pyproject.toml
 	-$(INSTALL) 'pip>=23.3'  # Older ones take half a minute more to choose among the wheels.
 	$(INSTALL) --requirement requirements.lock
 	$(INSTALL) --no-build-isolation --no-deps --editable .
+	$(BIN)/python -m imagetwins.ssim.warming  # Some 15 s, which the first run would take instead.
 	touch $@

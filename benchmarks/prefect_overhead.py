@@ -25,12 +25,10 @@ from flows.deduplicate import deduplicate
 from imagetwins import ssim
 from imagetwins.demo import build_samples
 from imagetwins.reporting.gallery import draw_gallery, draw_summary
-from imagetwins.reporting.run_page import build_report
-from imagetwins.scanning.thumbnails import cached_thumbnails
+from imagetwins.reporting.run_page import read_tables, write_report
+from imagetwins.scanning.thumbnails import RunThumbnails
 from imagetwins.settings import count_cores
 from imagetwins.store.runs import Run, list_runs
-from imagetwins.store.schemas import DECISIONS, IMAGES
-from imagetwins.store.tables import read_table
 from tasks.load import batch_length
 
 LIMIT_SECONDS = 3.0
@@ -88,10 +86,11 @@ def run_directly(folder: Path, run: Run, flow_store: Path) -> None:
         if stage != "release":
             return
         run.write_record(template.model_copy(update={"run_id": run.run_id}))
-        build_report(run)
-        draw_summary(run.read_record())
-        images, decisions = read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS)
-        draw_gallery(decisions, images, cached_thumbnails(run), str(folder))
+        tables = read_tables(run)
+        thumbnails = RunThumbnails(run, tables.parameters, tables.images, tables.decisions)
+        write_report(run, tables, thumbnails)
+        draw_summary(tables.record)
+        draw_gallery(tables.decisions, tables.images, thumbnails.load, str(folder))
 
     run_stages(run, folder, workers=count_cores(), tell=report)
 

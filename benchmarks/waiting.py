@@ -24,7 +24,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -47,6 +46,7 @@ from benchmarks.corpora import COPIES, Picture, copy_picture, crop_picture, read
 from benchmarks.peers import CZKAWKA, DIFPY
 from benchmarks.ssim_join import describe_machine
 from imagetwins.runtime.server import QUIET, bypass_proxy_on_loopback, server_answers
+from imagetwins.runtime.server_process import start_server
 from imagetwins.settings import LOCAL_SERVER
 
 mpl.use("Agg")
@@ -129,6 +129,10 @@ def main() -> None:
     options = parser.parse_args()
     if server_answers(LOCAL_SERVER):
         parser.error(f"a Prefect server runs at {LOCAL_SERVER}, which runs without a server would use: stop it first")
+    # Nothing of the user's settings counts.
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "IMAGETWINS_"))]:
+        del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     bypass_proxy_on_loopback()
     pictures = read_pictures("photos", options.corpus)
     commands = {False: options.command} | ({True: options.before} if options.before else {})
@@ -241,13 +245,11 @@ class Bench:
         return self._place / "stores" / str(self._stores)
 
     def _environment(self, server: str) -> dict[str, str]:
-        """Return what a process sees: nothing of the user's settings, and a home of Prefect that is this run's own.
+        """Return what a process sees: quiet settings, and a home of Prefect that is this run's own.
 
-        Servers that run and those that are embedded have one each, so that none waits for the other's database.
+        Servers that run and those of one process have one each, so that none waits for the other's database.
         """
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "IMAGETWINS_"))}
-        kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        return kept | QUIET | {"PREFECT_HOME": str(self._place / server)}
+        return os.environ | QUIET | {"PREFECT_HOME": str(self._place / server)}
 
 
 @contextmanager
@@ -264,20 +266,12 @@ def added(new: Iterable[Path], folder: Path) -> Iterator[None]:
 @contextmanager
 def started_server(environment: dict[str, str]) -> Iterator[str]:
     """Start a Prefect server as `imagetwins serve` does, yield the address of its API, and stop it at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "imagetwins.runtime.prefect_server", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = start_server("127.0.0.1", 0, environment)
     try:
-        while not server_answers(f"http://127.0.0.1:{port}"):
-            if server.poll() is not None:
-                raise RuntimeError("Prefect's server did not start")
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/api"
-    finally:
-        server.terminate()
         server.wait()
+        yield server.api
+    finally:
+        server.stop()
 
 
 def run(command: Sequence[str | Path], environment: dict[str, str]) -> tuple[Took, str]:

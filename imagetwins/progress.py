@@ -21,5 +21,10 @@ def counted(items: Iterable[T], progress: Progress, total: int | None = None) ->
 
 
 def continued(progress: Progress, before: int) -> Progress:
-    """Return a function that tells `progress` of a part of its work: one that goes on where `before` was done."""
-    return lambda done, _: progress(before + done, None)
+    """Return a function that tells `progress` of work that goes on where `before` was done."""
+    return lambda done, total: progress(before + done, None if total is None else before + total)
+
+
+def without_total(progress: Progress) -> Progress:
+    """Return a function that tells `progress` of a part of its work, and not how large that part is."""
+    return lambda done, _: progress(done, None)

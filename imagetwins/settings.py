@@ -92,11 +92,6 @@ def prefect_variable(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
-def api_url() -> str | None:
-    """Return PREFECT_API_URL: the API of the Prefect server to use, None if none is named."""
-    return os.environ.get("PREFECT_API_URL") or None
-
-
 def api_credentials() -> tuple[str, str] | None:
     """Return user and password of PREFECT_API_AUTH_STRING, None if there are none."""
     user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")

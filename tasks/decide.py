@@ -9,9 +9,11 @@ from imagetwins.matching.apply import find_changes, images_to_check, plan_apply
 from imagetwins.matching.decisions import count_decisions, count_larger, decide
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.reporting.thresholds import check_floor
+from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning.thumbnails import cached_thumbnails, decoded_thumbnails
 from imagetwins.storage.location import from_columns
+from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, VERIFIED
 from imagetwins.store.tables import copy_part, list_parts, read_table, read_table_if_any, write_table
@@ -34,6 +36,7 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
         cached_thumbnails(run),
         workers,
         known=read_table(run.verified, VERIFIED),
+        progress=progress_of(Stage.DECIDE, "pair"),
     )
     store_verified(run.comparisons, verified)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
@@ -66,7 +69,11 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         parameters.decode_settings,
     )
     decisions, verified = decide_verified(
-        lambda found: plan_apply(images, found, parameters, changes), matches, load, workers
+        lambda found: plan_apply(images, found, parameters, changes),
+        matches,
+        load,
+        workers,
+        progress=progress_of(Stage.DECIDE, "pair"),
     )
     store_verified(run.comparisons, verified)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")

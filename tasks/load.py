@@ -15,12 +15,12 @@ from prefect import task
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.model import DECODED_FIELDS, Decoded
-from imagetwins.progress import Progress, continued
+from imagetwins.progress import Progress, continued, without_total
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
 from imagetwins.runtime.worker import check_worker
 from imagetwins.scanning.lookup import needs_decoding
-from imagetwins.scanning.reading import decode_locations, digest_locations
+from imagetwins.scanning.reading import MIN_BATCH, decode_locations, digest_locations
 from imagetwins.storage import Location, storage_of
 from imagetwins.storage.location import from_columns
 from imagetwins.store.record import Stage
@@ -32,7 +32,6 @@ CHUNK = 64
 """Pictures decoded before they are prepared: 64 thumbnails of 200 x 200 are 7.7 MB, which stay in the processor's cache."""
 
 MAX_BATCHES = 200
-MIN_BATCH = 16
 
 
 class Batch(NamedTuple):
@@ -79,7 +78,7 @@ def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFra
     table = read_table(run.lookup, LOOKUP, where=within)
     facts = {name: table[name].astype(object).where(table[name].notna(), None).tolist() for name in DECODED_FIELDS}
     to_decode = np.flatnonzero(needs_decoding(table))
-    progress = progress_of(Stage.LOAD, part=start)
+    progress = without_total(progress_of(Stage.LOAD, part=start))
     for first in range(0, len(to_decode), CHUNK):
         chunk = to_decode[first : first + CHUNK]
         loaded = _load_chunk(run, parameters, table.iloc[chunk], continued(progress, first))

@@ -12,11 +12,12 @@ from prefect.events import emit_event
 from imagetwins.reporting.answers import to_plain
 from imagetwins.reporting.gallery import draw_gallery, draw_summary
 from imagetwins.reporting.run_page import read_tables, write_report
+from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.publishing import publish
 from imagetwins.runtime.task_options import MAX_ARTIFACT_ROWS, STAGE
 from imagetwins.scanning.thumbnails import RunThumbnails
 from imagetwins.storage import storage_of
-from imagetwins.store.record import RunStatus
+from imagetwins.store.record import RunStatus, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import Action
 
@@ -32,7 +33,7 @@ def publish_run(run: Run) -> UUID | None:
     tables = read_tables(run)
     record, decisions = tables.record, tables.decisions
     thumbnails = RunThumbnails(run, tables.parameters, tables.images, decisions)
-    report = write_report(run, tables, thumbnails)
+    report = write_report(run, tables, thumbnails, progress=progress_of(Stage.REPORT, "picture"))
     publish(
         create_link_artifact,
         storage_of(report).to_uri(report),

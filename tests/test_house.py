@@ -70,7 +70,13 @@ def test_the_environment_is_read_in_one_module():
     # These set what Prefect and others read when they are imported; they read nothing themselves.
     setting = {
         HOME / name
-        for name in ("imagetwins/runtime/server.py", "imagetwins/runtime/places.py", "imagetwins/cli/serve.py")
+        for name in (
+            "imagetwins/runtime/server.py",
+            "imagetwins/runtime/server_process.py",
+            "imagetwins/runtime/places.py",
+            "imagetwins/cli/serve.py",
+            "imagetwins/decoding/pool.py",
+        )
     }
     found = {path for package in PACKAGES for path in modules(package) if names(parse(path)) & reading}
     assert found == {HOME / "imagetwins/settings.py"} | setting

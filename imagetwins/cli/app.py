@@ -16,7 +16,7 @@ from rich.console import Console
 
 from imagetwins import settings
 from imagetwins.cli.connecting import Connection, connecting, importing
-from imagetwins.cli.errors import ExitStatus, exiting_on_errors
+from imagetwins.cli.errors import ExitStatus, ending_quickly, exiting_on_errors
 from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
@@ -26,7 +26,7 @@ from imagetwins.config.folders import check_local_folder, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
-from imagetwins.runtime.places import use_writable_places
+from imagetwins.runtime.places import use_one_blas_thread, use_writable_places
 from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment
 from imagetwins.storage import Location
 from imagetwins.store.runs import Run, find_run
@@ -351,4 +351,6 @@ def main() -> None:
     """Run the command line."""
     bypass_proxy_on_loopback()
     use_writable_places()
-    app()
+    use_one_blas_thread()
+    with ending_quickly():
+        app()

@@ -112,14 +112,9 @@ def _check_may_start(*, is_shared: bool) -> None:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import what is large, without looking again and again for garbage in it: that takes a quarter of the time.
-
-    What is imported stays, and so is never looked through: not while the command works, and not when it ends, which takes Python
-    0.7 s otherwise.
-    """
+    """Import what is large, without looking again and again for garbage in it: that takes a quarter of the time."""
     gc.disable()
     try:
         yield
-        gc.freeze()
     finally:
         gc.enable()

@@ -1,7 +1,8 @@
 """Decode files to thumbnails in other processes: a decoder that crashes or hangs costs one file's row, not the run.
 
 Decoders are C code that is fed with files from anywhere. They run in child processes (`program`) that live as long as this
-one, or until they were idle for a while; each thread that decodes borrows one. A child answers requests in their order, so
+one, or until they were idle for a while; each thread that decodes borrows one, which may have been started before it was
+needed. A child answers requests in their order, so
 when it dies, the first file without an answer is the one it died of. That file gets one more try, alone in a fresh child,
 before it gets an error. Before a child decodes a large picture it reserves the memory, of which all children share a budget.
 """
@@ -30,6 +31,9 @@ from imagetwins.errors import ImagetwinsError
 # -P: nothing is imported from the directory in which this process happens to have been started.
 DECODER_COMMAND = [sys.executable, "-P", "-m", "imagetwins.decoding.program"]
 """What starts a decoder process; two file descriptors follow, see `program`."""
+
+DECODER_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""NumPy's BLAS, of which a decoder needs nothing, starts a thread for each core otherwise: half of the time that starting takes."""
 
 MAX_DECODING_BYTES = 1 << 30
 """Memory that this process and its decoders together may use for pictures; one that needs more is decoded alone.
@@ -138,19 +142,25 @@ class _Child:
             stderr=subprocess.PIPE,
             pass_fds=[self.thumbnails, grants],
             process_group=0,
+            env=os.environ | DECODER_ENVIRONMENT,
         )
         os.close(grants)
         self.requests = cast("BinaryIO", self.process.stdin)
         self.answers = cast("BinaryIO", self.process.stdout)
-        self._check_started()
 
-    def _check_started(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Return once the process answers requests.
+
+        Raises:
+            DecoderError: it does not start.
+        """
         stderr = cast("BinaryIO", self.process.stderr)
+        if stderr.closed:
+            return
         is_ready = bool(self.answers.readline())
         message = b"" if is_ready else stderr.read()
         stderr.close()
         if not is_ready:
-            self.close()
             raise DecoderError(
                 f"the decoder process does not start: {message.decode(errors='replace').strip()[-500:]}. "
                 f"Check that {sys.executable} has imagetwins, numpy, OpenCV and Pillow installed, and that memory is free."
@@ -205,6 +215,7 @@ class _Child:
         with suppress(OSError):
             self.requests.close()
         self.answers.close()
+        cast("BinaryIO", self.process.stderr).close()
         os.close(self.thumbnails)
         os.close(self.grants)
         return self.process.wait()
@@ -262,6 +273,15 @@ _idle: dict[int, list[_Child]] = {}
 """The children that wait for work."""
 
 
+def start_decoders(count: int) -> None:
+    """Have at least `count` idle decoder processes, and do not wait for them: they start while this process does other work."""
+    idle = _idle.setdefault(os.getpid(), [])
+    alive = sum(child.process.poll() is None for child in tuple(idle))
+    # What keeps one from starting is said by the call that decodes.
+    with suppress(OSError):
+        idle.extend(_Child() for _ in range(count - alive))
+
+
 def memory_budget() -> _MemoryBudget:
     """Return the budget from which a large picture's memory is reserved, whether this process or a child decodes it."""
     return _budgets.setdefault(os.getpid(), _MemoryBudget())
@@ -276,6 +296,7 @@ def _borrowed_child(*, fresh: bool) -> Iterator[_Child]:
     except IndexError:
         child = _Child()
     try:
+        child.wait_until_ready()
         yield child
     except BaseException:
         # Interrupted between a request and its answer: the child's next answer would be taken for that of another request.

@@ -47,6 +47,8 @@ def main() -> None:
     answers, stderr = _redirect_streams()
     _limit_process()
     reserve = functools.partial(_reserve, answers, grants)
+    # Perhaps it was started in advance, and is not needed.
+    _end_after(MAX_IDLE_SECONDS)
     _send(answers, {"ready": os.getpid()})
     for line in sys.stdin.buffer:
         request = json.loads(line)

@@ -16,6 +16,7 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
 - *The plain rule* (`rule`): any grouping, the first listed is kept, and nothing is doubtful.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,9 @@ loses on average. What makes another picture of the same form, a name, a face or
 nothing on average. Measured at 200 pixels on 2,587 copies and 1,238 look-alikes of 14 kinds that match at 0.9: with this,
 98 % of the look-alikes are for review where 1.7 % of the copies are (watermarked ones aside); with one limit for all, 85 %,
 and of forms 38 %."""
+
+SCORES = ("ssim", "detail_ssim", "local_ssim")
+"""What a decision tells of the match that it rests on."""
 
 LEAST_LOCAL_SSIM = 0.3
 """A square that has less in common is none of a copy, whatever the average."""
@@ -170,9 +174,10 @@ def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Paramete
         matches = matches[~find_raw_pairs(matches, images)].reset_index(drop=True)
     decisive = _find_decisive(matches, images, parameters)
     decisions = _keep_all(images)
+    scores = {name: matches[name].to_numpy(np.float64, na_value=np.nan) for name in SCORES}
     copies: dict[int, int] = {}
     for image, match in decisive.items():
-        _apply_match(decisions, image, match, matches)
+        _apply_match(decisions, image, match, scores)
         if match.doubt is None:
             copies[match.kept] = copies.get(match.kept, 0) + 1
     for image, count in copies.items():
@@ -277,14 +282,15 @@ def set_decisions(decisions: pd.DataFrame, rows: Any, action: Action, reasons: S
     decisions.loc[rows, "reason_code"] = [reason.code.value for reason in reasons]
 
 
-def _apply_match(decisions: dict[str, list[Any]], image: int, match: _Match, matches: pd.DataFrame) -> None:
+def _apply_match(
+    decisions: dict[str, list[Any]], image: int, match: _Match, scores: dict[str, NDArray[np.float64]]
+) -> None:
     decisions["Duplicate"][image] = match.doubt is None
     decisions["kept_image"][image] = match.kept
     decisions["kept_path"][image] = decisions["FullPath"][match.kept]
-    decisions["ssim"][image] = float(matches["ssim"].iat[match.row])
-    for name in ("detail_ssim", "local_ssim"):
-        score = matches[name].iat[match.row]
-        decisions[name][image] = None if pd.isna(score) else float(score)
+    for name, of_matches in scores.items():
+        score = float(of_matches[match.row])
+        decisions[name][image] = None if math.isnan(score) else score
     if match.doubt is None:
         kept = decisions["FileName"][match.kept]
         _decide(decisions, image, Action.WOULD_MOVE, Reason.of(ReasonCode.DUPLICATE, kept=kept))

@@ -27,6 +27,12 @@ MIN_DECODED, MIN_PAIRS = 200, 200_000
 SAMPLE = 16
 """Files that are decoded to measure the speed, where no earlier run did."""
 
+SAMPLED_SECONDS = 20
+"""No file is decoded for that where, by the sizes of the files, all of them together take fewer core seconds."""
+
+BYTE_SECONDS = 3e-8
+"""Core seconds to decode a byte, measured: of a JPEG 2.4e-8, of a PNG a third of that, of a WebP four times as many."""
+
 PREPARE_SECONDS = 2.5e-3
 """Core seconds to prepare a thumbnail of 200 pixels, measured."""
 
@@ -83,26 +89,35 @@ def estimate_run(
     matched = int((match_images(reusable.run, table) >= 0).sum()) if reusable.run else 0
     pairs = images * (images - 1) // 2
     new_pairs = pairs - matched * (matched - 1) // 2
-    earlier = [
-        speeds for other in reversed(list_runs(run.store)) if (speeds := _speeds(other.read_record(), parameters))
-    ]
-    decode = next((speed for speed, _ in earlier if speed), None)
-    compare = next((speed for _, speed in earlier if speed), None)
-    by = "by the speed of earlier runs" if decode and compare else "by a sample; charts take longer"
+    decode, compare = _find_speeds(run, parameters) if len(to_decode) or new_pairs else (0.0, 0.0)
+    by = "by the speed of earlier runs"
+    if compare is None:
+        by, compare = "by the sizes of the files; charts take longer", PAIR_SECONDS / workers
     if decode is None:
-        decode = _measure_decoding(to_decode, parameters, progress) / workers
-    seconds = len(to_decode) * decode + new_pairs * (PAIR_SECONDS / workers if compare is None else compare)
+        by, decode = _measure_decoding(to_decode, parameters, workers, progress)
+    seconds = len(to_decode) * decode + new_pairs * compare
     image_bytes = ssim.row_bytes(parameters.size)
     disk, excess = len(to_decode) * image_bytes, max(images * image_bytes - limit, 0)
     return Estimate(images, len(to_decode), pairs, new_pairs, seconds, disk, by, excess)
 
 
-def _speeds(record: RunRecord, parameters: Parameters) -> tuple[float | None, float | None] | None:
+def _find_speeds(run: Run, parameters: Parameters) -> tuple[float | None, float | None]:
+    """Return the seconds for an image and for a pair of the last runs that can tell; None where none can."""
+    decode = compare = None
+    for other in reversed(list_runs(run.store)):
+        speeds = _speeds(other.read_record(), parameters)
+        decode, compare = decode or speeds[0], compare or speeds[1]
+        if decode and compare:
+            break
+    return decode, compare
+
+
+def _speeds(record: RunRecord, parameters: Parameters) -> tuple[float | None, float | None]:
     """Return the seconds for an image and for a pair of a past run; None for what it cannot tell."""
     of_run = record.parameters
     is_other = (of_run.size, of_run.decoding) != (parameters.size, parameters.decoding)
     if record.kind is not RunKind.DEDUPLICATE or is_other or not record.has_finished(Stage.SCORE):
-        return None
+        return None, None
     decoded, compared = record.counts["to_decode"], record.funnel["pairs"] - record.funnel["known"]
     same_floor = abs(record.floor - parameters.floor) < 0.03
     return (
@@ -111,17 +126,21 @@ def _speeds(record: RunRecord, parameters: Parameters) -> tuple[float | None, fl
     )
 
 
-def _measure_decoding(files: pd.DataFrame, parameters: Parameters, progress: Progress) -> float:
-    """Return the core seconds to decode and prepare a file, measured on some that are spread over all."""
-    if len(files) < MIN_DECODED:
-        return PREPARE_SECONDS
+def _measure_decoding(
+    files: pd.DataFrame, parameters: Parameters, workers: int, progress: Progress
+) -> tuple[str, float]:
+    """Return the seconds to decode and prepare a file, guessed from sizes or measured on some of the files; and which."""
+    prepare = PREPARE_SECONDS * (parameters.size / 200) ** 2
+    guess = files["size_bytes"].mean() * BYTE_SECONDS + prepare if len(files) else 0.0
+    if len(files) * guess < SAMPLED_SECONDS:
+        return "by the sizes of the files; charts take longer", guess / workers
     some = files.iloc[np.linspace(0, len(files) - 1, SAMPLE).astype(int)]
     locations = [from_columns(*names) for names in zip(some["path"], some["path_bytes"], strict=True)]
     thumbnails = np.empty((len(locations), parameters.size, parameters.size, 3), np.uint8)
     # The first one starts the decoder, too.
     _time_decoding(locations[:1], parameters, thumbnails, no_progress)
-    seconds = _time_decoding(locations, parameters, thumbnails, progress) / len(locations)
-    return seconds + PREPARE_SECONDS * (parameters.size / 200) ** 2
+    decode = _time_decoding(locations, parameters, thumbnails, progress) / len(locations)
+    return "by a sample; charts take longer", (decode + prepare) / workers
 
 
 def _time_decoding(

@@ -139,6 +139,7 @@ def to_result(table: pd.DataFrame) -> ssim.JoinResult:
         table["local_ssim"].to_numpy(np.float64, na_value=np.nan),
         table["max_difference"].to_numpy(np.uint8, na_value=0),
         table["verified"].to_numpy(np.bool_),
+        table["kernel_ssim"].to_numpy(np.float64, na_value=np.nan),
         {},
     )
 
@@ -157,5 +158,6 @@ def to_table(result: ssim.JoinResult) -> pd.DataFrame:
         ),
         "max_difference": pd.arrays.IntegerArray(result.max_difference, ~blank),
         "verified": result.verified,
+        "kernel_ssim": pd.array(result.kernel_ssim, dtype="Float64"),
     }
     return as_frame(columns, COMPARISONS)

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.matching.decisions import deciding_pairs
+from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.thumbnails import ThumbnailLoader
 from imagetwins.ssim import colour_difference, peak_difference, reference_ssim
 from imagetwins.storage import Location
@@ -23,7 +24,12 @@ MEASURED = ["ssim", *DIFFERENCES]
 
 
 def decide_verified(
-    decide: Decide, matches: pd.DataFrame, load: ThumbnailLoader, workers: int, known: pd.DataFrame | None = None
+    decide: Decide,
+    matches: pd.DataFrame,
+    load: ThumbnailLoader,
+    workers: int,
+    known: pd.DataFrame | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the decisions that follow from `matches` once every pair that decides is verified, and what was verified.
 
@@ -33,7 +39,7 @@ def decide_verified(
 
     A verified score may differ in the seventh digit and so put another kept image first, and a difference may put a pair in
     doubt, so that another decides, which is verified then; the loop ends because each round verifies at least one more
-    pair.
+    pair. `progress` is called with the pairs that are verified, of those that must be so far.
     """
     known = as_frame({name: [] for name in VERIFIED.names}, VERIFIED) if known is None else known
     known = known[known["peak_difference"].notna()]
@@ -45,7 +51,8 @@ def decide_verified(
             measured = pool.map(
                 lambda one, two: _measure(load(one), load(two)), *(found.loc[unknown, name] for name in PAIR)
             )
-            found.loc[unknown, MEASURED] = np.array(list(measured), np.float64).reshape(-1, len(MEASURED))
+            told = counted(measured, continued(progress, sum(map(len, verified))), int(unknown.sum()))
+            found.loc[unknown, MEASURED] = np.array(list(told), np.float64).reshape(-1, len(MEASURED))
         verified.append(found)
         matches = _apply_verified(matches, found)
         decisions = decide(matches)
@@ -72,14 +79,20 @@ def _unverified(decisions: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apply_verified(table: pd.DataFrame, verified: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with the scores and differences of `verified` in place of its own, marked as verified."""
+    """Return `table` with the scores and differences of `verified` in place of its own, marked as verified.
+
+    Its own scores, the kernels', are kept for later runs (`ssim.JoinResult.kernel_ssim`).
+    """
     merged = table[PAIR].merge(verified[[*PAIR, *MEASURED]], on=PAIR, how="left")
     found = merged["ssim"].notna().to_numpy()
     differences = {}
     for name in DIFFERENCES:
         new, own = (frame[name].to_numpy(np.float64, na_value=np.nan) for frame in (merged, table))
         differences[name] = pd.array(np.where(found, new, own), dtype="Float64")
+    kept = table["kernel_ssim"].to_numpy(np.float64, na_value=np.nan)
+    kernel = np.where(found & ~table["verified"].to_numpy(), table["ssim"], kept)
     return table.assign(
+        kernel_ssim=pd.array(kernel, dtype="Float64"),
         ssim=np.where(found, merged["ssim"], table["ssim"]),
         verified=table["verified"].to_numpy() | found,
         **differences,

@@ -41,8 +41,9 @@ def recover_runs(store: Location, folder: str, own: str, limit: int) -> list[str
         if record.status is RunStatus.WAITING:
             with run.editing_record() as edited:
                 edited.status = RunStatus.SUPERSEDED
-        # What an unfinished run kept for a retry is free now: this run takes its place.
-        release_run(run, limit)
+        # What an unfinished run kept for a retry is free now: this run takes its place. Most have ended and kept nothing.
+        if run.lock.exists() or run.workspace.exists():
+            release_run(run, limit)
     return recovered
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imagetwins.progress import Progress, counted, no_progress
 from imagetwins.scanning.thumbnails import Missing, RunThumbnails
 from imagetwins.settings import count_cores
 
@@ -60,8 +61,11 @@ class Pictures:
     of_image: dict[int, int | Missing]
 
 
-def collect_pictures(thumbnails: RunThumbnails, images: Sequence[int]) -> Pictures:
-    """Return the pictures of `images`, in that order, until the budget is spent. Those that look the same share one."""
+def collect_pictures(thumbnails: RunThumbnails, images: Sequence[int], progress: Progress = no_progress) -> Pictures:
+    """Return the pictures of `images`, in that order, until the budget is spent. Those that look the same share one.
+
+    `progress` is called with the pictures that are encoded, of all.
+    """
     keys = {image: thumbnails.key(image) for image in images}
     first: dict[bytes | str, int] = {}
     for image, key in keys.items():
@@ -71,7 +75,8 @@ def collect_pictures(thumbnails: RunThumbnails, images: Sequence[int]) -> Pictur
     encoded: list[str] = []
     positions: dict[bytes | str, int | Missing] = {}
     left = PICTURE_BUDGET
-    for key, picture in zip(first, _iter_encoded(thumbnails, list(first.values()), writer), strict=False):
+    encoding = _iter_encoded(thumbnails, list(first.values()), writer)
+    for key, picture in zip(counted(first, progress, len(first)), encoding, strict=False):
         if isinstance(picture, Missing):
             positions[key] = picture
             continue

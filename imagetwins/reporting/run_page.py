@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
+from imagetwins.progress import Progress, no_progress
 from imagetwins.reporting.advice import RULES, advise_keep
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
@@ -41,6 +42,9 @@ MAX_LEFT_ALONE = 1_000
 
 LOOK_AT_ONCE = 16
 """Files whose places are asked for at the same time: in a bucket, each is a request."""
+
+LOOKED_FOR_IN_TURN = 32
+"""Files that a thread asks for: one on a disk is found in less time than it takes to ask a thread."""
 
 MOVES = (Action.MOVED, Action.WOULD_MOVE)
 
@@ -95,7 +99,9 @@ def read_tables(run: Run) -> Tables:
     return Tables(record, read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS), pairs)
 
 
-def write_report(run: Run, tables: Tables, thumbnails: RunThumbnails, *, look: bool = False) -> Location:
+def write_report(
+    run: Run, tables: Tables, thumbnails: RunThumbnails, *, look: bool = False, progress: Progress = no_progress
+) -> Location:
     """Write `report.html` of a run and return its path.
 
     Args:
@@ -103,10 +109,11 @@ def write_report(run: Run, tables: Tables, thumbnails: RunThumbnails, *, look: b
         tables: what it decided.
         thumbnails: its pictures.
         look: whether to ask where each file is now; a run that has just moved them knows. In a bucket each is a request.
+        progress: called with the pictures that are ready, of all.
     """
     sections = plan_sections(tables.decisions, tables.comparisons, tables.parameters.threshold)
     shown = list(dict.fromkeys(image for pair in _iter_all(sections) for image in (pair.kept, pair.other)))
-    pictures = collect_pictures(thumbnails, shown)
+    pictures = collect_pictures(thumbnails, shown, progress)
     page = _render(run, tables, sections, pictures, _plan_images(tables, thumbnails.places, pictures, shown, look=look))
     with storage_of(run.report).writing(run.report) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
@@ -313,11 +320,7 @@ def _plan_images(
 ) -> dict[int, list[Any]]:
     """Return, by image, the fields that `FIELDS` in report.js names; what the script can tell from others is left out."""
     folder = tables.parameters.folder
-    if look:
-        with ThreadPoolExecutor(LOOK_AT_ONCE) as pool:
-            now = list(pool.map(places.find_name, shown))
-    else:
-        now = [places.left_name(image) for image in shown]
+    now = _find_names(places, shown) if look else [places.left_name(image) for image in shown]
     paths = [places.original_name(image) for image in shown]
     facts = tables.images.iloc[shown][["size_bytes", "width_px", "height_px", "format"]]
     columns = zip(shown, paths, now, *(facts[name].tolist() for name in facts), strict=True)
@@ -331,6 +334,16 @@ def _plan_images(
         ]
         for image, path, name, *others in columns
     }
+
+
+def _find_names(places: FilePlaces, images: Sequence[int]) -> list[str | None]:
+    """Return where the file of each of `images` is now, by its name; None where it is gone."""
+
+    def find(start: int) -> list[str | None]:
+        return [places.find_name(image) for image in images[start : start + LOOKED_FOR_IN_TURN]]
+
+    with ThreadPoolExecutor(LOOK_AT_ONCE) as pool:
+        return list(itertools.chain.from_iterable(pool.map(find, range(0, len(images), LOOKED_FOR_IN_TURN))))
 
 
 def _plan_link(places: FilePlaces, image: int, now: str | None, folder: str) -> str | None:

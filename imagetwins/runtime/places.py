@@ -41,6 +41,14 @@ def use_writable_places() -> None:
         os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "kernels"))
 
 
+def use_one_blas_thread() -> None:
+    """Have NumPy and SciPy start no threads, in this process and its children: a run's own threads use all cores.
+
+    Starting them takes as long as all else of importing NumPy. To be called before it is imported.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def check_temporary_directory() -> None:
     """Refuse to begin where no temporary file can be made: decoders need them.
 

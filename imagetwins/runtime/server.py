@@ -71,21 +71,26 @@ def find_server() -> str | None:
     if configured := find_api():
         check_server(configured)
         return configured
+    candidates = dict.fromkeys([guess_api(), f"{LOCAL_SERVER}/api"])
+    return next((api for api in candidates if server_answers(api.removesuffix("/api"))), None)
+
+
+def guess_api() -> str:
+    """Return the address of the API of the server that `find_server` would choose, without asking anybody."""
     from imagetwins.runtime.background import find_background_server  # noqa: PLC0415 - it uses this module
 
     kept = find_background_server()
-    candidates = [kept.address] if kept else []
-    return next((f"{server}/api" for server in (*candidates, LOCAL_SERVER) if server_answers(server)), None)
+    return find_api() or f"{kept.address if kept else LOCAL_SERVER}/api"
 
 
 def find_api() -> str | None:
     """Return PREFECT_API_URL, from wherever Prefect takes its settings; None if it is set nowhere."""
-    if "prefect" not in sys.modules:
-        return find_setting(API_URL)
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - it is imported
+    found = find_setting(API_URL)
+    if found is None and "prefect" in sys.modules:
+        from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - it is imported
 
-    configured: str | None = PREFECT_API_URL.value()
-    return configured
+        found = PREFECT_API_URL.value()
+    return found
 
 
 @contextmanager

@@ -5,6 +5,7 @@ one request, sent at once and answered when the server is there, is all the wait
 """
 
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -83,10 +84,9 @@ class ServerProcess:
         if self.said is None:
             return "; what it said is above."
         self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").splitlines()
-        # A traceback ends with the error; the web server only adds that it exits.
-        told = [line for line in lines if line.strip() and not line[0].isspace() and not line.startswith("ERROR:")]
-        return f": {told[-1]}" if told else "."
+        # The last line of a traceback, or the first of its last lines.
+        errors = re.findall(r"^[\w.]+(?:Error|Exception)\b.*", self.said.read().decode(errors="replace"), re.MULTILINE)
+        return f": {errors[-1]}" if errors else "."
 
 
 def start_for_command(*, verbose: bool) -> ServerProcess:
@@ -128,7 +128,7 @@ def start_server(
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise ServerError(
-            f"no server can listen on {host}, port {port}: {error.strerror}. Stop what does, or name another with --port."
+            f"no server can listen on {host}, port {port}: {os.strerror(error.errno or 0)}. Stop what does, or name another with --port."
         ) from None
     with listening:
         address = name_address(host, listening.getsockname()[1])

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from imagetwins import settings
+from imagetwins.runtime.server import guess_api
 from imagetwins.storage import Location
 from imagetwins.store.record import Ending, RunRecord, RunStatus
 from imagetwins.store.runs import Run, list_runs
@@ -57,10 +58,9 @@ def _ending(status: RunStatus, what: str) -> Ending:
 
 def _read_state(record: RunRecord) -> dict[str, Any] | None:
     """Return the state of a run's flow run as Prefect's API gives it; None if no server knows it."""
-    server = settings.api_url() or f"{settings.LOCAL_SERVER}/api"
     try:
         answer = httpx.get(
-            f"{server}/flow_runs/{record.flow_run_id}", auth=settings.api_credentials(), timeout=ASK_SECONDS
+            f"{guess_api()}/flow_runs/{record.flow_run_id}", auth=settings.api_credentials(), timeout=ASK_SECONDS
         )
     except httpx.HTTPError:
         return None

@@ -1,5 +1,6 @@
 """Decode the files of a folder, wherever it is: on this machine, or in a bucket, from which objects are fetched first."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagetwins.decoding.model import Decoded, DecodeSettings
-from imagetwins.decoding.pool import decode_files, digest_files
+from imagetwins.decoding.pool import decode_files, digest_files, start_decoders
 from imagetwins.progress import Progress, counted, no_progress
+from imagetwins.ssim.warming import warm_up
 from imagetwins.storage import Location, storage_of
+
+MIN_BATCH = 16
+"""Files that are not shared by two decoder processes: starting another takes as long as decoding more of them."""
+
+
+def get_ready(to_decode: int, workers: int) -> None:
+    """Start what so many files need to be decoded and prepared, decoders and numba, and do not wait for it."""
+    start_decoders(min(workers, -(-to_decode // MIN_BATCH)))
+    threading.Thread(target=warm_up, name="warm-up").start()
 
 
 def decode_locations(

@@ -55,6 +55,8 @@ class JoinResult:
         local_ssim: (m,) float64, see local.py.
         max_difference: (m,) uint8, the largest difference of two pixels; only meaningful where `detail_ssim` is NaN.
         verified: (m,) bool, whether `ssim` is scikit-image's own number.
+        kernel_ssim: (m,) float64, what the kernels computed where that was replaced in `ssim`, NaN elsewhere: a later join
+            that need not verify a pair has its score without computing it again.
         counts: numbers of pairs, see stages.py; to be added up over batches.
     """
 
@@ -65,6 +67,7 @@ class JoinResult:
     local_ssim: NDArray[np.float64]
     max_difference: NDArray[np.uint8]
     verified: NDArray[np.bool_]
+    kernel_ssim: NDArray[np.float64]
     counts: dict[str, int]
 
 
@@ -133,6 +136,7 @@ def _store_pairs(
     first, second = (side[left] for side in pairs)
     score, detail, local = (column[left] for column in scores[1:])
     verified = _is_close(score, plan.threshold, floor)
+    kernel = np.where(verified, score, np.nan)
     difference = np.zeros(len(left), np.uint8)
     for k in np.flatnonzero(verified | np.isnan(detail)):
         x, y = workspace.pixels[groups.rows[first[k]]], workspace.pixels[groups.rows[second[k]]]
@@ -142,10 +146,10 @@ def _store_pairs(
             difference[k] = largest_difference(x, y)
     stored = score >= floor
     image1, image2, origin = groups.expand((first[stored], second[stored]))
-    columns: Any = (score, detail, local, difference, verified)
-    score, detail, local, difference, verified = (column[stored][origin] for column in columns)
+    columns: Any = (score, detail, local, difference, verified, kernel)
+    score, detail, local, difference, verified, kernel = (column[stored][origin] for column in columns)
     counts[STORED], counts[VERIFIED] = len(origin), int(verified.sum())
-    return JoinResult(image1, image2, score, detail, local, difference, verified, counts)
+    return JoinResult(image1, image2, score, detail, local, difference, verified, kernel, counts)
 
 
 def _is_close(score: NDArray[np.float64], threshold: float, floor: float) -> NDArray[np.bool_]:
@@ -160,7 +164,7 @@ def reuse_pairs(
     """Return what a join would store of pairs that an earlier one stored at the same or a lower floor, to the bit.
 
     Scores that are now close to the threshold or to the floor are verified; those that only the earlier join had to
-    verify are computed by the kernels again.
+    verify are the kernels' again.
 
     Args:
         directory: the workspace.
@@ -179,11 +183,15 @@ def reuse_pairs(
     is_identical = (workspace.digests[first] == workspace.digests[second]).all(axis=1)
     score, was_verified = past.ssim.copy(), past.verified & ~is_identical
     side = tile_side(workspace.size)
-    replaced = np.flatnonzero(was_verified)
+    is_kept = was_verified & ~np.isnan(past.kernel_ssim)
+    score[is_kept] = past.kernel_ssim[is_kept]
+    # Older versions did not keep them.
+    replaced = np.flatnonzero(was_verified & ~is_kept)
     for start in range(0, len(replaced), side):
         some = replaced[start : start + side]
         score[some] = _score_rows(workspace, first[some], second[some])
     is_close = ~is_identical & _is_close(score, threshold, floor)
+    kernel = np.where(is_close, score, np.nan)
     score[is_close & was_verified] = past.ssim[is_close & was_verified]
     for k in np.flatnonzero(is_close & ~was_verified):
         x, y = (restore_thumbnail(workspace.pixels[row]) for row in (first[k], second[k]))
@@ -197,6 +205,7 @@ def reuse_pairs(
         past.local_ssim[stored],
         past.max_difference[stored],
         verified[stored],
+        kernel[stored],
         zero_counts() | {STORED: int(stored.sum()), VERIFIED: int(verified[stored].sum())},
     )
 
@@ -233,7 +242,7 @@ def _join_identical(workspace: Workspace, tile: Tile, groups: Groups) -> JoinRes
     detail = np.where(workspace.structured[groups.rows[group[first[wanted]]]] == 1, 1.0, np.nan)
     counts = zero_counts() | {PAIRS: int(following.sum()), KNOWN: int(is_known.sum())}
     counts |= dict.fromkeys((IDENTICAL, STORED, VERIFIED), n)
-    rest = np.ones(n), detail, np.ones(n), np.zeros(n, np.uint8), np.ones(n, np.bool_)
+    rest = np.ones(n), detail, np.ones(n), np.zeros(n, np.uint8), np.ones(n, np.bool_), np.full(n, np.nan)
     return JoinResult(image1[wanted], image2[wanted], *rest, counts)
 
 
@@ -255,7 +264,7 @@ def _merge_results(results: list[JoinResult]) -> JoinResult:
     )
     order = np.lexsort((image2, image1))
     scores = dict.fromkeys(("ssim", "detail_ssim", "local_ssim"), np.float64)
-    names = scores | {"max_difference": np.uint8, "verified": np.bool_}
+    names = scores | {"max_difference": np.uint8, "verified": np.bool_, "kernel_ssim": np.float64}
     rest: Any = {
         name: np.concatenate([np.empty(0, kind), *(getattr(r, name) for r in results)])[order]
         for name, kind in names.items()

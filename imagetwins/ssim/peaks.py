@@ -25,17 +25,18 @@ in another colour fits every tone curve. With the colours c(p) = (blue - green, 
 and 0 where one of the two has no colour. On the same corpus 1.7 % of the copies are above 22, half of them watermarked or brightened.
 """
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+
+from imagetwins.ssim.windows import split_channels
 
 SQUARE = 3
 """Pixels along one side of a square: a stroke of a letter at 200 pixels."""
 
-TYPICAL = 90
-"""The percentile of the squares that stands for what most of them differ by."""
+TYPICAL = 0.9
+"""The share of the squares that differ by no more than what stands for most of them."""
 
 ROUNDING = 2.0
 """Grey levels that are no difference."""
@@ -53,52 +54,161 @@ _POWERS = np.vander(np.arange(256) / 255, 4)
 
 def peak_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     """Return the peak difference of two thumbnails, (size, size, 3) uint8; 0 of identical ones. Symmetric."""
-    differences = np.zeros(first.shape[:2], np.float32)
-    for x, y in _iter_channels(first, second):
-        for source, target in ((x, y), (y, x)):
-            np.maximum(differences, cv2.absdiff(target.astype(np.float32), _fit_tones(source, target)), out=differences)
-    squares = cv2.boxFilter(differences, -1, (SQUARE, SQUARE))[1:-1, 1:-1]
-    return float(squares.max() / (np.percentile(squares, TYPICAL) + ROUNDING))
+    x, y = split_channels(first), split_channels(second)
+    if not (_has_colour(x) and _has_colour(y)):
+        x, y = (np.asarray(cv2.cvtColor(one, cv2.COLOR_BGR2GRAY), np.uint8)[np.newaxis] for one in (first, second))
+    counts, sums = np.zeros((len(x), 2, 256)), np.zeros((len(x), 2, 256))
+    _count_tones(x, y, counts, sums)
+    curves = [
+        [_fit_tones(*of_tones) for of_tones in zip(*both, strict=True)] for both in zip(counts, sums, strict=True)
+    ]
+    differences = np.empty(x.shape[1:], np.float32)
+    _fill_differences(x, y, np.array(curves), differences)
+    squares = np.asarray(cv2.boxFilter(differences, -1, (SQUARE, SQUARE)), np.float32)[1:-1, 1:-1]
+    return float(squares.max() / (_quantile(squares, TYPICAL) + ROUNDING))
 
 
 def colour_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     """Return the colour difference of two thumbnails, (size, size, 3) uint8, in grey levels. Symmetric."""
-    if not (_has_colour(first) and _has_colour(second)):
+    x, y = split_channels(first), split_channels(second)
+    if not (_has_colour(x) and _has_colour(y)):
         return 0.0
-    shift = _square_colours(first) - _square_colours(second)
-    return float(abs(shift - np.median(shift, axis=(0, 1))).max())
+    squares = x.shape[1] - COLOUR_SQUARE + 1
+    shifts = np.empty((2, squares, squares), np.float32)
+    _fill_shifts(x, y, shifts)
+    return max(_largest_deviation(shift) for shift in shifts)
 
 
-def _square_colours(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (squares, squares, 2) float32, blue and red less green, the means of all squares."""
-    means = np.asarray(cv2.boxFilter(thumbnail.astype(np.float32), -1, (COLOUR_SQUARE, COLOUR_SQUARE)), np.float32)
-    edge = COLOUR_SQUARE // 2
-    inner = means[edge:-edge, edge:-edge]
-    return inner[..., [0, 2]] - inner[..., 1:2]
+def _largest_deviation(values: NDArray[np.float32]) -> float:
+    """Return how far the value farthest from the median is from it."""
+    half = values.size // 2
+    ordered = np.partition(values, half, axis=None)
+    high = ordered[half]
+    median = (high + (high if values.size % 2 else ordered[:half].max())) / 2
+    return float(max(ordered[half:].max() - median, median - ordered[: half + 1].min()))
 
 
-def _has_colour(thumbnail: NDArray[np.uint8]) -> bool:
-    blue, green, red = cv2.split(thumbnail)
-    spread = cv2.subtract(cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red))
-    return bool(np.count_nonzero(spread >= COLOUR_LEVELS) >= COLOUR_SHARE * spread.size)
+def _quantile(values: NDArray[np.float32], share: float) -> np.float32:
+    """Return `np.quantile(values, share)`: of one order statistic alone, a partition takes an eighth of the time."""
+    position = (values.size - 1) * share
+    rank = int(position)
+    ordered = np.partition(values, rank, axis=None)
+    low, high = ordered[rank], ordered[rank + 1 :].min()
+    beyond = position - rank
+    quantile: np.float32 = low + (high - low) * beyond if beyond < 0.5 else high - (high - low) * (1 - beyond)
+    return quantile
 
 
-def _iter_channels(
-    first: NDArray[np.uint8], second: NDArray[np.uint8]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Yield the channels to compare, (size, size) each: those of the colours, or one in grey if one of the two has no colour."""
-    if _has_colour(first) and _has_colour(second):
-        yield from zip(cv2.split(first), cv2.split(second), strict=True)
-    else:
-        yield tuple(cv2.cvtColor(one, cv2.COLOR_BGR2GRAY) for one in (first, second))  # type: ignore[misc]
+def _fit_tones(counts: NDArray[np.float64], sums: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Fit the tones of one channel to those of another, see `_count_tones`.
 
+    Args:
+        counts: (256,) float64, the pixels of each tone.
+        sums: (256,) float64, the sums of the tones that they have in the other.
 
-def _fit_tones(source: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return `source` with the tones of `target`, both (size, size): float32."""
-    tones, wanted = source.ravel()[::_STEP], target.ravel()[::_STEP]
+    Returns:
+        (256,) float32, the tone in the other that belongs to each.
+    """
     # The normal equations, with the pixels of each tone taken together.
-    weighted = _POWERS.T * np.bincount(tones, minlength=256)
-    sums = np.bincount(tones, weights=wanted, minlength=256)
-    coefficients = np.linalg.lstsq(weighted @ _POWERS, _POWERS.T @ sums)[0]
-    curve = np.clip(_POWERS @ coefficients, 0, 255).astype(np.float32)
-    return curve[source]
+    coefficients = np.linalg.lstsq((_POWERS.T * counts) @ _POWERS, _POWERS.T @ sums)[0]
+    return np.minimum(np.maximum(_POWERS @ coefficients, 0), 255).astype(np.float32)
+
+
+def _has_colour(channels: NDArray[np.uint8]) -> bool:
+    return bool(_count_coloured(channels) >= COLOUR_SHARE * channels[0].size)
+
+
+@njit(nogil=True, cache=True)
+def _count_coloured(channels: NDArray[np.uint8]) -> int:
+    """Return how many pixels of (3, size, size) channels have colour."""
+    count = 0
+    for i in range(channels.shape[1]):
+        for j in range(channels.shape[2]):
+            blue, green, red = channels[0, i, j], channels[1, i, j], channels[2, i, j]
+            count += max(blue, green, red) - min(blue, green, red) >= COLOUR_LEVELS
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _count_tones(
+    x: NDArray[np.uint8], y: NDArray[np.uint8], counts: NDArray[np.float64], sums: NDArray[np.float64]
+) -> None:
+    """Count every seventh pixel by its tone in x, and by its tone in y, and add up the tones it has in the other.
+
+    Args:
+        x, y: (channels, size, size) uint8, contiguous.
+        counts, sums: (channels, 2, 256) float64, of each channel by the tones of x and by those of y; added to.
+    """
+    for channel in range(len(x)):
+        of_x, of_y = x[channel].ravel(), y[channel].ravel()
+        for k in range(0, len(of_x), _STEP):
+            a, b = of_x[k], of_y[k]
+            counts[channel, 0, a] += 1.0
+            sums[channel, 0, a] += b
+            counts[channel, 1, b] += 1.0
+            sums[channel, 1, b] += a
+
+
+@njit(nogil=True, cache=True)
+def _fill_differences(
+    x: NDArray[np.uint8], y: NDArray[np.uint8], curves: NDArray[np.float32], differences: NDArray[np.float32]
+) -> None:
+    """Compute the difference of each pixel once the tones of either thumbnail are fitted to the other's.
+
+    Args:
+        x, y: (channels, size, size) uint8.
+        curves: (channels, 2, 256) float32, the tones of y that belong to those of x, and of x to those of y.
+        differences: (size, size) float32, the largest over the channels and both ways; overwritten.
+    """
+    fitted_x, fitted_y = np.empty(x.shape[2], np.float32), np.empty(x.shape[2], np.float32)
+    for i in range(len(differences)):
+        row = differences[i]
+        row[:] = 0
+        for channel in range(len(x)):
+            of_x, of_y, to_y, to_x = x[channel, i], y[channel, i], curves[channel, 0], curves[channel, 1]
+            # Looked up first: the rest is then computed in vectors.
+            for j in range(len(row)):
+                fitted_x[j], fitted_y[j] = to_y[of_x[j]], to_x[of_y[j]]
+            for j in range(len(row)):
+                one, other = abs(np.float32(of_y[j]) - fitted_x[j]), abs(np.float32(of_x[j]) - fitted_y[j])
+                row[j] = max(row[j], one, other)
+
+
+@njit(nogil=True, cache=True)
+def _fill_shifts(x: NDArray[np.uint8], y: NDArray[np.uint8], shifts: NDArray[np.float32]) -> None:
+    """Compute by how much the colours of x are above those of y, on average in each square.
+
+    Args:
+        x, y: (3, size, size) uint8.
+        shifts: (2, squares, squares) float32, of blue less green, and of red less green; overwritten.
+    """
+    size, squares = x.shape[2], shifts.shape[2]
+    columns, means = np.zeros((2, 3, size), np.int32), np.empty((2, 3, squares), np.float32)
+    for i in range(size):
+        for channel in range(3):
+            for j in range(size):
+                columns[0, channel, j] += x[channel, i, j]
+                columns[1, channel, j] += y[channel, i, j]
+        top = i - COLOUR_SQUARE + 1
+        if top < 0:
+            continue
+        for k in range(2):
+            for channel in range(3):
+                _average_squares(columns[k, channel], means[k, channel])
+        for j in range(squares):
+            shifts[0, top, j] = (means[0, 0, j] - means[0, 1, j]) - (means[1, 0, j] - means[1, 1, j])
+            shifts[1, top, j] = (means[0, 2, j] - means[0, 1, j]) - (means[1, 2, j] - means[1, 1, j])
+        for channel in range(3):
+            for j in range(size):
+                columns[0, channel, j] -= x[channel, top, j]
+                columns[1, channel, j] -= y[channel, top, j]
+
+
+@njit(nogil=True, cache=True)
+def _average_squares(columns: NDArray[np.int32], means: NDArray[np.float32]) -> None:
+    """Set `means` to those of the squares of a row, from the sums of their columns."""
+    for j in range(len(means)):
+        total = np.int32(0)
+        for k in range(COLOUR_SQUARE):
+            total += columns[j + k]
+        means[j] = np.float32(total) / np.float32(COLOUR_SQUARE**2)

@@ -24,6 +24,7 @@ import itertools
 from dataclasses import dataclass
 from functools import cache
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -173,10 +174,15 @@ def fill_pixels(thumbnail: NDArray[np.uint8], segments: NDArray[np.int64], pixel
 def restore_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the (size, size, 3) uint8 thumbnail that `fill_pixels` stored in `pixels`, (groups, size, pixel_width)."""
     size = pixels.shape[1]
-    thumbnail = np.empty((size, size, 3), np.uint8)
+    channels = np.empty((3, size, size), np.uint8)
     for group, position, channel, start, stop in plan_layout(size, 3).segments.tolist():
-        thumbnail[:, start:stop, channel] = pixels[group, :, position : position + stop - start]
-    return thumbnail
+        channels[channel, :, start:stop] = pixels[group, :, position : position + stop - start]
+    return np.asarray(cv2.merge(tuple(channels)), np.uint8)
+
+
+def split_channels(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the channels of a (size, size, 3) uint8 thumbnail one after the other: (3, size, size), contiguous."""
+    return np.asarray(cv2.split(thumbnail), np.uint8)
 
 
 # -- running sums ----------------------------------------------------------------------------------------------------

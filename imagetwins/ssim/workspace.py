@@ -5,14 +5,13 @@ Beside the arrays of the thumbnails themselves there are those that the bounds k
 """
 
 import hashlib
-import io
 import json
 import math
 import os
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -326,25 +325,15 @@ def read_thumbnails(
     For rows that may be filled anew, moved or removed meanwhile: they are read and not mapped, because a file that is
     mapped must not be cut short, and each is checked. Without a workspace there is None for each.
     """
-    shape = plan_arrays(size)["pixels"].shape
-    try:
-        with _file(directory, "pixels").open("rb", buffering=0) as file:
-            found = [_read_row(file, row, math.prod(shape)) for row in rows]
-    except OSError:
-        return [None] * len(rows)
-    thumbnails = [
-        restore_thumbnail(np.frombuffer(pixels, np.uint8).reshape(shape)) if pixels else None for pixels in found
-    ]
-    return [
-        thumbnail if thumbnail is not None and _digest(thumbnail) == digest else None
-        for thumbnail, digest in zip(thumbnails, digests, strict=True)
-    ]
-
-
-def _read_row(file: io.FileIO, row: int, length: int) -> bytes:
-    """Return the `length` bytes of a row; b"" where the file ends before."""
-    pixels = os.pread(file.fileno(), length, row * length)
-    return pixels if len(pixels) == length else b""
+    row_pixels = np.empty(plan_arrays(size)["pixels"].shape, np.uint8)
+    found: list[NDArray[np.uint8] | None] = [None] * len(rows)
+    with suppress(OSError), _file(directory, "pixels").open("rb", buffering=0) as file:
+        for i, (row, digest) in enumerate(zip(rows, digests, strict=True)):
+            file.seek(row * row_pixels.nbytes)
+            if file.readinto(row_pixels.data) == row_pixels.nbytes:
+                thumbnail = restore_thumbnail(row_pixels)
+                found[i] = thumbnail if _digest(thumbnail) == digest else None
+    return found
 
 
 def _digest(thumbnail: NDArray[np.uint8]) -> bytes:

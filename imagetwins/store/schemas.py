@@ -102,12 +102,13 @@ COMPARISONS = pa.schema(
         pa.field("colour_difference", pa.float64()),
         pa.field("max_difference", pa.uint8()),
         pa.field("verified", pa.bool_(), nullable=False),
+        pa.field("kernel_ssim", pa.float64()),
     ]
 )
 """One row a stored pair, image1 < image2, each once. `detail_ssim` is null where neither thumbnail has structure in any
 window; there, and only there, `max_difference` holds the largest difference of two pixels, 0..255. `local_ssim` is that of
 the square of the pictures that differs most (imagetwins/ssim/local.py); engines before version 2 did not compute it.
-`verified`: `ssim` is scikit-image's own number. `peak_difference` and `colour_difference` (imagetwins/ssim/peaks.py) are
+`verified`: `ssim` is scikit-image's own number, in place of `kernel_ssim`, which is null elsewhere. `peak_difference` and `colour_difference` (imagetwins/ssim/peaks.py) are
 measured only of pairs that decide about an image."""
 
 VERIFIED = pa.schema(

@@ -61,6 +61,9 @@ def test_every_stage_that_may_take_long_says_how_far_it_is(tmp_path, noting):
     assert summary["moved"] == PICTURES // 2
     assert noting.told[Stage.MOVE][-1] == (PICTURES // 2, PICTURES // 2, "file", 0)
 
+    # Of two pictures that look the same the report has one.
+    assert noting.told[Stage.REPORT][-1] == (PICTURES // 2, PICTURES // 2, "picture", 0)
+
     restore(summary["run_id"], store)
     assert noting.told["restore"][-1] == (PICTURES // 2, PICTURES // 2, "file", 0)
 

@@ -270,7 +270,15 @@ class TestJudgement:
     def test_blank_pictures_have_detail_scores_by_what_the_guard_tolerates(self):
         pairs, nothing = np.arange(3, dtype=np.int32), np.full(3, np.nan)
         result = ssim.JoinResult(
-            pairs, pairs + 1, np.ones(3), nothing, np.ones(3), np.array([0, 8, 9], np.uint8), np.zeros(3, bool), {}
+            pairs,
+            pairs + 1,
+            np.ones(3),
+            nothing,
+            np.ones(3),
+            np.array([0, 8, 9], np.uint8),
+            np.zeros(3, bool),
+            nothing,
+            {},
         )
 
         assert _to_scores(100, result)["detail"].tolist() == [1, 1, -1]

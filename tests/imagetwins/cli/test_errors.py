@@ -1,6 +1,8 @@
 """Each kind of error has one exit code and a sentence; what nobody can mend keeps its traceback."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -36,3 +38,32 @@ def test_an_error_of_ours_is_not_hidden():
 
 def test_the_codes_are_those_that_scripts_know():
     assert [status.value for status in ExitStatus] == [0, 1, 2]
+
+
+ENDS = """
+import atexit, sys
+from imagetwins.cli.errors import ending_quickly
+
+class Last:
+    def __del__(self):
+        print("taken apart")
+
+kept = Last()
+with ending_quickly():
+    atexit.register(print, "written down")
+    {how}
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "said"),
+    [
+        ("sys.exit(3)", 3, "written down\n"),
+        ("sys.exit(0)", 0, "written down\n"),
+        ("raise ValueError", 1, "written down\ntaken apart\n"),
+        ("sys.exit('why')", 1, "written down\ntaken apart\n"),
+    ],
+)
+def test_a_command_ends_with_its_code_once_all_is_written_down(how, status, said):
+    ended = subprocess.run([sys.executable, "-c", ENDS.format(how=how)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (status, said)

@@ -15,7 +15,7 @@ import pytest
 
 from imagetwins.decoding import pool
 from imagetwins.decoding.model import MAX_PIXELS, DecodeSettings
-from imagetwins.decoding.pool import DecoderError, close_decoders, decode_files
+from imagetwins.decoding.pool import DecoderError, close_decoders, decode_files, start_decoders
 from tests.support.decoding import FULL, SIZE, decode_all
 from tests.support.figures import FIGURES
 from tests.support.pictures import damaged, encode, photo, pictures, tiny_png
@@ -187,6 +187,48 @@ def test_a_decoder_that_does_not_start_is_not_blamed_on_the_file(tmp_path, monke
 
     with pytest.raises(DecoderError, match="no_such_library"):
         decode_all(tmp_path, {"a.png": tiny_png(0)})
+
+
+def test_one_that_does_not_start_in_advance_is_no_error_before_there_is_a_file_to_decode(tmp_path, monkeypatch):
+    close_decoders()
+    monkeypatch.setattr(pool, "DECODER_COMMAND", [sys.executable, "-P", "-c", "import no_such_library"])
+
+    start_decoders(1)
+
+    with pytest.raises(DecoderError, match="no_such_library"):
+        decode_all(tmp_path, {"a.png": tiny_png(0)})
+    assert not pool._idle[os.getpid()]
+
+
+def test_decoders_that_are_started_in_advance_are_those_that_decode(tmp_path):
+    close_decoders()
+    start_decoders(1)
+    start_decoders(2)
+    started = [child.process.pid for child in pool._idle[os.getpid()]]
+
+    rows, _ = decode_all(tmp_path, {"a.png": tiny_png(0)})
+
+    assert rows["a.png"].error is None
+    assert len(started) == 2
+    assert {child.process.pid for child in pool._idle[os.getpid()]} == {*started}
+    # Nothing is left of those that were never used, either.
+    processes = [child.process for child in pool._idle[os.getpid()]]
+    close_decoders()
+    assert [process.returncode for process in processes] == [0, 0]
+
+
+def test_one_that_ended_while_nobody_needed_it_is_replaced(tmp_path):
+    close_decoders()
+    start_decoders(1)
+    (child,) = pool._idle[os.getpid()]
+    child.wait_until_ready()
+    child.process.send_signal(signal.SIGALRM)
+    child.process.wait()
+
+    start_decoders(1)
+    rows, _ = decode_all(tmp_path, {f"{i}.png": tiny_png(i) for i in range(3)})
+
+    assert [row.error for row in rows.values()] == [None] * 3
 
 
 def test_threads_decode_at_once(tmp_path):

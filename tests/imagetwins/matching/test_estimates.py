@@ -6,12 +6,14 @@ import pytest
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
+from imagetwins.matching import estimates
 from imagetwins.matching.estimates import Estimate, estimate_run
 from imagetwins.matching.reuse import ReusableRun
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import LOOKUP
-from imagetwins.store.tables import write_table
+from imagetwins.store.tables import read_table, write_table
+from tests.support import pictures
 from tests.support.past_runs import image_table, write_run
 from tests.support.tables import make_table
 
@@ -67,6 +69,30 @@ def test_without_a_run_to_reuse_all_pairs_are_new(run, tmp_path):
 
     assert found.new_pairs == found.pairs
     assert found.seconds == pytest.approx(400 * 0.01 + found.pairs * 0.001)
+
+
+def test_without_an_earlier_run_the_sizes_of_the_files_tell_how_long_a_little_work_takes(run):
+    listed = read_table(run.lookup, LOOKUP)
+    write_table(listed.assign(size_bytes=1_000_000), LOOKUP, run.lookup)
+
+    # None of the files is there to be decoded.
+    found = estimate(run)
+
+    one = 1_000_000 * estimates.BYTE_SECONDS + estimates.PREPARE_SECONDS * (SIZE / 200) ** 2
+    assert found.by == "by the sizes of the files; charts take longer"
+    assert found.seconds == pytest.approx((400 * one + found.pairs * estimates.PAIR_SECONDS) / WORKERS)
+
+
+def test_a_sample_of_the_files_tells_how_long_much_work_takes(run, tmp_path):
+    (tmp_path / "one.png").write_bytes(pictures.encode(pictures.photo(), "PNG"))
+    listed = read_table(run.lookup, LOOKUP)
+    write_table(listed.assign(size_bytes=20_000_000, path=str(tmp_path / "one.png")), LOOKUP, run.lookup)
+
+    found = estimate(run)
+
+    assert found.by == "by a sample; charts take longer"
+    # The file on the disk is smaller than the listing says.
+    assert 0 < found.seconds < 400 * 20_000_000 * estimates.BYTE_SECONDS / WORKERS
 
 
 @pytest.mark.parametrize(

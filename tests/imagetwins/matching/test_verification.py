@@ -82,12 +82,15 @@ def test_the_scores_that_decide_are_scikit_images_and_so_is_the_choice_of_the_ke
     assert scores[0, 1] < threshold < near < nearer
     # As computed, the copy is nearer to the first picture.
     given = table({(0, 1): scores[0, 1], (0, 2): nearer + 1e-6, (1, 2): nearer - 1e-6, (0, 3): -0.5})
+    told = []
 
-    found = Verified(thumbnails, given, threshold)
+    found = Verified(thumbnails, given, threshold, progress=lambda *how_far: told.append(how_far))
 
     assert found.outcome(2) == ("would move", 1)
     assert found.decisions["ssim"][2] == nearer
     assert found.scores == {(0, 2): near, (1, 2): nearer}
+    # The second pair decides only since the first is verified.
+    assert told == [(1, 1), (2, 2)]
 
 
 @pytest.mark.parametrize(("error", "threshold_above"), [(1e-6, 1e-9), (1e-6, 0.0), (-1e-12, 0.0)])
@@ -150,7 +153,8 @@ def test_verified_scores_are_stored_in_the_part_that_has_the_pair_and_nowhere_el
     )
 
     expected = table(first | second | {(0, 2): 0.61, (1, 2): 0.71, (3, 4): 0.9}, verified={(0, 2), (1, 2)})
-    for name, values in (("peak_difference", [1.5, 2.5]), ("colour_difference", [3.5, 4.5])):
+    more = {"peak_difference": [1.5, 2.5], "colour_difference": [3.5, 4.5], "kernel_ssim": [0.6, 0.7]}
+    for name, values in more.items():
         expected[name] = pd.array([None, *values, None, None], expected[name].dtype)
     pd.testing.assert_frame_equal(read_table(tmp_path, COMPARISONS), expected, check_exact=True)
     assert [read_notes(tmp_path / f"part-{number}.parquet")["plan"] for number in range(3)] == ["of 0", "of 1", "of 2"]

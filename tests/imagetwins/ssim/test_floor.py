@@ -1,5 +1,7 @@
 """Pairs whose bounds are as tight as bounds can be, with the floor at their own scores, a hair below and a hair above."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,8 +95,11 @@ def columns(result):
     """Return the columns of a result as lists, in the order of the pairs; NaN as None."""
     order = np.lexsort((result.image2, result.image1))
     names = ("image1", "image2", "ssim", "max_difference", "verified")
-    detail = [None if np.isnan(one) else one for one in result.detail_ssim[order]]
-    return {name: getattr(result, name)[order].tolist() for name in names} | {"detail_ssim": detail}
+    optional = {
+        name: [None if np.isnan(one) else one for one in getattr(result, name)[order]]
+        for name in ("detail_ssim", "kernel_ssim")
+    }
+    return {name: getattr(result, name)[order].tolist() for name in names} | optional
 
 
 def test_reused_pairs_are_those_that_a_join_stores_at_any_floor(tight, tmp_path):
@@ -114,6 +119,9 @@ def test_reused_pairs_are_those_that_a_join_stores_at_any_floor(tight, tmp_path)
         assert {pair for pair in pairs if pair in scores} == {pair for pair, score in scores.items() if score >= floor}
         assert (8, len(thumbnails) - 1) in pairs
         assert columns(found) == columns(join_all(floor))
+        # Older versions did not keep what the kernels computed.
+        older = replace(past, kernel_ssim=np.full(len(past.ssim), np.nan))
+        assert columns(ssim.reuse_pairs(tmp_path, rows, older, threshold=1.0, floor=floor)) == columns(found)
         assert found.counts["stored"] == len(found.ssim)
         assert found.counts["verified"] == found.verified.sum()
 

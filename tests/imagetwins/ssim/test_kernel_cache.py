@@ -73,3 +73,30 @@ def test_without_any_place_a_process_has_its_own_and_removes_it(tmp_path, monkey
     own = Path(ssim._make_own_cache())
     assert own.parent == tmp_path
     assert own.stat().st_mode & 0o777 == 0o700
+
+
+WARMING = """
+import sys
+from pathlib import Path
+from numba.core.dispatcher import Dispatcher
+from imagetwins.ssim import warming
+modules = [module for name, module in sys.modules.items() if name.startswith("imagetwins.ssim")]
+kernels = {value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)}
+warming.warm_up()
+assert warming.fill_pixels.signatures
+warming.compile_kernels()
+missing = [one for one in kernels if not any(Path(one.stats.cache_path).glob(f"*.{one.py_func.__name__}-*.nbi"))]
+print(len(kernels), *missing)
+"""
+
+
+@pytest.mark.slow
+def test_all_kernels_are_compiled_before_the_first_run(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", WARMING], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.stderr == ""
+    count, *missing = ended.stdout.split()
+    assert int(count) > 20
+    assert not missing

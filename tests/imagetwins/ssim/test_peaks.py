@@ -5,10 +5,15 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from skimage import data
 
 from imagetwins.calibration.distortions import plant_copy
 from imagetwins.ssim import colour_difference, peak_difference
+from imagetwins.ssim.peaks import _largest_deviation, _quantile
+from tests.support import thumbnails as pictures
 
 SIZE = 200
 
@@ -44,6 +49,60 @@ def test_it_equals_plain_loops(kind):
     for number, picture in enumerate(photographs()):
         pair = thumbnail(picture, 48), thumbnail(plant_copy(picture, kind, np.random.default_rng(number)), 48)
         assert peak_difference(*pair) == pytest.approx(loop_peak_difference(*pair), rel=1e-3)
+
+
+def loop_colour_difference(first, second):
+    """The definition, with loops over squares."""
+    if min((one.max(-1).astype(int) - one.min(-1) >= 8).mean() for one in (first, second)) < 0.005:
+        return 0.0
+    places = range(len(first) - 14)
+    x, y = first.astype(float), second.astype(float)
+    largest = 0.0
+    for channel in (0, 2):
+        shifts = [
+            ((x - y)[i : i + 15, j : j + 15, channel] - (x - y)[i : i + 15, j : j + 15, 1]).mean()
+            for i, j in itertools.product(places, places)
+        ]
+        largest = max(largest, abs(shifts - np.median(shifts)).max())
+    return largest
+
+
+def array_peak_difference(first, second):
+    """The same arithmetic with NumPy's and OpenCV's whole arrays, in float32 where it is."""
+    channels = [cv2.split(first), cv2.split(second)]
+    if min((np.ptp(one, axis=-1) >= 8).mean() for one in (first, second)) < 0.005:
+        channels = [[cv2.cvtColor(one, cv2.COLOR_BGR2GRAY)] for one in (first, second)]
+    differences, powers = np.zeros(first.shape[:2], np.float32), np.vander(np.arange(256) / 255, 4)
+    for pair in zip(*channels, strict=True):
+        for source, target in (pair, pair[::-1]):
+            tones, wanted = source.ravel()[::7], target.ravel()[::7]
+            weighted = powers.T * np.bincount(tones, minlength=256)
+            moments = powers.T @ np.bincount(tones, wanted, minlength=256)
+            curve = np.clip(powers @ np.linalg.lstsq(weighted @ powers, moments)[0], 0, 255).astype(np.float32)
+            differences = np.maximum(differences, cv2.absdiff(target.astype(np.float32), curve[source]))
+    squares = cv2.boxFilter(differences, -1, (3, 3))[1:-1, 1:-1]
+    return float(squares.max() / (np.percentile(squares, 90) + 2))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(pictures.pairs(33))
+def test_of_any_pair_it_is_what_whole_arrays_give_to_the_bit(pair):
+    assert peak_difference(*pair) == array_peak_difference(*pair)
+    assert colour_difference(*pair) == pytest.approx(loop_colour_difference(*pair), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["jpeg30", "watermarked", "brightened"])
+def test_so_it_is_of_photographs(kind):
+    for number, picture in enumerate(photographs()):
+        pair = thumbnail(picture), thumbnail(plant_copy(picture, kind, np.random.default_rng(number)))
+        assert peak_difference(*pair) == array_peak_difference(*pair)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(arrays(np.float32, st.integers(2, 90), elements=st.floats(-1000, 1000, width=32) | st.sampled_from([0, 1, 2])))
+def test_quantile_and_median_are_numpys(values):
+    assert _quantile(values, 0.9) == np.quantile(values, 0.9)
+    assert _largest_deviation(values) == abs(values - np.median(values)).max()
 
 
 def test_a_little_colour_on_white_is_compared_as_colour():
