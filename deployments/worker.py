@@ -33,8 +33,7 @@ class OneProcess(ProcessJobConfiguration):
     ) -> None:
         """Choose the command; all else is as Prefect prepares it."""
         if self.command is None and deployment and deployment.entrypoint:
-            module = deployment.entrypoint.partition(":")[0]
-            self.command = command_to_string([sys.executable, "-m", "deployments.engine", module])
+            self.command = command_to_string([sys.executable, "-m", "deployments.engine", deployment.entrypoint])
         super().prepare_for_flow_run(flow_run, deployment, *more, **options)
 
 

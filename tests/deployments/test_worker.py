@@ -73,4 +73,4 @@ def test_a_command_that_is_configured_is_used():
     for job in (configured, own):
         job.prepare_for_flow_run(run, deployment)
     assert configured.command == "nice python -m prefect.engine"
-    assert own.command.split() == [sys.executable, "-m", "deployments.engine", "flows.deduplicate"]
+    assert own.command.split() == [sys.executable, "-m", "deployments.engine", "flows.deduplicate:deduplicate"]
