@@ -1,1 +1,1 @@
-"""How the flows are registered with a Prefect server: when they run, and with which parameters."""
+"""How the flows are registered with a Prefect server: when they run, and with which parameters; and the worker that runs them."""

@@ -1,6 +1,7 @@
-"""A flow run in a process of its own: `python -m deployments.engine MODULE`, as the worker of `imagetwins serve` starts it.
+"""A flow run in a process of its own: `python -m deployments.engine MODULE:FLOW`, as the worker of `imagetwins serve` starts it.
 
-That is `python -m prefect.engine`, once the flow's module has been imported as `cli.connecting.importing` does it.
+That is `python -m prefect.engine`, once the flow's module has been imported as `cli.connecting.importing` does it; from where it is
+installed, so that Prefect need not fetch it.
 """
 
 import gc
@@ -12,16 +13,17 @@ from contextlib import suppress
 
 
 def main() -> None:
-    """Run the flow run that PREFECT__FLOW_RUN_ID names, a run of a flow in the module that the command line names."""
+    """Run the flow run that PREFECT__FLOW_RUN_ID names, of the flow that the command line names."""
+    entrypoint = sys.argv[1]
     # A session of its own: Ctrl-C in the terminal reaches the worker, which asks its runs to stop.
     os.setsid()
     gc.disable()
     # What fails here fails in Prefect again, which writes it into the run's log.
     with suppress(Exception):
-        importlib.import_module(sys.argv[1])
+        importlib.import_module(entrypoint.partition(":")[0])
     gc.freeze()
     gc.enable()
-    sys.argv = ["prefect.engine"]
+    os.environ["PREFECT__FLOW_ENTRYPOINT"], sys.argv = entrypoint, ["prefect.engine"]
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 

@@ -71,6 +71,8 @@ def iter_deployments() -> Iterator[RunnerDeployment]:
         if limit := entry.get("concurrency_limit"):
             own["concurrency_limit"] = ConcurrencyLimitConfig(**limit)
         deployment = RunnerDeployment.from_entrypoint(entry["entrypoint"], entry["name"], work_pool_name=POOL, **own)
+        # Else it is the current folder, which a worker of Prefect's copies, with all that lies in it, for every run.
+        deployment._path = None  # noqa: SLF001 - there is no other way to say so
         # An empty list that counts as given would delete the schedules that someone added in the UI.
         deployment.model_fields_set.discard("schedules")
         yield deployment

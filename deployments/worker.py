@@ -33,35 +33,32 @@ class OneProcess(ProcessJobConfiguration):
     ) -> None:
         """Choose the command; all else is as Prefect prepares it."""
         if self.command is None and deployment and deployment.entrypoint:
-            module = deployment.entrypoint.partition(":")[0]
-            self.command = command_to_string([sys.executable, "-m", "deployments.engine", module])
+            self.command = command_to_string([sys.executable, "-m", "deployments.engine", deployment.entrypoint])
         super().prepare_for_flow_run(flow_run, deployment, *more, **options)
 
 
-class PromptWorker(ProcessWorker):
-    """A worker that asks the server for runs when the server says that there is one, and now and then."""
+async def work(pool: str) -> None:
+    """Run what is asked for in the work pool `pool`, until cancelled; runs at work are asked to stop, and leave whole files."""
+    worker = ProcessWorker(work_pool_name=pool)
+    worker.job_configuration = OneProcess
+    asked = asyncio.Event()
+    prompt = [asyncio.ensure_future(task) for task in (_listen(asked), _answer(worker, asked))]
+    try:
+        await worker.start(printer=lambda _: None)
+    finally:
+        for task in prompt:
+            task.cancel()
 
-    job_configuration = OneProcess
 
-    async def start(self, *given: Any, **options: Any) -> None:
-        """Work until cancelled."""
-        asked = asyncio.Event()
-        prompt = [asyncio.ensure_future(work) for work in (_listen(asked), self._answer(asked))]
-        try:
-            await super().start(*given, **options)
-        finally:
-            for work in prompt:
-                work.cancel()
-
-    async def _answer(self, asked: asyncio.Event) -> None:
-        """Ask the server for runs whenever `asked` is set."""
-        while True:
-            await asked.wait()
-            asked.clear()
-            # What fails here is tried again as often as Prefect's worker asks.
-            with suppress(Exception):
-                await self.get_and_submit_flow_runs()
-            await asyncio.sleep(PAUSE_SECONDS)
+async def _answer(worker: ProcessWorker, asked: asyncio.Event) -> None:
+    """Let `worker` ask the server for runs whenever `asked` is set."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        # What fails here is tried again as often as Prefect's worker asks.
+        with suppress(Exception):
+            await worker.get_and_submit_flow_runs()
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _listen(asked: asyncio.Event) -> None:

@@ -6,7 +6,7 @@ stopped at the end.
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
@@ -114,7 +114,7 @@ def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: 
 
     from deployments.automations import register_automations  # noqa: PLC0415
     from deployments.registering import POOL, plan_schedules, register  # noqa: PLC0415
-    from deployments.worker import PromptWorker  # noqa: PLC0415
+    from deployments.worker import work  # noqa: PLC0415
 
     schedules = plan_schedules(folders, cron, timezone)
     with get_client(sync_client=True) as client:
@@ -123,15 +123,15 @@ def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: 
     stderr.print(f"Open [bold]{address}[/] to start a run; Ctrl-C stops.")
     if folders:
         stderr.print(f"By schedule ({cron}, {timezone}): {', '.join(map(str, folders))}")
-    asyncio.run(_work(PromptWorker(work_pool_name=POOL)))
+    asyncio.run(_until_stopped(work(POOL)))
     stderr.print("Stopped.")
 
 
-async def _work(worker: Any) -> None:
-    """Run `worker` until SIGINT or SIGTERM; runs that it started are asked to stop, and leave whole files."""
+async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` until SIGINT or SIGTERM."""
     import asyncio  # noqa: PLC0415 - as above
 
-    working = asyncio.ensure_future(worker.start(printer=lambda _: None))
+    working = asyncio.ensure_future(work)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, working.cancel)
     with suppress(asyncio.CancelledError):

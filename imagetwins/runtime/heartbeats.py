@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 
+from prefect.context import SettingsContext, get_settings_context
 from prefect.events import emit_event
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from imagetwins.runtime.flow_context import current_flow_run
 
@@ -24,9 +24,13 @@ _every_seconds: ContextVar[float | None] = ContextVar("every_seconds", default=N
 @contextmanager
 def without_wait() -> Iterator[None]:
     """Let flows that are called in this block end at once: they, not Prefect, send their heartbeats, just as often."""
-    token = _every_seconds.set(PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value())
+    current = get_settings_context()
+    flows = current.settings.flows
+    token = _every_seconds.set(flows.heartbeat_frequency)
+    silent = flows.model_copy(update={"heartbeat_frequency": None})
     try:
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        # `temporary_settings` would read the environment and all files anew, which takes 0.02 s.
+        with SettingsContext(profile=current.profile, settings=current.settings.model_copy(update={"flows": silent})):
             yield
     finally:
         _every_seconds.reset(token)

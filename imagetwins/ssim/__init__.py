@@ -21,6 +21,7 @@ The modules, from the bottom up:
     refine, reference             scores: block by block, and scikit-image's own
     peaks                         where a pair differs most: in its pixels, in its colours
     stages, join                  the counts of pairs; what becomes of each pair
+    warming                       kernels before they are needed
 """
 
 import atexit

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from imagetwins.ssim.image import allocate_scratch
 from imagetwins.ssim.join import join_batch
+from imagetwins.ssim.peaks import colour_difference, peak_difference
 from imagetwins.ssim.plan import plan_join
+from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.windows import fill_pixels, plan_layout
 from imagetwins.ssim.workspace import create_workspace, prepare_images
 
@@ -28,7 +30,7 @@ def warm_up() -> None:
 
 
 def compile_kernels() -> None:
-    """Compile every kernel that is not kept yet, by joining a few thumbnails."""
+    """Compile every kernel that is not kept yet, by joining a few thumbnails and verifying a pair."""
     thumbnails = draw_thumbnails()
     rows = np.arange(len(thumbnails))
     with tempfile.TemporaryDirectory() as temporary:
@@ -40,6 +42,8 @@ def compile_kernels() -> None:
             plan = plan_join(directory, directory / "plan", rows, threshold=0.9, floor=floor)
             for batch in plan.batches:
                 join_batch(directory / "plan", batch)
+    for measure in (reference_ssim, peak_difference, colour_difference):
+        measure(thumbnails[0], thumbnails[1])
 
 
 def draw_thumbnails() -> NDArray[np.uint8]:

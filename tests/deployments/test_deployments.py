@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import FlowRunFilter, LogFilter
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import AwaitingRetry
 
@@ -57,6 +57,16 @@ def test_serve_schedules_its_folders(service):
         nightly = client.read_deployment_by_name("deduplicate-images/nightly")
     assert [one.parameters for one in nightly.schedules] == [{"folder": str(service.nightly_folder)}]
     assert nightly.parameters == {"max_move_share": 0.2}
+
+
+def test_no_run_copies_the_folder_where_serve_was_started(service, pictures):
+    run = service.start_run(folder=str(pictures), dry_run=True)
+    service.wait_for(run, "Completed")
+    with service.client() as client:
+        assert {one.path for one in client.read_deployments()} == {None}
+        said = [line.message for line in client.read_logs(LogFilter(flow_run_id={"any_": [run]}))]
+    assert said
+    assert not [line for line in said if "Downloading" in line]
 
 
 def test_prefect_deploy_registers_everything_and_the_schedule_makes_runs(service):

@@ -8,6 +8,9 @@ import pytest
 UNUSED = {
     "prefect.server.api.server": "1.4 s, and of use in the server alone",
     "duckdb": "answers questions about past runs",
+    "matplotlib": "draws the page of a calibration",
+    "skimage": "the oracle of the tests; the engine computes its score without it",
+    "scipy.ndimage": "as above; Numba itself asks for the version of SciPy",
     "distributed": "an extra: --dask",
     "s3fs": "an extra: buckets",
     "gcsfs": "an extra: buckets",

@@ -85,8 +85,8 @@ kernels = {value for module in modules for value in vars(module).values() if isi
 warming.warm_up()
 assert warming.fill_pixels.signatures
 warming.compile_kernels()
-missing = [one for one in kernels if not any(Path(one.stats.cache_path).glob(f"*.{one.py_func.__name__}-*.nbi"))]
-print(len(kernels), *missing)
+kept = {one.py_func.__name__: [*Path(one.stats.cache_path).glob(f"*.{one.py_func.__name__}-*.nbi")] for one in kernels}
+print(len(kernels), *(name for name, files in kept.items() if not files))
 """
 
 
