@@ -18,7 +18,7 @@ from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import StoreError
 from imagetwins.scanning.cache import INDEX, find_caches
 from imagetwins.scanning.reading import decode_locations
-from imagetwins.ssim.windows import restore_thumbnail
+from imagetwins.ssim.windows import restore_channels
 from imagetwins.storage import Location, Storage, parse_location, storage_of
 from imagetwins.storage.location import from_columns, unescape_path
 from imagetwins.store.runs import Run
@@ -42,13 +42,13 @@ def read_rows(run: Run) -> NDArray[np.int64]:
 
 
 def cached_thumbnails(run: Run) -> ThumbnailLoader:
-    """Return a loader of the thumbnails that `run`, which is at work, compares.
+    """Return a loader of the thumbnails that `run`, which is at work, compares, as views of their channels one after the other.
 
     Raises:
         StoreError: the run is not at work.
     """
     rows, pixels = read_rows(run), ssim.open_workspace(run.cache_directory()).pixels
-    return lambda image: restore_thumbnail(pixels[rows[image]])
+    return lambda image: restore_channels(pixels[rows[image]]).transpose(1, 2, 0)
 
 
 def read_square(location: Location, settings: DecodeSettings) -> NDArray[np.uint8] | None:

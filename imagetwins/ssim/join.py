@@ -54,7 +54,7 @@ class JoinResult:
         detail_ssim: (m,) float64, NaN where no window of either image is structured.
         local_ssim: (m,) float64, see local.py.
         max_difference: (m,) uint8, the largest difference of two pixels; only meaningful where `detail_ssim` is NaN.
-        verified: (m,) bool, whether `ssim` is scikit-image's own number.
+        verified: (m,) bool, whether `ssim` is scikit-image's own number, see reference.py.
         kernel_ssim: (m,) float64, what the kernels computed where that was replaced in `ssim`, NaN elsewhere: a later join
             that need not verify a pair has its score without computing it again.
         counts: numbers of pairs, see stages.py; to be added up over batches.

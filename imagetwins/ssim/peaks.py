@@ -67,8 +67,12 @@ def measure_differences(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> 
     x, y = split_channels(first), split_channels(second)
     if _has_colour(x) and _has_colour(y):
         return Differences(_peak_difference(x, y), _colour_difference(x, y))
-    x, y = (np.asarray(cv2.cvtColor(one, cv2.COLOR_BGR2GRAY), np.uint8)[np.newaxis] for one in (first, second))
-    return Differences(_peak_difference(x, y), 0.0)
+    return Differences(_peak_difference(_to_grey(first), _to_grey(second)), 0.0)
+
+
+def _to_grey(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the one channel of a grey thumbnail, (1, size, size) uint8."""
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(thumbnail), cv2.COLOR_BGR2GRAY), np.uint8)[np.newaxis]
 
 
 def _peak_difference(x: NDArray[np.uint8], y: NDArray[np.uint8]) -> float:
@@ -188,7 +192,7 @@ def _fill_shifts(x: NDArray[np.uint8], y: NDArray[np.uint8], shifts: NDArray[np.
         shifts: (2, squares, squares) float32, of blue less green, and of red less green; overwritten.
     """
     size, squares = x.shape[2], shifts.shape[2]
-    columns, means = np.zeros((2, 3, size), np.int32), np.empty((2, 3, squares), np.float32)
+    columns, means = np.zeros((2, 3, size), np.uint16), np.empty((2, 3, squares), np.float32)
     for i in range(size):
         for channel in range(3):
             for j in range(size):
@@ -210,10 +214,10 @@ def _fill_shifts(x: NDArray[np.uint8], y: NDArray[np.uint8], shifts: NDArray[np.
 
 
 @njit(nogil=True, cache=True)
-def _average_squares(columns: NDArray[np.int32], means: NDArray[np.float32]) -> None:
-    """Set `means` to those of the squares of a row, from the sums of their columns."""
+def _average_squares(columns: NDArray[np.uint16], means: NDArray[np.float32]) -> None:
+    """Set `means` to those of the squares of a row, from the sums of their columns: those fit into 16 bits."""
     for j in range(len(means)):
-        total = np.int32(0)
+        total = np.uint16(0)
         for k in range(COLOUR_SQUARE):
-            total += columns[j + k]
+            total = np.uint16(total + columns[j + k])
         means[j] = np.float32(total) / np.float32(COLOUR_SQUARE**2)

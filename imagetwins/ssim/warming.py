@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imagetwins.ssim.image import allocate_scratch
 from imagetwins.ssim.join import join_batch
-from imagetwins.ssim.peaks import colour_difference, peak_difference
+from imagetwins.ssim.peaks import measure_differences
 from imagetwins.ssim.plan import plan_join
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.windows import fill_pixels, plan_layout
@@ -42,7 +42,7 @@ def compile_kernels() -> None:
             plan = plan_join(directory, directory / "plan", rows, threshold=0.9, floor=floor)
             for batch in plan.batches:
                 join_batch(directory / "plan", batch)
-    for measure in (reference_ssim, peak_difference, colour_difference):
+    for measure in (reference_ssim, measure_differences):
         measure(thumbnails[0], thumbnails[1])
 
 

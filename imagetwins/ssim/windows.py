@@ -173,16 +173,25 @@ def fill_pixels(thumbnail: NDArray[np.uint8], segments: NDArray[np.int64], pixel
 
 def restore_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the (size, size, 3) uint8 thumbnail that `fill_pixels` stored in `pixels`, (groups, size, pixel_width)."""
+    return np.asarray(cv2.merge(tuple(restore_channels(pixels))), np.uint8)
+
+
+def restore_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the channels of that thumbnail one after the other: (3, size, size), contiguous."""
     size = pixels.shape[1]
     channels = np.empty((3, size, size), np.uint8)
     for group, position, channel, start, stop in plan_layout(size, 3).segments.tolist():
         channels[channel, :, start:stop] = pixels[group, :, position : position + stop - start]
-    return np.asarray(cv2.merge(tuple(channels)), np.uint8)
+    return channels
 
 
 def split_channels(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the channels of a (size, size, 3) uint8 thumbnail one after the other: (3, size, size), contiguous."""
-    return np.asarray(cv2.split(thumbnail), np.uint8)
+    """Return the channels of a (size, size, 3) uint8 thumbnail one after the other: (3, size, size), contiguous.
+
+    Where they lie so in memory already, nothing is copied.
+    """
+    channels = thumbnail.transpose(2, 0, 1)
+    return channels if channels.flags.c_contiguous else np.asarray(cv2.split(thumbnail), np.uint8)
 
 
 # -- running sums ----------------------------------------------------------------------------------------------------

@@ -108,8 +108,9 @@ COMPARISONS = pa.schema(
 """One row a stored pair, image1 < image2, each once. `detail_ssim` is null where neither thumbnail has structure in any
 window; there, and only there, `max_difference` holds the largest difference of two pixels, 0..255. `local_ssim` is that of
 the square of the pictures that differs most (imagetwins/ssim/local.py); engines before version 2 did not compute it.
-`verified`: `ssim` is scikit-image's own number, in place of `kernel_ssim`, which is null elsewhere. `peak_difference` and `colour_difference` (imagetwins/ssim/peaks.py) are
-measured only of pairs that decide about an image."""
+`verified`: `ssim` is scikit-image's own number, to the last bit (imagetwins/ssim/reference.py), in place of `kernel_ssim`, which
+is null elsewhere. `peak_difference` and `colour_difference` (imagetwins/ssim/peaks.py) are measured only of pairs that decide about
+an image."""
 
 VERIFIED = pa.schema(
     [COMPARISONS.field(name) for name in ("image1", "image2", "ssim", "peak_difference", "colour_difference")]

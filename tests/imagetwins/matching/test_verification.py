@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchmarks.stages import run_stages
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import Decider
+from imagetwins.matching.decisions import Decider, decide
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS
@@ -129,6 +131,48 @@ def test_a_pair_that_differs_in_one_place_leaves_the_decision_to_another():
     assert found.outcome(2) == ("would move", 0)
     peaks = dict(zip(found.table["image1"].astype(int), found.table["peak_difference"], strict=True))
     assert peaks[0] < 7 < peaks[1]
+
+
+@st.composite
+def folders(draw):
+    """Thumbnails of a few pictures with copies of each, and a table of their scores as approximate kernels may have them."""
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    sources, found = pictures.photographs(SIZE), []
+    for _ in range(draw(st.integers(2, 9))):
+        copy = sources[draw(st.integers(0, 1))].astype(int) + rng.integers(-12, 13, (SIZE, SIZE, 3))
+        if draw(st.booleans()):
+            y, x = rng.integers(0, SIZE - 4, 2)
+            copy[y : y + 4, x : x + 4] = 255 - copy[y : y + 4, x : x + 4]
+        found.append(np.clip(copy, 0, 255).astype(np.uint8))
+    error = draw(st.sampled_from([0.0, 1e-6, 1e-2]))
+    given_scores = {pair: score + rng.uniform(-error, error) for pair, score in oracle.all_scores(found).items()}
+    return (
+        found,
+        table(given_scores),
+        draw(st.sampled_from([0.8, *(max(score, 0.1) for score in given_scores.values())])),
+    )
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(folders(), st.sampled_from([{}, {"grouping": "any"}, {"keep": "size,first"}, {"rule": "plain"}]))
+def test_however_many_rounds_it_took_the_decisions_are_those_from_the_verified_table(folder, rules):
+    thumbnails, given, threshold = folder
+    images = image_table([f"/p/{image}.png" for image in range(len(thumbnails))])
+    images["size_bytes"] = np.arange(len(images)) % 3
+    parameters = Parameters(folder="/p", threshold=threshold, **rules)
+
+    decisions, verified = decide_verified(Decider(images, given, parameters), lambda image: thumbnails[image], 2)
+
+    now = given.set_index(["image1", "image2"])
+    for row in verified.itertuples():
+        pair = int(row.image1), int(row.image2)
+        assert row.ssim == oracle.score(*(thumbnails[image] for image in pair))
+        now.loc[pair, ["ssim", "peak_difference", "colour_difference"]] = row[3:]
+    pd.testing.assert_frame_equal(decisions, decide(images, now.reset_index(), parameters), check_exact=True)
+    done = set(zip(verified["image1"], verified["image2"], strict=True))
+    assert len(done) == len(verified)
+    decided = decisions.dropna(subset="kept_image")
+    assert {(min(pair), max(pair)) for pair in zip(decided["image"], decided["kept_image"], strict=True)} <= done
 
 
 def test_verified_scores_are_stored_in_the_part_that_has_the_pair_and_nowhere_else(tmp_path):
