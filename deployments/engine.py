@@ -23,7 +23,8 @@ def main() -> None:
         importlib.import_module(entrypoint.partition(":")[0])
     gc.freeze()
     gc.enable()
-    os.environ["PREFECT__FLOW_ENTRYPOINT"], sys.argv = entrypoint, ["prefect.engine"]
+    os.environ["PREFECT__FLOW_ENTRYPOINT"] = entrypoint
+    sys.argv = ["prefect.engine"]
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 
