@@ -11,11 +11,11 @@ import pandas as pd
 from prefect import task
 
 from imagetwins.config.parameters import Parameters
+from imagetwins.decoding.pool import start_decoders
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
 from imagetwins.scanning.candidates import Candidate, list_for_run
 from imagetwins.scanning.companions import APPLE_DOUBLE
-from imagetwins.scanning.early import start_early
 from imagetwins.scanning.lookup import RACY_WINDOW_NS
 from imagetwins.storage import Found
 from imagetwins.storage.location import to_columns
@@ -31,7 +31,9 @@ LEFT_OUT = "left_out"
 @task(name="list-files", **READING)
 def list_files(run: Run, parameters: Parameters) -> Counter[str]:
     """List the candidate files of the folder and the references; return what was left out, see `RunRecord.left_out`."""
-    start_early(parameters, run.store)
+    if not (parameters.dask or any(run.home.glob("cache/thumbnails-*"))):
+        # The first run in its store: there will be something to decode.
+        start_decoders(1)
     if not run.listing.exists():
         with _paused_collector():
             _write_listing(run, parameters)

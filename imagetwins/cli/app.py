@@ -106,9 +106,6 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
 
             announce_folder(stderr, parameters)
         with importing():
-            from imagetwins.scanning.early import start_early
-
-            start_early(parameters, resolve_store(parameters.store))
             from flows.deduplicate import deduplicate
 
         _show_summary(_call_flow(connection, lambda: deduplicate(**given)), given["store"], json)
