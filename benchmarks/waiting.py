@@ -14,9 +14,9 @@ What is measured, in folders of pictures of 640 x 480, half of them copies of th
 - `cv2.imread` and a resize by INTER_AREA of the same files on all cores: what reading the pictures alone takes.
 
 Every process is started anew, in each round all of them one after the other, so that a busy machine is busy for all; the median
-of the rounds counts. Folders of more than 1,000 pictures are measured once. Files, kernels and Prefect's databases are warm. The
-ratio is that to the bare flow of the same rounds, without a server or with one. "CPU" is the processor time of a process and its
-children, but not of a server that ran before it. `--before` is the `imagetwins` of another checkout, measured in the same rounds.
+of the rounds counts. Folders of more than 1,000 pictures are measured once, and not with `--before`, the `imagetwins` of another
+checkout. Files, kernels and Prefect's databases are warm. The ratio is that to the bare flow of the same rounds, without a server
+or with one. "CPU" is the processor time of a process and its children, but not of a server that ran before it.
 `--readme` puts the table into that page, between its two comments that name this script.
 """
 
@@ -55,7 +55,7 @@ NEW = 9
 MANY = 1000
 """Above so many pictures there is one round: what is measured takes minutes, and the machine's moods matter less."""
 
-LIMIT_SECONDS = 900.0
+LIMIT_SECONDS = 240.0
 """A process that takes longer is ended, and said to take longer."""
 
 SECONDS_TO_SETTLE = 2.5
@@ -138,8 +138,8 @@ def main() -> None:
     commands = {False: options.command} | ({True: options.before} if options.before else {})
     sizes = []
     with tempfile.TemporaryDirectory() as temporary:
-        bench = Bench(Path(temporary), commands, options.peers)
         for size in options.sizes:
+            bench = Bench(Path(temporary), commands if size <= MANY else {False: options.command}, options.peers)
             folder, new = write_folder(pictures, size, Path(temporary) / str(size))
             bench.warm_up(folder)
             rows = bench.measure(folder, new, options.rounds if size <= MANY else 1)
@@ -186,7 +186,6 @@ class Bench:
         for name, script in self._scripts.items():
             script.write_text(programs[name], encoding="utf-8")
         self._others = {READING: Path(sys.executable)} | (dict.fromkeys(("czkawka", "difPy"), peers) if peers else {})
-        self._stores = 0
 
     def warm_up(self, folder: Path) -> None:
         """Read the files, load or compile the kernels, and let Prefect make its databases."""
@@ -241,8 +240,7 @@ class Bench:
         return run([self._others[name], self._scripts[name], folder, PRESET], self._environment(EMBEDDED))[0]
 
     def _new_store(self) -> Path:
-        self._stores += 1
-        return self._place / "stores" / str(self._stores)
+        return Path(tempfile.mkdtemp(prefix="store-", dir=self._place))
 
     def _environment(self, server: str) -> dict[str, str]:
         """Return what a process sees: quiet settings, and a home of Prefect that is this run's own.
