@@ -434,8 +434,12 @@ def plot(sizes: Sequence[dict[str, Any]], target: Path) -> None:
         panel.tick_params(left=False)
     panels[0][0].invert_yaxis()
     names = {"a bare Prefect flow": PREFECTS, "imagetwins beyond that": OWN, "without Prefect": OTHERS}
-    keys = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in names.values()]
-    figure.legend(keys, names, loc="outside lower right", ncols=len(names), frameon=False)
+    keys: list[Any] = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in names.values()]
+    labels = list(names)
+    if any("before" in row for size in sizes for row in size["rows"]):
+        keys.append(plt.Line2D([], [], color="black", linewidth=1.5, marker="|", linestyle=""))
+        labels.append("before")
+    figure.legend(keys, labels, loc="outside lower right", ncols=len(labels), frameon=False)
     figure.savefig(target, dpi=110, facecolor="white")
     plt.close(figure)
 

@@ -71,7 +71,7 @@ def connecting(console: Console, *, verbose: bool, is_shared: bool = False) -> I
             yield Connection()
         return
     _check_may_start(is_shared=is_shared)
-    console.print(f"Starting Prefect's server in {escape_markup(str(settings.prefect_home()))} ...")
+    console.print(f"Starting Prefect's server in {escape_markup(str(settings.prefect_home()))} ...", soft_wrap=True)
     own = start_for_command(verbose=verbose)
     # What is registered first is called last: Prefect's client sends its last logs and events before.
     atexit.register(own.stop)
@@ -86,7 +86,8 @@ def connecting(console: Console, *, verbose: bool, is_shared: bool = False) -> I
     finally:
         connection.hide_spinner()
     console.print(
-        f"Prefect's server took {connection.ready_seconds or 0:.1f} s to start. `imagetwins server start` keeps one running."
+        f"Prefect's server took {connection.ready_seconds or 0:.1f} s to start. `imagetwins server start` keeps one running.",
+        soft_wrap=True,
     )
 
 
