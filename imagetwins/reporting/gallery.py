@@ -98,7 +98,7 @@ def _bars(seconds: Mapping[Stage, float]) -> str:
     longest = max(seconds.values(), default=0) or 1
     width = max((len(stage.label) for stage in seconds), default=0)
     lines = [
-        f"{stage.label:<{width}}{value:>9.2f} s  {'█' * round(40 * value / longest)}"
+        f"{stage.label:<{width}}{value:>9.2f} s  {'█' * round(30 * value / longest)}"
         for stage, value in seconds.items()
     ]
     return "\n".join(["```", *lines, "```"])
