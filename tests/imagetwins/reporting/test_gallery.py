@@ -152,4 +152,4 @@ def test_a_summary_of_a_waiting_run_says_how_to_answer():
 
 def test_the_bars_are_as_long_as_the_times():
     bars = re.findall("█+", draw_summary(record()))
-    assert [len(bar) for bar in bars] == [40, 10]
+    assert [len(bar) for bar in bars] == [30, 8]
