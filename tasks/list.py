@@ -1,17 +1,16 @@
 """Stage 1: list the files that may be pictures."""
 
-import gc
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import pandas as pd
 from prefect import task
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.pool import start_decoders
+from imagetwins.runtime.collector import paused_collector
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
 from imagetwins.scanning.candidates import Candidate, list_for_run
@@ -35,21 +34,9 @@ def list_files(run: Run, parameters: Parameters) -> Counter[str]:
         # The first run in its store: there will be something to decode.
         start_decoders(1)
     if not run.listing.exists():
-        with _paused_collector():
+        with paused_collector():
             _write_listing(run, parameters)
     return Counter(json.loads(read_notes(run.listing).get(LEFT_OUT, "{}")))
-
-
-@contextmanager
-def _paused_collector() -> Iterator[None]:
-    """Do not look for garbage for a while: of 100,000 files that are listed none is, and looking takes half of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _write_listing(run: Run, parameters: Parameters) -> None:

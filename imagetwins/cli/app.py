@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from imagetwins import settings
-from imagetwins.cli.connecting import Connection, connecting, importing
+from imagetwins.cli.connecting import Connection, connecting
 from imagetwins.cli.errors import ExitStatus, ending_quickly, exiting_on_errors
 from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.options import takes_parameters
@@ -26,6 +26,7 @@ from imagetwins.config.folders import check_local_folder, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
+from imagetwins.runtime.collector import paused_collector
 from imagetwins.runtime.places import use_one_blas_thread, use_writable_places
 from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment
 from imagetwins.storage import Location
@@ -105,7 +106,7 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
             from imagetwins.cli.listing import announce_folder
 
             announce_folder(stderr, parameters)
-        with importing():
+        with paused_collector():
             from flows.deduplicate import deduplicate
 
         _show_summary(_call_flow(connection, lambda: deduplicate(**given)), given["store"], json)
@@ -138,7 +139,7 @@ def restore(run_id: RunId, *, store: Store = None, json: Json = False, verbose: 
         find_run(resolve_store(store), run_id)
         prepare_environment(verbose=verbose)
         with connecting(stderr, verbose=verbose) as connection:
-            with importing():
+            with paused_collector():
                 from flows.restore import restore as restore_images
                 from imagetwins.cli import rendering
 
@@ -235,7 +236,7 @@ def apply(
         check_floor(find_run(resolve_store(store), run_id), threshold)
         prepare_environment(verbose=verbose)
         with connecting(stderr, verbose=verbose) as connection:
-            with importing():
+            with paused_collector():
                 from flows.apply import apply as apply_run
 
             _show_summary(_call_flow(connection, lambda: apply_run(run_id, threshold, dry_run, store)), store, json)
@@ -271,7 +272,7 @@ def calibrate(
         check_local_folder("folder", folder)
         prepare_environment(verbose=verbose)
         with connecting(stderr, verbose=verbose) as connection:
-            with importing():
+            with paused_collector():
                 from flows.calibrate import calibrate as calibrate_images
 
             answer = _call_flow(connection, lambda: calibrate_images(folder, pictures, seed, exclude, store))
@@ -335,7 +336,7 @@ def approve(
         waiting = find_run(home, run_id)
         prepare_environment(verbose=False)
         with connecting(stderr, verbose=False) as connection:
-            with importing():
+            with paused_collector():
                 from imagetwins.runtime.approval import ApprovalForm, send_answer
 
             connection.wait()

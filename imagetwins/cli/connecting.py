@@ -5,7 +5,6 @@ says meanwhile what it found. Such a server serves this command alone and ends w
 """
 
 import atexit
-import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,13 +108,3 @@ def _check_may_start(*, is_shared: bool) -> None:
             "stays: `imagetwins server start`."
         )
     check_prefect_home()
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Import what is large, without looking again and again for garbage in it: that takes a quarter of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -2,9 +2,9 @@
 
 Decoders are C code that is fed with files from anywhere. They run in child processes (`program`) that live as long as this
 one, or until they were idle for a while; each thread that decodes borrows one, which may have been started before it was
-needed. A child answers requests in their order, so
-when it dies, the first file without an answer is the one it died of. That file gets one more try, alone in a fresh child,
-before it gets an error. Before a child decodes a large picture it reserves the memory, of which all children share a budget.
+needed. A child answers requests in their order, so when it dies, the first file without an answer is the one it died of. That
+file gets one more try, alone in a fresh child, before it gets an error. Before a child decodes a large picture it reserves the
+memory, of which all children share a budget.
 """
 
 import atexit
