@@ -21,6 +21,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -138,4 +139,6 @@ def _send(answers: BinaryIO, answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # The parent has closed its end: it needs no more answers, and perhaps none at all of a process that it started in advance.
+    with suppress(BrokenPipeError):
+        main()

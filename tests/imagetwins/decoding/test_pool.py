@@ -211,10 +211,20 @@ def test_decoders_that_are_started_in_advance_are_those_that_decode(tmp_path):
     assert rows["a.png"].error is None
     assert len(started) == 2
     assert {child.process.pid for child in pool._idle[os.getpid()]} == {*started}
-    # Nothing is left of those that were never used, either.
-    processes = [child.process for child in pool._idle[os.getpid()]]
+
+
+def test_decoders_that_nobody_needs_end_without_an_error_however_far_they_have_started():
     close_decoders()
-    assert [process.returncode for process in processes] == [0, 0]
+    start_decoders(1)
+    (ready,) = pool._idle[os.getpid()]
+    ready.wait_until_ready()
+    start_decoders(2)
+    begun = pool._idle[os.getpid()][-1]
+
+    # Nobody reads the first line of the one that has only begun.
+    close_decoders()
+
+    assert [child.process.returncode for child in (ready, begun)] == [0, 0]
 
 
 def test_one_that_ended_while_nobody_needed_it_is_replaced(tmp_path):
