@@ -25,8 +25,8 @@ from imagetwins.errors import StoreError
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import Arrays, ArraySpec
 from imagetwins.ssim.features import Basis, make_basis
-from imagetwins.ssim.image import MeasuredImage, allocate_scratch
-from imagetwins.ssim.windows import fill_pixels, plan_layout, restore_thumbnail
+from imagetwins.ssim.image import MeasuredImage, Scratch
+from imagetwins.ssim.windows import plan_layout, restore_thumbnail
 
 DIGEST_BYTES = 16
 """Bytes of the digest of a thumbnail, by which identical ones are found."""
@@ -272,7 +272,7 @@ def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray
     """
     keep_blas_single_threaded()
     size = open_workspace(directory).size
-    specs, basis, scratch = plan_arrays(size), _load_basis(directory), allocate_scratch(size)
+    specs, basis, scratch = plan_arrays(size), _load_basis(directory), Scratch(size)
     prepare = _make_preparer(size, basis)
     with ExitStack() as stack:
         files = {name: stack.enter_context(_file(directory, name).open("r+b")) for name in specs}
@@ -285,22 +285,18 @@ def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray
 
 def _make_preparer(size: int, basis: Basis) -> Callable[[MeasuredImage], dict[str, Any]]:
     """Return the function that computes what is stored of an image, by name of the array."""
-    one_channel = plan_layout(size, 1)
-    grey_pixels = np.empty(plan_arrays(size)["grey_pixels"].shape, np.uint8)
     preparers = [bound.make_preparer(size, basis) for bound in bounds.BOUNDS]
 
     def prepare(image: MeasuredImage) -> dict[str, Any]:
-        digest = _digest(image.thumbnail)
         prepared: dict[str, Any] = {
             "pixels": image.pixels,
             "grey": image.is_grey,
             "structured": image.is_structured,
-            "digests": np.frombuffer(digest, np.uint8),
+            "digests": np.frombuffer(_digest(image.thumbnail), np.uint8),
         }
-        if image.is_grey:
-            fill_pixels(image.thumbnail, one_channel.segments, grey_pixels)
+        if image.grey_pixels is not None:
             # Not stored of an image in colour: its row is a hole of the file.
-            prepared["grey_pixels"] = grey_pixels
+            prepared["grey_pixels"] = image.grey_pixels
         for preparer in preparers:
             prepared |= preparer(image)
         return prepared

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -14,11 +16,11 @@ from imagetwins.ssim.bounds.projection import (
     project_features,
     select_top_coordinates,
 )
-from imagetwins.ssim.features import CELL_RANK, feature_slack, make_basis, plan_cells
-from imagetwins.ssim.measurements import STEP, allocate_windows, measure_windows
+from imagetwins.ssim.features import CELL_RANK, feature_slack, make_basis, measure_cells, plan_cells
+from imagetwins.ssim.measurements import STEP, allocate_sums, allocate_windows, measure_windows
 from imagetwins.ssim.refine import bound_blocks, make_block_bounds
 from imagetwins.ssim.vector import DEVIATION_RANK
-from imagetwins.ssim.windows import C2, fill_pixels, plan_layout
+from imagetwins.ssim.windows import C2, allocate_pixels, fill_pixels, plan_layout
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
 from tests.support import thumbnails as pictures
@@ -161,10 +163,8 @@ def test_a_projection_never_lengthens_a_unit_vector():
 @pytest.mark.parametrize("size", [50, 300])
 def test_windows_are_measured_as_numpy_does(size):
     thumbnail, layout = pictures.photographs(size)[0], plan_layout(size, 3)
-    pixels = np.empty((layout.n_groups, size, layout.column.shape[1]), np.uint8)
-    fill_pixels(thumbnail, layout.segments, pixels)
-    measured = allocate_windows(layout)
-    assert measure_windows(pixels, layout.is_window, measured)
+    pixels = allocate_pixels(layout)
+    fill_pixels(thumbnail, layout, pixels)
     windows = np.lib.stride_tricks.sliding_window_view(thumbnail.astype(float), (7, 7), axis=(0, 1))
     centred = windows - windows.mean((3, 4), keepdims=True)
     length, weights = np.sqrt((centred**2).sum((3, 4))), (np.arange(7) - 3) / 14
@@ -172,15 +172,23 @@ def test_windows_are_measured_as_numpy_does(size):
         slopes = [np.nan_to_num((centred * w).sum((3, 4)) / length) for w in (weights, weights[:, None])]
     for group, is_window in enumerate(layout.is_window):
         channel, column = divmod(layout.column[group, : len(is_window)][is_window], size)
-        assert (measured.sums[group][:, is_window] == windows.sum((3, 4))[:, column, channel]).all()
-        variances = (length**2 / 48)[:, column, channel]
-        assert (abs(measured.deviation[group][:, is_window] * STEP - np.sqrt(variances)) <= 0.51 * STEP).all()
-        expected = variances / (variances + float(C2) / 2)
-        np.testing.assert_allclose(measured.share[group][:, is_window], expected, rtol=1e-5, atol=1e-6)
-        first, second, rest = measured.directions[group][:, :, is_window]
-        for found, slope in zip((first, second), slopes, strict=True):
-            np.testing.assert_allclose(found, slope[:, column, channel], atol=1e-6)
-        np.testing.assert_allclose(first**2 + second**2 + rest**2, 1, atol=3e-6)
+        running = allocate_sums(pixels.shape[2])
+        # In several calls, of which each continues the sums of the one before.
+        for top, bottom in itertools.pairwise([0, 1, 8, 40, layout.windows]):
+            measured = allocate_windows(bottom - top, len(is_window))
+            largest = measure_windows(pixels[group], is_window, (top, bottom), running, measured)
+            found = (windows[top:bottom, column, channel], length[top:bottom, column, channel])
+            sums, lengths = found[0].sum((2, 3)), found[1]
+            assert (measured.sums[:, is_window] == sums).all()
+            variances = lengths**2 / 48
+            assert largest == np.rint(variances.max() * 49 * 48)
+            assert (abs(measured.deviation[:, is_window] * STEP - np.sqrt(variances)) <= 0.51 * STEP).all()
+            expected = (variances / (variances + float(C2) / 2)).sum(0)
+            np.testing.assert_allclose(measured.share[is_window], expected, rtol=1e-5, atol=1e-6)
+            first, second, rest = measured.directions[:, :, is_window]
+            for one, slope in zip((first, second), slopes, strict=True):
+                np.testing.assert_allclose(one, slope[top:bottom, column, channel], atol=1e-6)
+            np.testing.assert_allclose(first**2 + second**2 + rest**2, 1, atol=3e-6)
 
 
 @pytest.mark.parametrize(("variance", "is_structured"), [(19, False), (21, True)])
@@ -188,6 +196,6 @@ def test_structure_is_a_window_of_enough_variance(variance, is_structured):
     thumbnail, layout = pictures.flat(32, 100), plan_layout(32, 3)
     # One pixel that differs by d gives its windows the sample variance d^2 / 49.
     thumbnail[20, 20] += round(np.sqrt(49 * variance))
-    pixels = np.empty((layout.n_groups, 32, layout.column.shape[1]), np.uint8)
-    fill_pixels(thumbnail, layout.segments, pixels)
-    assert measure_windows(pixels, layout.is_window, allocate_windows(layout)) == is_structured
+    pixels = allocate_pixels(layout)
+    fill_pixels(thumbnail, layout, pixels)
+    assert measure_cells(pixels, layout, plan_cells(32), make_basis()).is_structured == is_structured
