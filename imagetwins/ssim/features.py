@@ -297,27 +297,26 @@ def measure_cells(pixels: NDArray[np.uint8], layout: Layout, cells: CellGrid, ba
     n = len(cells.share)
     means, structure = np.empty((n, CELL_RANK + 1), np.float32), np.empty(n, np.float32)
     largest = average_cells(pixels, layout.is_window, layout.channels, cells.extent, basis, means, structure)
-    margin = 2 * mean_slack(cells.largest) + float(RHO_MARGIN)
-    complete_features(means, np.sqrt(cells.share), margin)
+    complete_features(means, cells.share, 2 * mean_slack(cells.largest) + float(RHO_MARGIN))
     return MeasuredCells(means.ravel(), structure, bool(largest >= DETAIL_VARIANCE * VARIANCE_SCALE))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def complete_features(means: NDArray[np.float32], roots: NDArray[np.float64], margin: float) -> None:
+def complete_features(means: NDArray[np.float32], share: NDArray[np.float64], margin: float) -> None:
     """Turn the means m of the cells into features F.
 
     Args:
         means: (cells, CELL_RANK + 1) float32, m of each cell; the last column is not read; overwritten with F.
-        roots: (cells,) float64, sqrt(a), the root of the share of the windows that each cell holds.
+        share: (cells,) float64, a, the share of all windows that each cell holds.
         margin: what r^2 is raised by.
     """
     for cell in range(len(means)):
-        rest = 1.0
+        rest, scale = 1.0, np.sqrt(share[cell])
         for k in range(CELL_RANK):
             rest -= np.float64(means[cell, k]) * np.float64(means[cell, k])
         for k in range(CELL_RANK):
-            means[cell, k] = np.float32(np.float64(means[cell, k]) * roots[cell])
-        means[cell, CELL_RANK] = np.float32(np.sqrt(max(rest, 0.0) + margin) * roots[cell])
+            means[cell, k] = np.float32(np.float64(means[cell, k]) * scale)
+        means[cell, CELL_RANK] = np.float32(np.sqrt(max(rest, 0.0) + margin) * scale)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

@@ -22,7 +22,7 @@ q = vx + C2/2 (float32), with scikit-image's sample variance
 
 import itertools
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -101,7 +101,7 @@ class Layout:
         """Groups of columns."""
         return len(self.column)
 
-    @property
+    @cached_property
     def segments(self) -> NDArray[np.int64]:
         """The runs of columns that are stored together.
 
