@@ -29,8 +29,8 @@ DIRECTIONS = 3
 STRUCTURE_RANK = (DIRECTIONS + 1) * DEVIATION_RANK
 """Coordinates kept of a window's deviation and direction together."""
 
-PANEL_ROWS = MEAN_RANK
-"""Rows of a product that are computed together: as many sums as keep a core's multipliers busy."""
+PANEL_ROWS = 8
+"""The rows of a product are a multiple of this: so many sums keep a core's multipliers busy, if they fit its registers."""
 
 PARTS = DIRECTIONS + 1
 VECTOR, HALF = (ir.VectorType(ir.FloatType(), width) for width in (STRUCTURE_RANK, 2 * DEVIATION_RANK))
@@ -88,13 +88,24 @@ def multiply(product: NDArray[Any], left: NDArray[Any], right: NDArray[Any]) -> 
     np.matmul(left, right, out=product)
 
 
-def _make_sums(builder: Any, vector: ir.VectorType) -> list[Any]:
+def _rows_at_once(context: Any, vector: ir.VectorType) -> int:
+    """Return how many sums of such vectors the processor's registers hold, a divisor of PANEL_ROWS.
+
+    A vector is one of the 32 registers of AVX-512, or two for float64. Otherwise it is at least two of 16 or four of 32.
+    """
+    _, _, features = context.codegen().magic_tuple()
+    if "+avx512f" in features.split(","):
+        return PANEL_ROWS
+    return PANEL_ROWS // 2 if vector.element == ir.FloatType() else PANEL_ROWS // 4
+
+
+def _make_sums(builder: Any, vector: ir.VectorType, number: int) -> list[Any]:
     """Return a place for each of some sums that begin with 0.
 
     The optimiser keeps them in registers, since nothing else refers to them.
     """
     zero = ir.Constant(vector, [0.0] * vector.count)
-    sums = [cgutils.alloca_once(builder, vector) for _ in range(PANEL_ROWS)]  # type: ignore[no-untyped-call]
+    sums = [cgutils.alloca_once(builder, vector) for _ in range(number)]  # type: ignore[no-untyped-call]
     for place in sums:
         builder.store(zero, place)
     return sums
@@ -138,10 +149,11 @@ def _multiply(typingctx: Any, product: Any, left: Any, right: Any) -> Any:  # no
             return builder.inttoptr(address, array.data.type)
 
         n, m = (builder.extract_value(of_left.shape, axis) for axis in range(2))
+        together = _rows_at_once(context, vector)
         each: Any = cgutils.for_range_slice
-        with each(builder, _index(0), n, _index(PANEL_ROWS)) as (begin, _):
-            numbers = [builder.add(begin, _index(r)) for r in range(PANEL_ROWS)]
-            lefts, sums = [row(of_left, number) for number in numbers], _make_sums(builder, vector)
+        with each(builder, _index(0), n, _index(together)) as (begin, _):
+            numbers = [builder.add(begin, _index(r)) for r in range(together)]
+            lefts, sums = [row(of_left, number) for number in numbers], _make_sums(builder, vector, together)
             with each(builder, _index(0), m, _index(1)) as (k, _):
                 loaded = _load_vector(builder, row(of_right, k), vector)
                 for place, pointer in zip(sums, lefts, strict=True):
@@ -208,7 +220,7 @@ def _sum_outer(
         with each(builder, _index(0), n, _index(1)) as (number, _):
             span = at(of_spans.data, number, 2)
             begin, end = (builder.load(at(span, _index(k))) for k in range(2))
-            totals = _make_sums(builder, VECTOR)
+            totals = _make_sums(builder, VECTOR, MEAN_RANK)
             with (
                 each(builder, _index(0), arguments[2], _index(1)) as (row, _),
                 each(builder, begin, end, _index(1)) as (column, _),

@@ -199,3 +199,47 @@ def test_structure_is_a_window_of_enough_variance(variance, is_structured):
     pixels = allocate_pixels(layout)
     fill_pixels(thumbnail, layout, pixels)
     assert measure_cells(pixels, layout, plan_cells(32), make_basis()).is_structured == is_structured
+
+
+@pytest.mark.parametrize("size", [16, 75, 300])
+def test_a_grey_thumbnail_is_measured_in_one_channel_as_it_would_be_in_three(size):
+    thumbnail = np.repeat(pictures.photographs(size)[0][..., :1], 3, axis=-1)
+    found = []
+    for layout in (plan_layout(size, 1), plan_layout(size, 3)):
+        pixels = allocate_pixels(layout)
+        fill_pixels(thumbnail, layout, pixels)
+        found.append(measure_cells(pixels, layout, plan_cells(size), make_basis()))
+    grey, colour = found
+    assert grey.is_structured
+    assert colour.is_structured
+    np.testing.assert_allclose(grey.features, colour.features, atol=1e-6)
+    np.testing.assert_allclose(grey.structure, colour.structure, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [16, 75, 300])
+def test_features_are_those_of_the_formulas_in_float64(size):
+    thumbnail, layout, cells, basis = (
+        pictures.photographs(size)[0],
+        plan_layout(size, 3),
+        plan_cells(size),
+        make_basis(),
+    )
+    pixels = allocate_pixels(layout)
+    fill_pixels(thumbnail, layout, pixels)
+    windows = np.lib.stride_tricks.sliding_window_view(thumbnail.astype(float), (7, 7), axis=(0, 1))
+    sums, centred = windows.sum((3, 4)).astype(int), windows - windows.mean((3, 4), keepdims=True)
+    length, weights = np.sqrt((centred**2).sum((3, 4))), (np.arange(7) - 3) / 14
+    with np.errstate(invalid="ignore"):
+        slopes = [np.nan_to_num((centred * w).sum((3, 4)) / length) for w in (weights, weights[:, None])]
+    rest = np.sqrt(np.maximum(1 - slopes[0] ** 2 - slopes[1] ** 2, 0))
+    k1, k0 = np.split(basis.of_deviation[np.floor(length / np.sqrt(48) / STEP + 0.5).astype(int)], 2, axis=-1)
+    structure = np.concatenate([*(k1 * part[..., None] for part in (*slopes, rest)), k0], -1)
+    features = measure_cells(pixels, layout, cells, basis).features.reshape(-1, CELL_RANK + 1)
+    for cell in range(0, len(features), 7):
+        row, column = divmod(cells.grid_index[cell], cells.side)
+        within = slice(*layout.edges[row : row + 2]), slice(*layout.edges[column : column + 2])
+        outer = (basis.of_mean[sums[within]][..., :, None] * structure[within][..., None, :]).astype(float)
+        mean = outer.reshape(-1, basis.axes.shape[1]).mean(0) @ basis.axes.T.astype(float)
+        root, residual = np.sqrt(cells.share[cell]), np.sqrt(1 - (mean**2).sum())
+        np.testing.assert_allclose(features[cell, :-1], root * mean, atol=1e-4 * root)
+        assert root * residual <= features[cell, -1] <= root * np.sqrt(residual**2 + 1e-3)
