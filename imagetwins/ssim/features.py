@@ -346,9 +346,10 @@ def average_cells(
     Returns:
         The largest variance of a window, times VARIANCE_SCALE.
     """
-    groups, pixel_width = pixels.shape[0], pixels.shape[2]
-    running = [allocate_sums(pixel_width) for _ in range(groups)]
-    windows = allocate_windows((extent[:, 2] - extent[:, 1]).max(), is_window.shape[1])
+    running, rows = allocate_sums(pixels.shape[0], pixels.shape[2]), 0
+    for cell in range(len(extent)):
+        rows = max(rows, extent[cell, 2] - extent[cell, 1])
+    windows = allocate_windows(rows, is_window.shape[1])
     axes = fold_axes(basis.axes, channels)
     # For the cells of one row, and to complete the last panel.
     room = complete_panels(CELLS)
@@ -359,7 +360,7 @@ def average_cells(
         end = begin + 1
         while end < len(extent) and extent[end, 0] == group and extent[end, 1] == top:
             end += 1
-        found = measure_windows(pixels[group], is_window[group], (top, bottom), running[group], windows)
+        found = measure_windows(pixels, is_window, group, (top, bottom), running, windows)
         largest = max(largest, found)
         sum_cells(windows, channels, extent[begin:end], basis, sums[: end - begin], structure[begin:end])
         used = complete_panels(end - begin)

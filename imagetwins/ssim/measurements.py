@@ -42,12 +42,12 @@ TO_COORDINATE = np.float32(WINDOW / np.sqrt(WINDOW * sum(k**2 for k in range(-RA
 
 
 class RunningSums(NamedTuple):
-    """Sums over 7 rows of the pixels of one group, from which the windows that begin in the first of them are measured.
+    """Sums over 7 rows of the pixels of each group, from which the windows that begin in the first of them are measured.
 
     Attributes:
-        columns: (pixel_width,) int16, see `begin_columns`.
-        squares: (pixel_width,) int32, see `begin_columns`.
-        slopes: (pixel_width,) int16, see `begin_slopes`.
+        columns: (groups, pixel_width) int16, see `begin_columns`.
+        squares: (groups, pixel_width) int32, see `begin_columns`.
+        slopes: (groups, pixel_width) int16, see `begin_slopes`.
     """
 
     columns: NDArray[np.int16]
@@ -73,10 +73,10 @@ class MeasuredWindows(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def allocate_sums(pixel_width: int) -> RunningSums:
-    """Return uninitialised memory for the sums of one group."""
-    columns, slopes = np.empty(pixel_width, np.int16), np.empty(pixel_width, np.int16)
-    return RunningSums(columns, np.empty(pixel_width, np.int32), slopes)
+def allocate_sums(groups: int, pixel_width: int) -> RunningSums:
+    """Return uninitialised memory for the sums of a thumbnail."""
+    columns, slopes = np.empty((groups, pixel_width), np.int16), np.empty((groups, pixel_width), np.int16)
+    return RunningSums(columns, np.empty((groups, pixel_width), np.int32), slopes)
 
 
 @njit(nogil=True, cache=True)
@@ -91,6 +91,7 @@ def allocate_windows(rows: int, window_width: int) -> MeasuredWindows:
 def measure_windows(
     pixels: NDArray[np.uint8],
     is_window: NDArray[np.bool_],
+    group: int,
     span: tuple[int, int],
     running: RunningSums,
     windows: MeasuredWindows,
@@ -98,32 +99,34 @@ def measure_windows(
     """Measure some rows of windows of one group of a thumbnail.
 
     Args:
-        pixels: (size, pixel_width) uint8, see `fill_pixels`.
-        is_window: (window_width,) bool, the layout's for this group.
-        span: the first row of windows, and the end; the first is 0 or the end of the call before.
-        running: of the group, between two calls too.
+        pixels: (groups, size, pixel_width) uint8, see `fill_pixels`.
+        is_window: (groups, window_width) bool, the layout's.
+        group: of which group.
+        span: the first row of windows, and the end; the first is 0 or the end of the group's call before.
+        running: kept between the calls.
         windows: with room for these rows or more; overwritten.
 
     Returns:
         The largest variance of these windows, times VARIANCE_SCALE.
     """
     top, bottom = span
-    columns, squares, slopes = running
+    of_group, columns, squares = pixels[group], running.columns[group], running.squares[group]
+    slopes, is_held = running.slopes[group], is_window[group]
     sums, deviation, share, directions = windows
-    largest, width = np.int32(0), len(is_window)
+    largest, width = np.int32(0), len(is_held)
     scaled_variances, down = np.empty(width, np.int32), np.empty((1, width), np.int16)
     share[:] = 0
     for i in range(top, bottom):
         if i == 0:
-            begin_columns(pixels, columns, squares)
-            begin_slopes(pixels, slopes)
+            begin_columns(of_group, columns, squares)
+            begin_slopes(of_group, slopes)
         else:
-            slide_slopes(pixels, i - 1, columns, slopes)
-            slide_columns(pixels, i - 1, columns, squares)
+            slide_slopes(of_group, i - 1, columns, slopes)
+            slide_columns(of_group, i - 1, columns, squares)
         sum_windows(columns, i - top, sums)
         scale_variances(squares, sums, i - top, scaled_variances)
         for f in range(width):
-            largest = max(largest, scaled_variances[f] if is_window[f] else np.int32(0))
+            largest = max(largest, scaled_variances[f] if is_held[f] else np.int32(0))
         _measure_deviations(scaled_variances, i - top, deviation, share)
         sum_windows(slopes, 0, down)
         _measure_directions(scaled_variances, columns, down, i - top, directions)

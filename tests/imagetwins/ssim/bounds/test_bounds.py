@@ -170,13 +170,13 @@ def test_windows_are_measured_as_numpy_does(size):
     length, weights = np.sqrt((centred**2).sum((3, 4))), (np.arange(7) - 3) / 14
     with np.errstate(invalid="ignore"):
         slopes = [np.nan_to_num((centred * w).sum((3, 4)) / length) for w in (weights, weights[:, None])]
+    running = allocate_sums(layout.n_groups, pixels.shape[2])
     for group, is_window in enumerate(layout.is_window):
         channel, column = divmod(layout.column[group, : len(is_window)][is_window], size)
-        running = allocate_sums(pixels.shape[2])
         # In several calls, of which each continues the sums of the one before.
         for top, bottom in itertools.pairwise([0, 1, 8, 40, layout.windows]):
             measured = allocate_windows(bottom - top, len(is_window))
-            largest = measure_windows(pixels[group], is_window, (top, bottom), running, measured)
+            largest = measure_windows(pixels, layout.is_window, group, (top, bottom), running, measured)
             found = (windows[top:bottom, column, channel], length[top:bottom, column, channel])
             sums, lengths = found[0].sum((2, 3)), found[1]
             assert (measured.sums[:, is_window] == sums).all()
