@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagetwins.decoding.model import MAX_SECONDS, Decoded, DecodeSettings
-from imagetwins.decoding.shared import AHEAD, SHARED_BYTES, SLOT_BYTES, Shrink, probe, slot_of
+from imagetwins.decoding.shared import AHEAD, SHARED_BYTES, SLOT_BYTES, Band, Shrink, plan_bands, probe, slot_of
 from imagetwins.errors import ImagetwinsError
 
 # -P: nothing is imported from the directory in which this process happens to have been started.
@@ -209,21 +209,39 @@ class _Child:
     def receive(self, task: _Task, index: int) -> Decoded:
         """Wait for the next answer, granting the memory that it takes, and put its thumbnail, if any, in the row `index`."""
         answer = self._read_line()
-        if "needs" in answer:
-            with memory_budget().reserved(answer["needs"]):
-                with suppress(OSError):
-                    os.write(self.grants, b"\n")
-                answer = self._read_line()
-        shape = answer.pop("shape")
-        if shape is not None and task.thumbnails_out is not None:
-            pixels = slot_of(self.memory, self.n_received % AHEAD * SLOT_BYTES, tuple(shape))
-            thumbnail_out = task.thumbnails_out[index]
-            if pixels.shape == thumbnail_out.shape or task.shrink is None:
-                thumbnail_out[:] = pixels
-            else:
-                task.shrink(pixels, thumbnail_out)
+        if "needs" not in answer:
+            return self._take(answer, task, index)
+        with memory_budget().reserved(answer["needs"]):
+            self._grant()
+            return self._take(self._read_line(), task, index)
+
+    def _take(self, answer: dict[str, Any], task: _Task, index: int) -> Decoded:
+        shape, offset = answer.pop("shape"), self.n_received % AHEAD * SLOT_BYTES
         self.n_received += 1
+        if shape is not None and task.settings is not None and task.thumbnails_out is not None:
+            thumbnail_out, bands = task.thumbnails_out[index], plan_bands(tuple(shape), task.settings.size)
+            if task.shrink is None or not bands:
+                thumbnail_out[:] = slot_of(self.memory, offset, thumbnail_out.shape)
+            else:
+                self._shrink_bands(task.shrink, bands, shape, offset, thumbnail_out)
         return Decoded(**answer)
+
+    def _shrink_bands(
+        self, shrink: Shrink, bands: list[Band], shape: list[int], offset: int, thumbnail_out: NDArray[np.uint8]
+    ) -> None:
+        """Resize a picture of this shape, of which the first band is there, and the others come one by one."""
+        height, *line = shape
+        for number, band in enumerate(bands):
+            if number:
+                self._grant()
+                self._read_line()
+            pixels = slot_of(self.memory, offset, (band.bottom - band.top, *line))
+            shrink(pixels, thumbnail_out, height, band.top, (band.first, band.last))
+
+    def _grant(self) -> None:
+        """Let the child go on that waits for it."""
+        with suppress(OSError):
+            os.write(self.grants, b"\n")
 
     def _read_line(self) -> dict[str, Any]:
         line = self.answers.readline()

@@ -6,11 +6,13 @@ parent and of a pipe from it. Parent and process exchange lines of JSON over sta
     process: {"ready": ...}                                      once, at the start: what OpenCV makes of `shared.probe`
     parent:  {"path": ..., "settings": {...}, "offset": ..., "shrinks": ...}
                                                                  a file to decode, where in SHARED its thumbnail belongs, and
-                                                                 whether the parent resizes what `shrinks_generally`;
+                                                                 whether the parent resizes where there are `plan_bands`;
                                                                  with "settings": null, its pixels are to be digested
     process: {"needs": bytes}                                    of a large picture: it waits until a line comes from GRANTS
     process: {"digest": ..., ..., "error": ..., "shape": [...]}  the fields of `Decoded`; and the shape of what is in SHARED,
-                                                                 the thumbnail or the picture, null if there is an error
+                                                                 the thumbnail or the picture, null if there is an error;
+                                                                 of a picture, its first band
+    process: {"band": number}                                    for each other band, when a line has come from GRANTS
 
 Requests are answered in their order.
 """
@@ -44,7 +46,7 @@ from imagetwins.decoding.model import (
     DecodeSettings,
 )
 from imagetwins.decoding.pixels import Pixels
-from imagetwins.decoding.shared import SHARED_BYTES, SLOT_BYTES, probe, shrinks_generally, slot_of
+from imagetwins.decoding.shared import SHARED_BYTES, plan_bands, probe, slot_of
 
 
 def main() -> None:
@@ -61,9 +63,21 @@ def main() -> None:
         request = json.loads(line)
         decoded, pixels = _decode(request, stderr, reserve)
         shape = None if pixels is None else pixels.shape
-        if pixels is not None:
-            np.copyto(slot_of(shared, request["offset"], pixels.shape), pixels)
+        parts = [] if pixels is None else _cut(pixels, request["settings"]["size"])
+        for part in parts[:1]:
+            np.copyto(slot_of(shared, request["offset"], part.shape), part)
         _send(answers, vars(decoded) | {"shape": shape})
+        for number, part in enumerate(parts[1:], 1):
+            _wait_for_parent(grants)
+            np.copyto(slot_of(shared, request["offset"], part.shape), part)
+            _send(answers, {"band": number})
+        # It also ends a process that gets no more requests: an idle one holds 50 MB of its own.
+        _end_after(MAX_IDLE_SECONDS)
+
+
+def _cut(pixels: Pixels, size: int) -> list[Pixels]:
+    """Return a thumbnail itself, the bands of a picture."""
+    return [pixels[band.top : band.bottom] for band in plan_bands(pixels.shape, size)] or [pixels]
 
 
 def _redirect_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -94,8 +108,7 @@ def _decode(request: dict[str, Any], stderr: BinaryIO, reserve: Callable[[int], 
     settings = DecodeSettings(**request["settings"]) if request["settings"] else None
     finish = _leave_to_parent if request["shrinks"] else to_thumbnail
     decoded, pixels = decode(Path(request["path"]), settings, reserve, finish)
-    # It also ends a process that gets no more requests: an idle one holds 20 MB of its own.
-    _end_after(MAX_IDLE_SECONDS)
+    _end_after(0)
     warning = _read_warning(stderr)
     if decoded.error is None and warning:
         return replace(decoded, error=f"damaged: {warning}"), None
@@ -104,8 +117,8 @@ def _decode(request: dict[str, Any], stderr: BinaryIO, reserve: Callable[[int], 
 
 def _leave_to_parent(pixels: Pixels, settings: DecodeSettings) -> Pixels:
     """Return the picture itself, where the parent makes the thumbnail faster, else the thumbnail."""
-    is_left = settings.resampling == "area" and pixels.nbytes <= SLOT_BYTES
-    return pixels if is_left and shrinks_generally(pixels.shape, settings.size) else to_thumbnail(pixels, settings)
+    is_left = settings.resampling == "area" and plan_bands(pixels.shape, settings.size)
+    return pixels if is_left else to_thumbnail(pixels, settings)
 
 
 def _resize_by_area(pixels: Pixels, thumbnail_out: Pixels) -> None:
@@ -123,9 +136,13 @@ def _reserve(answers: BinaryIO, grants: BinaryIO, count: int) -> None:
         return
     _end_after(0)
     _send(answers, {"needs": count})
+    _wait_for_parent(grants)
+    _end_after(MAX_SECONDS)
+
+
+def _wait_for_parent(grants: BinaryIO) -> None:
     if not grants.readline():
         sys.exit("the parent died")
-    _end_after(MAX_SECONDS)
 
 
 _HARMLESS = (

@@ -22,28 +22,40 @@ from numpy.typing import NDArray
 LANES = 16
 """Rows of pixels at a time, and columns of the tiles that are transposed."""
 
-FEWEST_ROWS = LANES
-"""What has fewer rows, or fewer bytes in a row, is not resized here."""
+FEWEST = LANES
+"""What has fewer rows or columns is not resized here."""
 
 _INDEX, _LANE = ir.IntType(64), ir.IntType(32)
 _LANES = ir.VectorType(_LANE, LANES)
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 
 
-def shrink_area(pixels: NDArray[np.uint8], thumbnail_out: NDArray[np.uint8]) -> None:
-    """Write to `thumbnail_out` what OpenCV's general path of INTER_AREA makes of `pixels`; of grey, three equal channels.
+def shrink_area(
+    pixels: NDArray[np.uint8],
+    thumbnail_out: NDArray[np.uint8],
+    height: int = 0,
+    top: int = 0,
+    rows: tuple[int, int] | None = None,
+) -> None:
+    """Write to `thumbnail_out` what OpenCV's general path of INTER_AREA makes of a picture; of grey, three equal channels.
 
     Args:
-        pixels: (h, w) or (h, w, 3) uint8, C-contiguous; h and w are at least the thumbnail's and FEWEST_ROWS.
+        pixels: (h, w) or (h, w, 3) uint8, C-contiguous; of a picture of which no side is shorter than the thumbnail's, all
+            rows or a band of at least FEWEST.
         thumbnail_out: (height, width, 3) uint8, C-contiguous.
+        height: of the picture; 0 if it is that of `pixels`.
+        top: the row of the picture with which `pixels` begins.
+        rows: of the thumbnail, the first to write and the one behind the last; None for all. They cover no rows of the picture but those of `pixels`.
 
     Raises:
         ValueError: there are too few pixels.
     """
-    height, width, *rest = pixels.shape
-    if min(height - len(thumbnail_out), width - thumbnail_out.shape[1], min(height, width) - FEWEST_ROWS) < 0:
-        raise ValueError(f"{height} x {width} pixels, fewer than {FEWEST_ROWS} or than those of {thumbnail_out.shape}")
-    _shrink(pixels.reshape(-1), height, rest[0] if rest else 1, thumbnail_out)
+    found, width, *rest = pixels.shape
+    height = height or found
+    if min(height - len(thumbnail_out), width - thumbnail_out.shape[1], min(found, width) - FEWEST) < 0:
+        raise ValueError(f"{found} x {width} pixels, fewer than {FEWEST} or than those of {thumbnail_out.shape}")
+    first, last = rows or (0, len(thumbnail_out))
+    _shrink(pixels.reshape(-1), found, rest[0] if rest else 1, thumbnail_out, height, top, first, last)
 
 
 @njit(nogil=True, cache=True)
@@ -74,9 +86,18 @@ def _plan(source: int, target: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 @njit(nogil=True, cache=True)
-def _shrink(pixels: NDArray[np.uint8], height: int, channels: int, thumbnail_out: NDArray[np.uint8]) -> None:
-    """Resize `pixels`, (height * width * channels,) uint8, to `thumbnail_out`, (target height, target width, 3) uint8."""
-    length, target = pixels.size // height, thumbnail_out.shape[1] * channels
+def _shrink(
+    pixels: NDArray[np.uint8],
+    found: int,
+    channels: int,
+    thumbnail_out: NDArray[np.uint8],
+    height: int,
+    top: int,
+    y: int,
+    end: int,
+) -> None:
+    """Resize `found` rows, (found * width * channels,) uint8, to the rows `y` to `end` of the thumbnail; see `shrink_area`."""
+    length, target = pixels.size // found, thumbnail_out.shape[1] * channels
     columns = _plan(length // channels, thumbnail_out.shape[1])
     first, count, weights = _plan(height, len(thumbnail_out))
     most, weight = weights.shape[1], weights.ravel()
@@ -85,15 +106,15 @@ def _shrink(pixels: NDArray[np.uint8], height: int, channels: int, thumbnail_out
     sums, rows = np.zeros(padded * LANES, np.float32), np.empty(padded * LANES, np.float32)
     total = np.zeros(padded, np.float32)
     # Of the thumbnail's row `y`, `done` of the rows that it covers have been added to `total`.
-    y = done = 0
-    while y < len(thumbnail_out):
-        begin = min(first[y] + done, height - LANES)
+    done = 0
+    while y < end:
+        begin = min(first[y] - top + done, found - LANES)
         _sum_rows(pixels, begin, length, channels, columns, transposed, sums)
         for column in range(0, padded, LANES):
             transpose(sums, column * LANES, LANES, rows, column, padded)
-        while y < len(thumbnail_out):
-            ready = min(count[y], begin + LANES - first[y])
-            row = (first[y] + done - begin) * padded
+        while y < end:
+            ready = min(count[y], begin + LANES - (first[y] - top))
+            row = (first[y] - top + done - begin) * padded
             for column in range(0, padded, LANES):
                 add_weighted(rows, row + column, padded, weight, y * most + done, ready - done, total, column, done > 0)
             done = ready

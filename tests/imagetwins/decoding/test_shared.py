@@ -6,7 +6,7 @@ import pytest
 
 from imagetwins.decoding.model import DecodeSettings
 from imagetwins.decoding.pool import decode_files
-from imagetwins.decoding.shared import SLOT_BYTES, probe, shrinks_generally, slot_of
+from imagetwins.decoding.shared import LEAST_SIDE, SLOT_BYTES, plan_bands, probe, slot_of
 from imagetwins.ssim.area import shrink_area
 from tests.support.decoding import FULL, REDUCED, SIZE
 from tests.support.pictures import encode, photo, pictures
@@ -20,8 +20,8 @@ def by_opencv(pixels, thumbnail_out):
     thumbnail_out[:] = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA).reshape(size, size, -1)
 
 
-def with_rounding_first(pixels, thumbnail_out):
-    """Resize in float64, in which no sum is rounded before the end: equal but for means midway between two levels."""
+def with_other_roundings(pixels, thumbnail_out):
+    """Resize in float64: equal but for means midway between two levels."""
     size = len(thumbnail_out)
     means = cv2.resize(pixels.astype(np.float64), (size, size), interpolation=cv2.INTER_AREA)
     thumbnail_out[:] = np.rint(means).reshape(size, size, -1)
@@ -33,9 +33,9 @@ class Recorder:
     def __init__(self, shrink):
         self.shapes, self._shrink = [], shrink
 
-    def __call__(self, pixels, thumbnail_out):
+    def __call__(self, pixels, thumbnail_out, *place):
         self.shapes.append(pixels.shape)
-        self._shrink(pixels, thumbnail_out)
+        self._shrink(pixels, thumbnail_out, *place)
 
 
 def decode(files, settings, shrink=None):
@@ -69,19 +69,54 @@ def test_thumbnails_and_facts_are_the_same_whoever_resizes(files, settings):
         assert np.array_equal(here, there), file
 
 
-def test_only_what_shrinks_on_the_general_path_and_is_not_large_is_left_to_the_parent(tmp_path, files):
-    large = tmp_path / "large.png"
-    large.write_bytes(encode(np.zeros((1500, SLOT_BYTES // 4500 + 1, 3), np.uint8), "PNG"))
+def test_only_what_shrinks_on_the_general_path_is_left_to_the_parent(files):
     recorder = Recorder(shrink_area)
 
-    decode([*(file for file in files if " x " in file.name), large], FULL, recorder)
+    decode([file for file in files if " x " in file.name], FULL, recorder)
 
     assert {shape[:2] for shape in recorder.shapes if shape[0] != 96} == SHRUNK
 
 
+@pytest.mark.parametrize("shape", [(2301, 3000, 3), (9000, 1001), (1999, 5003, 3)])
+def test_a_large_picture_comes_in_bands(tmp_path, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    files = [tmp_path / f"{number}.bmp" for number in range(3)]
+    cv2.imwrite(str(files[0]), pixels)
+    files[1].write_bytes(encode(photo(), "PNG"))
+    files[2].write_bytes(files[0].read_bytes())
+    recorder = Recorder(shrink_area)
+    facts, thumbnails = decode(files, FULL)
+
+    facts_here, thumbnails_here = decode(files, FULL, recorder)
+
+    assert len(recorder.shapes) > 2 * 2
+    assert max(map(np.prod, recorder.shapes)) <= SLOT_BYTES
+    assert facts_here == facts
+    assert np.array_equal(thumbnails_here, thumbnails)
+
+
+@pytest.mark.parametrize("size", [16, 17, 64, 200, 1000])
+def test_bands_hold_what_their_rows_cover_and_fit_in_a_slot(size):
+    rng = np.random.default_rng(size)
+    for height, width in rng.integers(size, [40_000, 9_000], (200, 2)):
+        bands = plan_bands((int(height), int(width), 3), size)
+        scale = height / size
+        assert [band.first for band in bands] == [0, *(band.last for band in bands[:-1])][: len(bands)]
+        for band in bands:
+            assert 0 <= band.top <= max(band.first * scale - 1e-3, 0)
+            assert band.last * scale <= band.bottom + 1e-6
+            assert band.bottom <= height
+            assert band.bottom - band.top >= LEAST_SIDE
+            assert (band.bottom - band.top) * width * 3 <= SLOT_BYTES
+        if bands:
+            assert bands[-1].last == size
+        else:
+            assert (height % size == 0 and width % size == 0) or (scale + LEAST_SIDE + 1) * width * 3 > SLOT_BYTES
+
+
 def test_what_is_not_opencvs_to_the_bit_is_not_used(files):
     _, thumbnails = decode(files, FULL)
-    recorder = Recorder(with_rounding_first)
+    recorder = Recorder(with_other_roundings)
 
     _, found = decode(files, FULL, recorder)
 
@@ -91,7 +126,7 @@ def test_what_is_not_opencvs_to_the_bit_is_not_used(files):
 
 def test_the_probe_tells_even_the_smallest_difference():
     assert probe(shrink_area) == probe(by_opencv)
-    assert probe(with_rounding_first) != probe(by_opencv)
+    assert probe(with_other_roundings) != probe(by_opencv)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +138,11 @@ def test_the_probe_tells_even_the_smallest_difference():
         ((63, 640), False),
         ((640, 63), False),
         ((128, 193), True),
+        ((65, 500_000, 3), False),
     ],
 )
 def test_the_general_path(shape, expected):
-    assert shrinks_generally(shape, 64) == expected
+    assert bool(plan_bands(shape, 64)) == expected
 
 
 def test_no_slot_is_left_for_another():

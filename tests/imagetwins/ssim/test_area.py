@@ -1,5 +1,6 @@
 """Pictures are averaged down to thumbnails as OpenCV does it: every byte of every shape is the same."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from imagetwins.decoding.shared import shrinks_generally
+from imagetwins.decoding.shared import plan_bands
 from imagetwins.ssim.area import shrink_area
 
 SIZES = [16, 17, 31, 64, 100, 200, 256]
@@ -41,7 +42,7 @@ def test_of_hundreds_of_shapes_every_byte_is_that_of_opencv(size, channels, soak
     for _ in range(200 * soak_factor):
         # As often little more than the thumbnail as several times its side.
         height, width = (size * (1 + 6 * rng.random(2) ** 2)).astype(int)
-        if shrinks_generally((height, width), size):
+        if plan_bands((height, width), size):
             pixels = draw(rng, height, width, channels)
             if not np.array_equal(shrunk(pixels, size), by_opencv(pixels, size)):
                 different.append((height, width))
@@ -78,6 +79,19 @@ def test_whatever_is_left_of_the_last_tile_is_resized_too(height, width):
 def test_large_and_long_pictures(shape, size):
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     assert np.array_equal(shrunk(pixels, size), by_opencv(pixels, size))
+
+
+def test_in_bands_it_is_the_same():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        height, width = rng.integers(100, 700, 2)
+        pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+        thumbnail, cuts = np.empty((100, 100, 3), np.uint8), [0, *sorted(rng.integers(0, 101, 3)), 100]
+        for first, last in itertools.pairwise(cuts):
+            bottom = min(max(int(last * height / 100) + 2, 16), height)
+            top = max(min(int(first * height / 100) - 1, bottom - 16), 0)
+            shrink_area(pixels[top:bottom], thumbnail, height, top, (first, last))
+        assert np.array_equal(thumbnail, shrunk(pixels, 100)), (height, width, cuts)
 
 
 @pytest.mark.parametrize("shape", [(15, 40, 3), (40, 15), (30, 29, 3)])
