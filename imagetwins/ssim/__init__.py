@@ -11,6 +11,7 @@ threads and processes at once:
 
 The modules, from the bottom up:
 
+    area                          a picture averaged down to a thumbnail
     windows, kernels, vector      memory layout and window sums; the exact SSIM of a block; outer products, narrow matrices
     local                         the square of a pair's SSIM map that is lowest
     measurements, features        what is measured of a window; the vectors whose inner products bound the SSIM

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imagetwins.ssim.area import shrink_area
 from imagetwins.ssim.join import join_batch
 from imagetwins.ssim.peaks import measure_differences
 from imagetwins.ssim.plan import plan_join
@@ -30,8 +31,9 @@ def warm_up() -> None:
 
 
 def compile_kernels() -> None:
-    """Compile every kernel that is not kept yet, by joining a few thumbnails and verifying a pair."""
+    """Compile every kernel that is not kept yet, by resizing a thumbnail, joining a few and verifying a pair."""
     thumbnails = draw_thumbnails()
+    shrink_area(thumbnails[0], np.empty((SIDE, SIDE, 3), np.uint8))
     rows = np.arange(len(thumbnails))
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
