@@ -60,7 +60,7 @@ def prepare(directory, thumbnails):
 
 def join(directory, rows, floor, **options):
     """Return {pair: score} of what a join stores, its counts, and the plan."""
-    # A plan that is written within a tick of the clock after another, to the same directory, is taken for that one.
+    # A directory for each plan: one that replaced another within a tick of the file system's clock would not be read.
     with tempfile.TemporaryDirectory(dir=directory) as plan_directory:
         plan = ssim.plan_join(
             directory, Path(plan_directory), rows, threshold=1.0, floor=floor, max_batches=1, **options
