@@ -187,6 +187,26 @@ def test_a_bound_that_is_too_low_by_a_hundredth_would_lose_some_of_these_pairs(b
     assert all(np.histogram(lost, [0.5, 0.7, 0.85, 0.95, 1])[0])
 
 
+@pytest.mark.parametrize("bound", bounds.BOUNDS, ids=lambda bound: bound.name)
+def test_a_join_drops_no_pair_whose_bound_reaches_the_floor(bound, planted, tmp_path, monkeypatch):
+    """With no more slack than these pairs need. That is less than none, because their bounds are above their scores."""
+
+    class Tightened(type(bound)):
+        needed = 0.0
+
+        def slack(self, size):  # noqa: ARG002 - an implementation of an interface
+            return self.needed + 1e-5
+
+    tightened = Tightened()
+    monkeypatch.setattr(bounds, "BOUNDS", (tightened,))
+    for some in itertools.chain(*planted[::4]):
+        prepare(tmp_path, some.thumbnails)
+        upper = bound.upper_bounds(open_workspace(tmp_path).arrays, *np.transpose(some.pairs))
+        tightened.needed = float(max(some.scores - upper))
+        stored, *_ = join(tmp_path, np.arange(len(some.thumbnails)), min(some.scores))
+        assert stored.keys() >= {*some.pairs}, some.origin
+
+
 class Lowered(VectorBound):
     """Nine tenths of the inner product of the features, with a slack that allows for that."""
 
