@@ -28,8 +28,8 @@ SIZE = 32
 
 FLOORS = np.linspace(0.3, 0.95, 14).round(2).tolist()
 
-EVERY = {"blocks": 2, "none": 3}
-"""By these stages, only every second or third seed's pairs are joined."""
+EVERY = {"all in reverse": 4, "blocks": 3, "none": 4}
+"""By these stages, only the pairs of every third or fourth seed are joined."""
 
 DARK = 4
 """Dark pictures in each join: a bound is used where it prunes something, and it prunes the pairs of these."""
@@ -45,6 +45,7 @@ class BlocksAlone(CellBound):
 STAGES = {
     "all": bounds.BOUNDS,
     **{bound.name: (bound,) for bound in bounds.BOUNDS},
+    "all in reverse": bounds.BOUNDS[::-1],
     "blocks": (BlocksAlone(),),
     "none": (),
 }
@@ -180,7 +181,7 @@ def test_a_bound_that_is_too_low_by_a_hundredth_would_lose_some_of_these_pairs(b
 
     monkeypatch.setattr(bounds, "BOUNDS", (Wrong(),))
     lost = []
-    for some in itertools.chain(*planted[::2]):
+    for some in itertools.chain(*planted[::3]):
         prepare(tmp_path, some.thumbnails)
         stored, *_ = join(tmp_path, np.arange(len(some.thumbnails)), min(some.scores))
         lost += [score for pair, score in some.expect(-1).items() if pair not in stored]
@@ -199,7 +200,7 @@ def test_a_join_drops_no_pair_whose_bound_reaches_the_floor(bound, planted, tmp_
 
     tightened = Tightened()
     monkeypatch.setattr(bounds, "BOUNDS", (tightened,))
-    for some in itertools.chain(*planted[::4]):
+    for some in itertools.chain(*planted[::6]):
         prepare(tmp_path, some.thumbnails)
         upper = bound.upper_bounds(open_workspace(tmp_path).arrays, *np.transpose(some.pairs))
         tightened.needed = float(max(some.scores - upper))
