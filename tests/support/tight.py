@@ -202,7 +202,7 @@ KINDS = (
     one_pixel,
     grey_copy,
     grey_beside_coloured,
-    *[flat] * 7,  # the tightest, and when turned the same
+    *[flat] * 5,  # the tightest, and when turned the same
     flat_coloured,
     flat_beside_texture,
     two_contrasts,
