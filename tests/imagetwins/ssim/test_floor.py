@@ -332,15 +332,17 @@ def test_they_are_where_some_pictures_are_there_twice_and_some_pairs_are_known(f
 # -- blocks ---------------------------------------------------------------------------------------------------------
 
 
-def test_blocks_prune_a_pair_that_is_below_the_floor_and_none_that_is_at_it(planted, tmp_path, monkeypatch):
+def test_blocks_prune_pairs_that_are_below_the_floor_and_none_that_is_at_it(planted, tmp_path, monkeypatch):
+    """Some that are a hundredth below it: which ones are worth refining is not promised."""
     monkeypatch.setattr(bounds, "BOUNDS", (BlocksAlone(),))
+    pruned = []
     for some in planted[2]:
         prepare(tmp_path, some.thumbnails[[0, len(some.scores)]])
         score = some.scores[0]
-        _, counts, _ = join(tmp_path, np.arange(2), score)
-        assert (counts["blocks"], counts["scored"]) == (0, 1), some.origin
-        _, counts, plan = join(tmp_path, np.arange(2), min(score + 0.01, 1.0))
-        assert (counts["blocks"], counts["scored"]) == (1, 0) or score > 0.99 or not plan.stages["cells"], some.origin
+        at, below = (join(tmp_path, np.arange(2), floor)[1] for floor in (score, min(score + 0.01, 1.0)))
+        assert (at["blocks"], at["scored"]) == (0, 1), some.origin
+        pruned.append(below["blocks"])
+    assert any(pruned)
 
 
 # -- pairs of an earlier join ---------------------------------------------------------------------------------------
