@@ -34,6 +34,9 @@ EVERY = {"all in reverse": 4, "blocks": 3, "none": 4}
 DARK = 4
 """Dark pictures in each join: a bound is used where it prunes something, and it prunes the pairs of these."""
 
+CROWD = 600
+"""Pictures among which a sample misses most others."""
+
 
 class BlocksAlone(CellBound):
     """Leaves all pairs to the refinement of the bound."""
@@ -276,6 +279,23 @@ class OneGiant(Turned):
 def test_no_pair_is_lost_where_vectors_are_extreme(bound, planted, tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "BOUNDS", (bound,))
     check_floors(tmp_path, planted[1])
+
+
+def test_no_pair_is_lost_among_pictures_that_are_unlike_it(planted, tmp_path):
+    """A join may fit its vectors to a sample of its pictures: here to noise, whose vectors are all but one of two.
+
+    The noise is known, so that it makes no pairs of its own.
+    """
+    rng = np.random.default_rng(0)
+    noise = np.concatenate([rng.integers(0, bright, (CROWD // 2, SIZE, SIZE, 3)) for bright in (5, 256)])
+    ssim.create_workspace(tmp_path, CROWD + max(len(some.thumbnails) for some in planted[1]), SIZE)
+    ssim.prepare_images(tmp_path, np.arange(CROWD), noise.astype(np.uint8))
+    for some in planted[1]:
+        rows = np.arange(CROWD + len(some.thumbnails))
+        ssim.prepare_images(tmp_path, rows[CROWD:], some.thumbnails)
+        stored, _, plan = join(tmp_path, rows, min(some.scores), known=rows < CROWD)
+        assert stored.keys() >= {(CROWD + i, CROWD + j) for i, j in some.pairs}, some.origin
+        assert all(plan.stages.values()), some.origin
 
 
 # -- all pairs of many pictures -------------------------------------------------------------------------------------
