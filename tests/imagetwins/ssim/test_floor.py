@@ -28,7 +28,7 @@ SIZE = 32
 
 FLOORS = np.linspace(0.3, 0.95, 14).round(2).tolist()
 
-EVERY = {"all in reverse": 4, "blocks": 3, "none": 4}
+EVERY = {"all, of a list": 4, "blocks": 3, "none": 4}
 """By these stages, only the pairs of every third or fourth seed are joined."""
 
 DARK = 4
@@ -39,16 +39,16 @@ CROWD = 600
 
 
 class BlocksAlone(CellBound):
-    """Leaves all pairs to the refinement of the bound."""
+    """Leaves all pairs, one by one, to the bounds after it and to the refinement of its own."""
 
     def prune(self, arrays, planned, pairs, lowest):  # noqa: ARG002 - an implementation of an interface
-        return 0
+        return pairs.prune_listed(np.ones(len(pairs.listed[0]), np.bool_))
 
 
 STAGES = {
     "all": bounds.BOUNDS,
     **{bound.name: (bound,) for bound in bounds.BOUNDS},
-    "all in reverse": bounds.BOUNDS[::-1],
+    "all, of a list": (BlocksAlone(), *(bound for bound in bounds.BOUNDS if not isinstance(bound, CellBound))),
     "blocks": (BlocksAlone(),),
     "none": (),
 }
