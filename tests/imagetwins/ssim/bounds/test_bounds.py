@@ -16,7 +16,7 @@ from imagetwins.ssim.bounds.projection import (
     project_features,
     select_top_coordinates,
 )
-from imagetwins.ssim.features import CELL_RANK, feature_slack, make_basis, measure_cells, plan_cells
+from imagetwins.ssim.features import CELL_RANK, count_features, feature_slack, make_basis, measure_cells, plan_cells
 from imagetwins.ssim.measurements import STEP, allocate_sums, allocate_windows, measure_windows
 from imagetwins.ssim.refine import bound_blocks, make_block_bounds
 from imagetwins.ssim.vector import DEVIATION_RANK
@@ -89,6 +89,21 @@ def test_the_slack_allows_for_the_rounding_of_the_deviations_of_both_images():
     kernel = (2 * deviation * rounded + float(C2)) / (deviation**2 + rounded**2 + float(C2))
     moved = np.sqrt(2 - 2 * kernel).max()
     assert 2 * moved + moved**2 <= feature_slack(16) <= feature_slack(300) < 2 * (2 * moved + moved**2)
+    for size in (16, 200, 300):
+        # Each addition of a float32 inner product rounds by up to 2^-24 of what is at most 1.
+        assert 2 * moved + moved**2 + count_features(size) * 2.0**-24 <= feature_slack(size)
+
+
+@pytest.mark.parametrize("size", [16, 50, 200])
+def test_inner_products_of_projections_are_never_below_those_of_the_features(size):
+    """Also of vectors that are almost the same, where they are equal but for roundings."""
+    rng, chosen = np.random.default_rng(0), choose_coordinates(make_basis(), size)[::3]
+    for _ in range(10):
+        first = rng.normal(0, 1, count_features(size)) * rng.exponential(1, count_features(size)) ** 3
+        second = first + rng.normal(0, rng.choice([0, 1e-4, 1]), len(first))
+        vectors = [(one / np.linalg.norm(one)).astype(np.float32) for one in (first, second)]
+        projections = [project_features(one, size, chosen).astype(np.float64) for one in vectors]
+        assert np.dot(*projections) >= np.dot(*(one.astype(np.float64) for one in vectors))
 
 
 @pytest.mark.parametrize("size", [SIZE, 300])
@@ -188,6 +203,9 @@ def test_windows_are_measured_as_numpy_does(size):
             first, second, rest = measured.directions[:, :, is_window]
             for one, slope in zip((first, second), slopes, strict=True):
                 np.testing.assert_allclose(one, slope[top:bottom, column, channel], atol=1e-6)
+            # The length of the rest is never below the true one, or the bound would not hold.
+            true = 1 - sum(slope[top:bottom, column, channel] ** 2 for slope in slopes)
+            assert (rest.astype(np.float64) ** 2 >= true).all()
             np.testing.assert_allclose(first**2 + second**2 + rest**2, 1, atol=3e-6)
 
 
