@@ -15,7 +15,9 @@ The modules, from the bottom up:
     local                         the square of a pair's SSIM map that is lowest
     measurements, features        what is measured of a window; the vectors whose inner products bound the SSIM
     image                         one thumbnail with what is measured of it
-    tiles, bounds                 the pairs of a tile; the bounds that prune them
+    processor, integers           the kernels that this processor can run; inner products of 8-bit integers
+    tiles, codes                  the pairs of a tile; vectors as 8-bit integers, and the pairs they leave of a tile
+    bounds                        the bounds that prune pairs
     workspace                     the arrays on the disk
     groups, plan                  identical thumbnails; the batches of tiles
     refine, reference             scores: block by block, and scikit-image's own
