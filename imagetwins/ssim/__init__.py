@@ -88,6 +88,7 @@ config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
 from imagetwins.ssim.peaks import Differences, measure_differences  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
+from imagetwins.ssim.processor import choose_kernels  # noqa: E402
 from imagetwins.ssim.reference import reference_ssim  # noqa: E402
 from imagetwins.ssim.stages import TOTALS, stage_labels  # noqa: E402
 from imagetwins.ssim.tiles import Tile  # noqa: E402
@@ -117,6 +118,7 @@ __all__ = [
     "JoinPlan",
     "JoinResult",
     "Tile",
+    "choose_kernels",
     "copy_rows",
     "count_rows",
     "create_workspace",
