@@ -16,7 +16,9 @@ The modules, from the bottom up:
     local                         the square of a pair's SSIM map that is lowest
     measurements, features        what is measured of a window; the vectors whose inner products bound the SSIM
     image                         one thumbnail with what is measured of it
-    tiles, bounds                 the pairs of a tile; the bounds that prune them
+    processor, integers           the kernels that this processor can run; inner products of 8-bit integers
+    tiles, codes                  the pairs of a tile; vectors as 8-bit integers, and the pairs they leave of a tile
+    bounds                        the bounds that prune pairs
     workspace                     the arrays on the disk
     groups, plan                  identical thumbnails; the batches of tiles
     refine, reference             scores: block by block, and scikit-image's own
@@ -87,6 +89,7 @@ config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
 from imagetwins.ssim.peaks import Differences, measure_differences  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
+from imagetwins.ssim.processor import choose_kernels  # noqa: E402
 from imagetwins.ssim.reference import reference_ssim  # noqa: E402
 from imagetwins.ssim.stages import TOTALS, stage_labels  # noqa: E402
 from imagetwins.ssim.tiles import Tile  # noqa: E402
@@ -116,6 +119,7 @@ __all__ = [
     "JoinPlan",
     "JoinResult",
     "Tile",
+    "choose_kernels",
     "copy_rows",
     "count_rows",
     "create_workspace",

@@ -36,7 +36,7 @@ from imagetwins.ssim.refine import (
     score_or_prune,
 )
 from imagetwins.ssim.stages import BLOCKS, IDENTICAL, KNOWN, PAIRS, SCORED, STORED, VERIFIED, zero_counts
-from imagetwins.ssim.tiles import Pairs, Tile, TilePairs
+from imagetwins.ssim.tiles import Pairs, Tile, TilePairs, divide_pairs
 from imagetwins.ssim.windows import restore_thumbnail
 from imagetwins.ssim.workspace import Workspace, keep_blas_single_threaded, open_workspace
 
@@ -106,7 +106,7 @@ def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Buffe
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
     # Blocks refine the bound by cells, which is used wherever that is worth its cost.
     is_refined = any(isinstance(bound, CellBound) for bound, _ in plan.bounds)
-    part = _number_parts(pairs.listed, len(plan.groups.rows), len(buffers.sums) // 2)
+    part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.sums))
     scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, plan.floor if is_refined else None)
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
         counts[name] = weights.count_pairs(pairs.listed, scores.outcome == outcome)
@@ -119,12 +119,6 @@ def _count_pairs(tile: Tile, images: NDArray[np.int64]) -> int:
     if tile.row_start == tile.column_start:
         return int((rows.sum() ** 2 - (rows**2).sum()) // 2)
     return int(rows.sum() * columns.sum())
-
-
-def _number_parts(pairs: Pairs, n: int, side: int) -> NDArray[np.int64]:
-    """Divide pairs of numbers below `n` into squares of `side` x `side`; return the number of each pair's square."""
-    first, second = pairs
-    return (first // side) * (n // side + 1) + second // side
 
 
 def _store_pairs(
@@ -216,7 +210,7 @@ def _score_rows(workspace: Workspace, first: NDArray[np.int64], second: NDArray[
     rows = first.astype(np.int64), second.astype(np.int64)
     _, position = np.unique(rows, return_inverse=True)
     a, b = position.reshape(2, -1)
-    part = _number_parts((a, b), int(position.max(initial=-1)) + 1, len(buffers.sums) // 2)
+    part = divide_pairs(a, b, int(position.max(initial=-1)) + 1, len(buffers.sums))
     return score_or_prune(workspace, rows, part, buffers, None).score
 
 

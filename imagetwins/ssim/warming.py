@@ -39,8 +39,8 @@ def compile_kernels() -> None:
         directory = Path(temporary)
         create_workspace(directory, len(rows), SIZE)
         prepare_images(directory, rows, thumbnails)
-        # With all bounds and their refinement; and without any.
-        for floor in (0.8, -1.0):
+        # With all bounds and their refinement; with that by cells alone; and without any.
+        for floor in (0.8, 0.05, -1.0):
             plan = plan_join(directory, directory / "plan", rows, threshold=0.9, floor=floor)
             for batch in plan.batches:
                 join_batch(directory / "plan", batch)

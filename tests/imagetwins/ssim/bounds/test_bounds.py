@@ -8,13 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from imagetwins import ssim
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.projection import (
-    N_COARSE,
     choose_coordinates,
     count_coordinates,
     estimate_energy,
-    fill_coarse,
     project_features,
-    select_top_coordinates,
 )
 from imagetwins.ssim.features import CELL_RANK, count_features, feature_slack, make_basis, measure_cells, plan_cells
 from imagetwins.ssim.measurements import STEP, allocate_sums, allocate_windows, measure_windows
@@ -43,12 +40,6 @@ def prepare(tmp_path_factory):
 quick = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
-def coarse_vectors(projections, chosen):
-    coarse = np.empty((len(projections), len(chosen) + 1), np.float32)
-    fill_coarse(projections, np.arange(len(projections)), chosen, coarse)
-    return coarse
-
-
 @quick
 @given(pair=pictures.pairs(SIZE))
 def test_each_bound_with_its_slack_is_at_least_the_score(prepare, pair):
@@ -60,15 +51,9 @@ def test_each_bound_with_its_slack_is_at_least_the_score(prepare, pair):
 
 @quick
 @given(pair=pictures.pairs(SIZE))
-def test_features_their_projection_and_a_part_of_it_bound_the_score(prepare, pair):
+def test_features_and_their_projection_bound_the_score(prepare, pair):
     arrays, score = prepare(*pair).arrays, oracle.score(*pair)
-    few = np.array([0, 7, 90])
-    for vectors in (
-        arrays["features"],
-        arrays["projection"],
-        coarse_vectors(arrays["projection"], select_top_coordinates(arrays["projection"])),
-        coarse_vectors(arrays["projection"], few),
-    ):
+    for vectors in (arrays["features"], arrays["projection"]):
         first, second = vectors.astype(np.float64)
         assert first @ second + feature_slack(SIZE) >= score
 
@@ -143,16 +128,6 @@ def test_a_projection_has_the_chosen_coordinates_of_scipys_transform_and_the_len
         np.testing.assert_allclose(projected[:-1], whole[coordinates], atol=1e-6)
         rest = np.delete(whole, coordinates)
         assert projected[-1] ** 2 == pytest.approx((rest**2).sum(), abs=2e-6)
-
-
-def test_a_join_takes_the_coordinates_that_are_the_longest_in_its_own_images():
-    lengths = np.random.default_rng(0).permutation(1500).astype(np.float32)
-    chosen = select_top_coordinates(np.array([[*lengths, 9], [*-lengths, 9]], np.float32))
-    assert chosen.tolist() == np.flatnonzero(lengths >= 1500 - N_COARSE).tolist()
-    sample = np.array([[0, 3, 0, -2, 9], [1, -3, 0, 2, 9]], np.float32)
-    coarse = coarse_vectors(sample, np.array([1, 3]))
-    assert coarse[:, :2].tolist() == [[3, -2], [-3, 2]]
-    np.testing.assert_allclose(coarse[:, 2], [9, np.sqrt(82)], rtol=1e-6)
 
 
 def test_axes_of_slopes_are_distinguished_from_those_of_means_and_deviations():
