@@ -7,15 +7,19 @@ import pytest
 
 from imagetwins import ssim
 from imagetwins.ssim import bounds
+from imagetwins.ssim.kernels import block_slack
 from imagetwins.ssim.refine import (
     IS_SCORED,
     PRUNED_BY_BLOCKS,
-    Scores,
     allocate_buffers,
+    allocate_refinement,
+    allocate_scratch,
+    bound_blocks,
+    choose_blocks,
     make_block_bounds,
     make_window_cache,
-    refine_pairs,
-    score_slack,
+    refine_chosen,
+    refine_images,
 )
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
@@ -126,20 +130,21 @@ def test_reused_pairs_are_those_that_a_join_stores_at_any_floor(tight, tmp_path)
         assert found.counts["verified"] == found.verified.sum()
 
 
-def refine(directory, floor, slack):
-    """Refine the pair of the rows 0 and 1, whose bounds are lifted so that they prune nothing: return outcome and score."""
-    workspace = open_workspace(directory)
-    lifted = make_block_bounds(workspace, floor)._replace(features=workspace.arrays["features"] * 2, slack=slack)
-    cache = make_window_cache(workspace, np.arange(2), 3, allocate_buffers(SIZE, 2), is_kept=False)
-    found = Scores(np.zeros(1, np.uint8), np.zeros(1), np.zeros(1), np.zeros(1))
-    refine_pairs(np.array([0]), np.array([1]), cache, lifted, found)
-    return int(found.outcome[0]), float(found.score[0])
-
-
 @pytest.mark.parametrize(("first", "second"), [(8, 9), (8, 10), (13, 14), (0, 2), (21, 22)])
-def test_blocks_prune_a_pair_that_is_below_the_floor_and_none_that_is_at_it(first, second, tight, tmp_path):
+def test_blocks_never_prune_a_pair_at_the_floor_and_all_of_them_make_its_score(first, second, tight, tmp_path):
     thumbnails, scores = tight
     prepare(tmp_path, thumbnails[[first, second]])
-    score, slack = scores[first, second], score_slack(SIZE)
-    assert refine(tmp_path, score, slack) == (IS_SCORED, pytest.approx(score, abs=slack))
-    assert refine(tmp_path, score + 3 * slack, slack)[0] == PRUNED_BY_BLOCKS
+    workspace, score, slack = open_workspace(tmp_path), scores[first, second], block_slack(SIZE, 13)
+    cache = make_window_cache(workspace, np.arange(2), 3, allocate_buffers(SIZE, 2))
+    pair = np.array([0]), np.array([1])
+    # Bounds that prune nothing.
+    lifted = make_block_bounds(workspace, score)._replace(features=workspace.arrays["features"] * 2, slack=slack)
+    assert refine_images(*pair, cache, lifted).tolist() == [IS_SCORED]
+    assert refine_images(*pair, cache, lifted._replace(floor=5.0)).tolist() == [PRUNED_BY_BLOCKS]
+    state = allocate_refinement(1, len(cache.columns.blocks) - 1)
+    bound_blocks(lifted, cache.columns, 0, 1, state.upper[0], state.loose[0])
+    state.active[0], state.remaining[0], state.rest[0], state.tried[0] = 0, state.upper.sum(dtype=float), 0, 0
+    while (state.loose >= 0).any():
+        choose_blocks(state, 1)
+        refine_chosen(*pair, cache, state, allocate_scratch(cache.columns, 1), -np.inf)
+    assert state.remaining[0] == pytest.approx(score, abs=slack)
