@@ -12,7 +12,8 @@ threads and processes at once:
 The modules, from the bottom up:
 
     area                          a picture averaged down to a thumbnail
-    windows, kernels, vector      memory layout and window sums; the exact SSIM of a block; outer products, narrow matrices
+    windows, vector               memory layout and running sums of windows; outer products, narrow matrices
+    kernels, columns              the exact SSIM of a column of windows; which windows are in which
     local                         the square of a pair's SSIM map that is lowest
     measurements, features        what is measured of a window; the vectors whose inner products bound the SSIM
     image                         one thumbnail with what is measured of it
@@ -37,7 +38,7 @@ from pathlib import Path
 
 from numba import config
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Raise this when any score, bound or stored array may change: scores of another version are not used again.
 
 If the stored arrays change, raise WORKSPACE_VERSION too. A test compares the code with the fingerprint recorded for

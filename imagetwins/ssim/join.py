@@ -10,7 +10,7 @@ those:
 Pairs of identical thumbnails ("identical") need none of this, and pairs of images whose pairs are known from an earlier
 join ("known") are left out. Pairs that are left and score at or above the floor are stored. A score within
 VERIFY_MARGIN of the threshold or of the floor is replaced by scikit-image's own before it is compared. Scores do not
-depend on the tiles, because the blocks of a pair are always the same.
+depend on the tiles, because the columns and blocks of a pair are always the same.
 """
 
 import threading
@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from imagetwins.ssim.bounds.cells import CellBound
 from imagetwins.ssim.groups import Groups
+from imagetwins.ssim.kernels import Windows
 from imagetwins.ssim.plan import OpenPlan, open_plan, tile_side
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.refine import (
     IS_SCORED,
     PRUNED_BY_BLOCKS,
-    Buffers,
     Scores,
     allocate_buffers,
     largest_difference,
@@ -96,7 +96,7 @@ def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]]) -> JoinResu
     return _merge_results(results)
 
 
-def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Buffers) -> JoinResult:
+def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windows) -> JoinResult:
     """Pass the pairs of one tile through the stages."""
     weights, counts = plan.weights, zero_counts()
     counts[PAIRS], counts[KNOWN] = _count_pairs(tile, weights.images), _count_pairs(tile, weights.known)
@@ -106,7 +106,7 @@ def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Buffe
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
     # Blocks refine the bound by cells, which is used wherever that is worth its cost.
     is_refined = any(isinstance(bound, CellBound) for bound, _ in plan.bounds)
-    part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.sums))
+    part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.rows) // 2)
     scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, plan.floor if is_refined else None)
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
         counts[name] = weights.count_pairs(pairs.listed, scores.outcome == outcome)
@@ -210,7 +210,7 @@ def _score_rows(workspace: Workspace, first: NDArray[np.int64], second: NDArray[
     rows = first.astype(np.int64), second.astype(np.int64)
     _, position = np.unique(rows, return_inverse=True)
     a, b = position.reshape(2, -1)
-    part = divide_pairs(a, b, int(position.max(initial=-1)) + 1, len(buffers.sums))
+    part = divide_pairs(a, b, int(position.max(initial=-1)) + 1, len(buffers.rows) // 2)
     return score_or_prune(workspace, rows, part, buffers, None).score
 
 
@@ -243,11 +243,11 @@ def _join_identical(workspace: Workspace, tile: Tile, groups: Groups) -> JoinRes
 _thread = threading.local()
 
 
-def _thread_buffers(size: int) -> Buffers:
+def _thread_buffers(size: int) -> Windows:
     """Return this thread's buffers for one tile: fresh memory for every batch would cost more than filling it."""
     if getattr(_thread, "size", None) != size:
         _thread.size, _thread.buffers = size, allocate_buffers(size, tile_side(size))
-    buffers: Buffers = _thread.buffers
+    buffers: Windows = _thread.buffers
     return buffers
 
 

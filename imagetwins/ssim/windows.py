@@ -293,28 +293,3 @@ def scale_variances(
         for k in range(WINDOW):
             total = np.int32(total + squares[f + k])
         scaled_variances[f] = np.int32(np.int32(WINDOW_PIXELS) * total) - np.int32(of_pixels * of_pixels)
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def fill_windows(
-    pixels: NDArray[np.uint8], is_window: NDArray[np.bool_], sums: NDArray[np.int16], spreads: NDArray[np.float32]
-) -> None:
-    """Compute the sums and spreads of some rows of windows of one group of a thumbnail.
-
-    Args:
-        pixels: (n + 6, pixel_width) uint8.
-        is_window: (window_width,) bool, the layout's for this group.
-        sums: (n, window_width) int16; overwritten.
-        spreads: (n, window_width) float32, vx + C2/2, infinite where there is no window; overwritten.
-    """
-    columns, squares = np.empty(pixels.shape[1], np.int16), np.empty(pixels.shape[1], np.int32)
-    scaled_variances = np.empty(len(is_window), np.int32)
-    begin_columns(pixels, columns, squares)
-    for i in range(len(sums)):
-        sum_windows(columns, i, sums)
-        scale_variances(squares, sums, i, scaled_variances)
-        for f in range(len(is_window)):
-            spread = np.float32(scaled_variances[f]) * TO_VARIANCE + HALF_C2
-            spreads[i, f] = spread if is_window[f] else np.inf
-        if i + 1 < len(sums):
-            slide_columns(pixels, i, columns, squares)
