@@ -37,7 +37,7 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
         known=read_table(run.verified, VERIFIED),
         progress=progress_of(Stage.DECIDE, "pair"),
     )
-    store_verified(run.comparisons, verified)
+    store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
     counts = {"matches": len(matches), "verified": len(verified_by_now)}
@@ -70,7 +70,7 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
     decider = Decider(images, drop_changed(matches, changes), parameters)
     decisions, verified = decide_verified(decider, load, workers, progress=progress_of(Stage.DECIDE, "pair"))
     decisions = mark_changed(decisions, changes)
-    store_verified(run.comparisons, verified)
+    store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     return {
         "images": len(images),

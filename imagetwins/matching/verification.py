@@ -21,7 +21,7 @@ from imagetwins.store.tables import list_parts, read_notes, read_table, write_ta
 
 PAIR = ["image1", "image2"]
 
-AT_ONCE = 16
+AT_ONCE = 8
 """Pairs that a thread measures before it asks for more."""
 
 
@@ -72,13 +72,14 @@ def _measure_pairs(pairs: NDArray[np.int64], load: ThumbnailLoader) -> list[tupl
     return [(reference_ssim(*pair), *measure_differences(*pair)) for pair in both]
 
 
-def store_verified(comparisons: Location, verified: pd.DataFrame) -> None:
+def store_verified(comparisons: Location, verified: pd.DataFrame, workers: int) -> None:
     """Write what is `verified` into the parts of the comparison table that hold its pairs."""
     if not len(verified):
         return
     verified = verified.assign(key=_number_pairs(verified)).sort_values("key")
     keys, measured = verified["key"].to_numpy(np.int64), read_measured(verified)
-    for part in list_parts(comparisons):
+
+    def store_in(part: Location) -> None:
         table = read_table(part, COMPARISONS)
         wanted = _number_pairs(table)
         position = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
@@ -86,6 +87,10 @@ def store_verified(comparisons: Location, verified: pd.DataFrame) -> None:
         if len(rows):
             changed = _apply_verified(table, rows, measured[position[rows]])
             write_table(changed, COMPARISONS, part, notes=read_notes(part))
+
+    # A part waits for the disk as long as for the processor.
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(store_in, list_parts(comparisons)))
 
 
 def _number_pairs(table: pd.DataFrame) -> NDArray[np.int64]:

@@ -23,10 +23,10 @@ from threadpoolctl import threadpool_limits
 
 from imagetwins.errors import StoreError
 from imagetwins.ssim import bounds
-from imagetwins.ssim.bounds.base import Arrays, ArraySpec
+from imagetwins.ssim.bounds.base import Arrays, ArraySpec, Bound
 from imagetwins.ssim.features import Basis, make_basis
-from imagetwins.ssim.image import MeasuredImage, allocate_scratch
-from imagetwins.ssim.windows import fill_pixels, plan_layout, restore_thumbnail
+from imagetwins.ssim.image import MeasuredImage, Scratch
+from imagetwins.ssim.windows import plan_layout, restore_thumbnail
 
 DIGEST_BYTES = 16
 """Bytes of the digest of a thumbnail, by which identical ones are found."""
@@ -272,35 +272,47 @@ def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray
     """
     keep_blas_single_threaded()
     size = open_workspace(directory).size
-    specs, basis, scratch = plan_arrays(size), _load_basis(directory), allocate_scratch(size)
-    prepare = _make_preparer(size, basis)
+    made = (directory / BASIS).stat()
+    prepare = _make_preparer(directory, size, tuple(bounds.BOUNDS), (made.st_ino, made.st_mtime_ns))
+    specs, scratch = plan_arrays(size), Scratch(size)
     with ExitStack() as stack:
-        files = {name: stack.enter_context(_file(directory, name).open("r+b")) for name in specs}
-        for row, thumbnail in zip(rows, thumbnails, strict=True):
-            for name, value in prepare(MeasuredImage(thumbnail, basis, scratch)).items():
+        files = {name: stack.enter_context(_file(directory, name).open("r+b", buffering=0)) for name in specs}
+        for row, thumbnail in zip(rows.tolist(), thumbnails, strict=True):
+            for name, value in prepare(thumbnail, scratch).items():
                 content = np.ascontiguousarray(value, specs[name].dtype).reshape(specs[name].shape)
-                files[name].seek(int(row) * content.nbytes)
-                files[name].write(content.data)
+                _write(files[name].fileno(), content.data.cast("B"), row * content.nbytes)
 
 
-def _make_preparer(size: int, basis: Basis) -> Callable[[MeasuredImage], dict[str, Any]]:
-    """Return the function that computes what is stored of an image, by name of the array."""
-    one_channel = plan_layout(size, 1)
-    grey_pixels = np.empty(plan_arrays(size)["grey_pixels"].shape, np.uint8)
-    preparers = [bound.make_preparer(size, basis) for bound in bounds.BOUNDS]
+def _write(descriptor: int, content: memoryview, offset: int) -> None:
+    """Write all of `content`: the system may take less of it at a time."""
+    while content:
+        written = os.pwrite(descriptor, content, offset)
+        content, offset = content[written:], offset + written
 
-    def prepare(image: MeasuredImage) -> dict[str, Any]:
-        digest = _digest(image.thumbnail)
+
+@lru_cache(maxsize=1)
+def _make_preparer(
+    directory: Path, size: int, kinds: tuple[Bound, ...], _of_basis: tuple[int, int]
+) -> Callable[[NDArray[np.uint8], Scratch], dict[str, Any]]:
+    """Return the function that computes what is stored of a thumbnail, by name of the array.
+
+    It is used in many threads at once. What it holds of the workspace takes a millisecond or two to compute: it is kept,
+    for the basis that has this inode and time.
+    """
+    basis = _load_basis(directory)
+    preparers = [bound.make_preparer(size, basis) for bound in kinds]
+
+    def prepare(thumbnail: NDArray[np.uint8], scratch: Scratch) -> dict[str, Any]:
+        image = MeasuredImage(thumbnail, basis, scratch)
         prepared: dict[str, Any] = {
             "pixels": image.pixels,
             "grey": image.is_grey,
             "structured": image.is_structured,
-            "digests": np.frombuffer(digest, np.uint8),
+            "digests": np.frombuffer(_digest(image.thumbnail), np.uint8),
         }
-        if image.is_grey:
-            fill_pixels(image.thumbnail, one_channel.segments, grey_pixels)
+        if image.grey_pixels is not None:
             # Not stored of an image in colour: its row is a hole of the file.
-            prepared["grey_pixels"] = grey_pixels
+            prepared["grey_pixels"] = image.grey_pixels
         for preparer in preparers:
             prepared |= preparer(image)
         return prepared

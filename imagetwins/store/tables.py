@@ -65,7 +65,7 @@ def read_table(location: Location, schema: pa.Schema, *, where: pc.Expression | 
         StoreError: there is no such file or no part, or one has not the columns of `schema`.
     """
     parts = [location] if location.suffix == ".parquet" else list_parts(location)
-    return pd.concat([_read_part(part, schema, where) for part in parts], ignore_index=True)
+    return _to_frame(pa.concat_tables([_read_part(part, schema, where) for part in parts]))
 
 
 def read_table_if_any(directory: Location, schema: pa.Schema) -> pd.DataFrame:
@@ -108,14 +108,13 @@ def _read_metadata(part: Location) -> pq.FileMetaData:
     return pq.read_metadata(source, filesystem=filesystem)
 
 
-def _read_part(part: Location, schema: pa.Schema, where: pc.Expression | None) -> pd.DataFrame:
+def _read_part(part: Location, schema: pa.Schema, where: pc.Expression | None) -> pa.Table:
     source, filesystem = storage_of(part).arrow_source(part)
     try:
         # `partitioning=None`: the hive column `run_id` of the path is not part of the schema.
-        table = pq.read_table(source, filesystem=filesystem, schema=schema, filters=where, partitioning=None)
+        return pq.read_table(source, filesystem=filesystem, schema=schema, filters=where, partitioning=None)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StoreError(f"{part} is not a table that this version reads: {error}") from error
-    return _to_frame(table)
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:

@@ -192,6 +192,7 @@ def test_verified_scores_are_stored_in_the_part_that_has_the_pair_and_nowhere_el
                 "colour_difference": [3.5, 4.5],
             }
         ),
+        2,
     )
 
     expected = table(first | second | {(0, 2): 0.61, (1, 2): 0.71, (3, 4): 0.9}, verified={(0, 2), (1, 2)})
