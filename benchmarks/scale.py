@@ -66,6 +66,7 @@ PICTURES = (10**6, 10**7, 10**8, 10**9)
 WORKERS = (1, 10, 100, 1000, 10_000)
 STAGES = [name for name in ssim.stage_labels() if name not in {"known", "identical"}]
 SIMULATED = ("photos", 0.85)
+EACH = (1, 2, 4, 8, 16, 32)
 CORE_HOUR = 0.04
 """What a core costs for an hour, in dollars. Assumed, about the list price of a virtual core in large clouds, 2025."""
 
@@ -274,6 +275,8 @@ def fit_costs(kinds: list[Saved]) -> Saved:
                 "row_seconds": float(fitted[0]),
                 "spread": float(np.log(np.array(joined["seconds"]) / own).std()),
             }
+            for name in ("sides", "seconds", "reached"):
+                del joined[name]
     return costs
 
 
@@ -425,6 +428,7 @@ def show_costs(results: Saved) -> Table:
                 [
                     name,
                     *(f"{stage.share:.3%} x {stage.seconds * 1e9:,.0f}" for stage in costs.stages),
+                    f"{costs.row_seconds * 1e6:.1f}",
                     f"{costs.pair_seconds(1) * 1e9:,.0f}",
                     f"{joined['fitted_share']:.0%}",
                     f"{joined['stored'] / joined['pairs']:.4%}",
@@ -436,6 +440,7 @@ def show_costs(results: Saved) -> Table:
     columns = [
         "pictures, floor",
         *(f"{stage}: share x ns" for stage in STAGES),
+        "us an image of a tile",
         "ns a pair",
         "fit / measured",
         "stored",
@@ -497,6 +502,22 @@ def show_simulated(results: Saved) -> Table:
     )
 
 
+def show_waiting(results: Saved) -> Table:
+    """Tell how much longer than at best it takes, with few batches or many, in any order or neighbours to one worker."""
+    costs, images, rows = read_costs(results["costs"]["{} {}".format(*SIMULATED)]), 10**7, []
+    for workers in (10, 100, 1000):
+        cluster = Cluster(workers, peers=True)
+        plan = plan_strips(costs, images, cluster)
+        for placed in (False, True):
+            found = [
+                simulate(costs, images, cluster, plan._replace(batches=each * workers, placed=placed)) for each in EACH
+            ]
+            cells = (f"{one.seconds / one.ideal_seconds:.2f} x, {in_bytes(one.read_bytes)}" for one in found)
+            rows.append([f"{workers:,}", "neighbours" if placed else "any", *cells])
+    columns = ["workers", "which batches", *(f"{each} a worker" for each in EACH)]
+    return make_table(f"Time beside the best, {images:,} photos, blocks by worker, by batches", columns, rows)
+
+
 def show_whole(results: Saved) -> Table:
     """Tell, by kind and floor, what the whole job takes where each worker has its blocks: 100 workers, and all sizes."""
     rows = []
@@ -540,7 +561,7 @@ def save(results: Saved, out: Path) -> None:
     (out / "scale.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     with (out / "scale.txt").open("w", encoding="utf-8") as file:
         for console in (Console(width=170), Console(width=170, file=file)):
-            for show in (show_costs, show_images, show_check, show_simulated, show_whole):
+            for show in (show_costs, show_images, show_check, show_simulated, show_waiting, show_whole):
                 console.print(show(results))
     plot(results, out / "scale.png")
 
