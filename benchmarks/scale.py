@@ -13,15 +13,14 @@ Costs are the processor time of one thread, so that they mean something on a bus
 import argparse
 import json
 import os
-import pickle
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,6 @@ from benchmarks.simulation import (
     Cluster,
     Costs,
     Outcome,
-    Plan,
     plan_more,
     plan_strips,
     plan_today,
@@ -65,7 +63,7 @@ FLOORS = (0.85, 0.75)
 PICTURES = (10**6, 10**7, 10**8, 10**9)
 WORKERS = (1, 10, 100, 1000, 10_000)
 STAGES = [name for name in ssim.stage_labels() if name not in {"known", "identical"}]
-SIMULATED = ("photos", 0.85)
+SIMULATED = "photos 0.85"
 EACH = (1, 2, 4, 8, 16, 32)
 CORE_HOUR = 0.04
 """What a core costs for an hour, in dollars. Assumed, about the list price of a virtual core in large clouds, 2025."""
@@ -76,6 +74,10 @@ SERIAL = (Stage.LIST, Stage.LOOKUP, Stage.PLAN, Stage.DECIDE)
 TILES_ALONG = (12, 4)
 ROUNDS = 3
 MAPPED, IN_FLIGHT = 200, 32
+Units = tuple[tuple[str, float], ...]
+TIME: Units = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+BYTES: Units = (("EB", 1e18), ("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
+Rows = Iterator[dict[str, str]]
 Saved = dict[str, Any]
 
 
@@ -178,7 +180,6 @@ def measure_joins(home: Path) -> list[Saved]:
         joined: Saved = {
             "floor": floor,
             "tile_bytes": sys.getsizeof(tiles[0]) + 8,
-            "sent_tile_bytes": len(pickle.dumps(tiles)) / len(tiles),
             "sides": [(t.row_stop - t.row_start, t.column_stop - t.column_start) for t in tiles],
             "seconds": np.min([[seconds for seconds, _ in row] for row in timed], axis=0).tolist(),
             "reached": [reached(one) for one in counts],
@@ -347,229 +348,149 @@ def measure_dispatch() -> float:
 
 # What is simulated
 
-Variant = Callable[[Costs, int, int], tuple[Costs, Cluster, Plan]]
-
-
-def on_strips(*, peers: bool, gpu: bool = False) -> Variant:
-    def vary(costs: Costs, images: int, workers: int) -> tuple[Costs, Cluster, Plan]:
-        costs, cluster = replace(costs, gpu=gpu), Cluster(workers, peers=peers)
-        return costs, cluster, plan_strips(costs, images, cluster)
-
-    return vary
-
-
-VARIANTS: dict[str, Variant] = {
-    "today": lambda costs, _, workers: (costs, Cluster(workers), plan_today()),
-    "more batches": lambda costs, images, workers: (
-        costs,
-        Cluster(workers),
-        plan_more(costs, images, Cluster(workers)),
-    ),
-    "strips": on_strips(peers=False),
-    "blocks by worker": on_strips(peers=True),
-    "and GPUs": on_strips(peers=True, gpu=True),
+VARIANTS = {
+    "today": lambda *_: plan_today(),
+    "more batches": plan_more,
+    "strips": plan_strips,
+    "blocks by worker": plan_strips,
+    "and GPUs": plan_strips,
 }
 
 
 def simulate_all(costs: Saved) -> list[Saved]:
     """Replay all variants for SIMULATED, and the last but one for everything else."""
     simulated = []
-    for name, given in costs.items():
-        chosen = list(VARIANTS) if name == "{} {}".format(*SIMULATED) else ["blocks by worker"]
-        for images in PICTURES:
-            for workers in WORKERS:
-                for variant in chosen:
-                    inputs = VARIANTS[variant](read_costs(given), images, workers)
-                    outcome = simulate(inputs[0], images, *inputs[1:])
-                    which = {"what": name, "images": images, "workers": workers, "variant": variant}
-                    simulated.append(which | inputs[2]._asdict() | outcome._asdict())
+    for name, images, workers, variant in product(costs, PICTURES, WORKERS, VARIANTS):
+        if name == SIMULATED or variant == "blocks by worker":
+            given = replace(read_costs(costs[name]), gpu=variant == "and GPUs")
+            cluster = Cluster(workers, peers=variant in {"blocks by worker", "and GPUs"})
+            plan = VARIANTS[variant](given, images, cluster)
+            which = {"what": name, "images": images, "workers": workers, "variant": variant}
+            simulated.append(which | plan._asdict() | simulate(given, images, cluster, plan)._asdict())
     return simulated
 
 
 # What is shown
 
 
-def in_time(seconds: float) -> str:
-    """Return a duration in its largest unit."""
-    for unit, length in (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= (1.5 * length if unit != "min" else length):
-            return (
-                f"{seconds / length:,.{int(seconds < 10 * length)}f} {unit}" if seconds < 1e6 * 365 * 86400 else "never"
-            )
-    return f"{seconds:.1f} s"
+def in_units(count: float, units: Units) -> str:
+    """Return a number in its largest unit of which there are 1.5; two digits at least."""
+    unit, length = next((one for one in units if count >= 1.5 * one[1]), units[-1])
+    return "never" if unit == "y" and count > 1e6 * length else f"{count / length:,.{int(count < 10 * length)}f} {unit}"
 
 
-def in_bytes(count: float) -> str:
-    """Return a number of bytes in its largest unit."""
-    for unit, length in (("EB", 1e18), ("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if count >= length:
-            return f"{count / length:,.{int(count < 10 * length)}f} {unit}"
-    return f"{count / 1e3:.1f} kB"
-
-
-def make_table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def show_costs(results: Saved) -> Table:
-    rows = []
+def show_costs(results: Saved) -> Rows:
     for found in results["kinds"]:
         for joined in found["joins"]:
             name = f"{found['kind']} {joined['floor']}"
             costs = read_costs(results["costs"][name])
-            reads = costs.image_bytes(min(costs.side, found["images"] // 8))
-            measured = found["cold_bytes"][str(joined["floor"])]
-            rows.append(
-                [
-                    name,
-                    *(f"{stage.share:.3%} x {stage.seconds * 1e9:,.0f}" for stage in costs.stages),
-                    f"{costs.row_seconds * 1e6:.1f}",
-                    f"{costs.pair_seconds(1) * 1e9:,.0f}",
-                    f"{joined['fitted_share']:.0%}",
-                    f"{joined['stored'] / joined['pairs']:.4%}",
-                    f"{reads / 1e3:.0f}",
-                    f"{measured / 1e3:.0f}",
-                    f"{costs.image_bytes(1e6) / 1e3:.0f}",
-                ]
-            )
-    columns = [
-        "pictures, floor",
-        *(f"{stage}: share x ns" for stage in STAGES),
-        "us an image of a tile",
-        "ns a pair",
-        "fit / measured",
-        "stored",
-    ]
-    columns += ["kB an image and tile", "measured", "kB an image, of all"]
-    return make_table("What a pair costs on one core, and what is read", columns, rows)
+            row = {"pictures, floor": name}
+            for stage, work in zip(STAGES, costs.stages, strict=True):
+                row[f"{stage}: share x ns"] = f"{work.share:.3%} x {work.seconds * 1e9:,.0f}"
+            row["us an image of a tile"] = f"{costs.row_seconds * 1e6:.1f}"
+            row["ns a pair"] = f"{costs.pair_seconds(1) * 1e9:,.0f}"
+            row["fit / measured"] = f"{joined['fitted_share']:.0%}"
+            row["stored"] = f"{joined['stored'] / joined['pairs']:.4%}"
+            row["kB an image and tile"] = f"{costs.image_bytes(min(costs.side, found['images'] // 8)) / 1e3:.0f}"
+            row["measured"] = f"{found['cold_bytes'][str(joined['floor'])] / 1e3:.0f}"
+            yield row | {"kB an image, of all": f"{costs.image_bytes(1e6) / 1e3:.0f}"}
 
 
-def show_images(results: Saved) -> Table:
-    rows = []
+def show_images(results: Saved) -> Rows:
     for found in results["kinds"]:
-        serial = (found.get(f"{stage}_seconds", 0) for stage in SERIAL)
-        kilobytes = (f"{found[name] / 1e3:.0f}" for name in ("file_bytes", "store_bytes"))
-        even = [
-            2 * found["load_seconds"] / read_costs(results["costs"][f"{found['kind']} {f}"]).pair_seconds(1)
-            for f in FLOORS
-        ]
-        rows.append(
-            [
-                found["kind"],
-                f"{found['load_seconds'] * 1e3:.2f}",
-                *kilobytes,
-                *(f"{seconds * 1e6:.0f}" for seconds in serial),
-                *(f"{count:,.0f}" for count in even),
-            ]
-        )
-    columns = ["pictures", "load, core ms", "kB a file", "kB in the store", *(f"{stage}, us" for stage in SERIAL)]
-    columns += [f"pictures from which pairs cost more than loading, {floor}" for floor in FLOORS]
-    return make_table("What a picture costs", columns, rows)
+        row = {"pictures": found["kind"], "load, core ms": f"{found['load_seconds'] * 1e3:.2f}"}
+        row |= {f"kB in the {name}": f"{found[f'{name}_bytes'] / 1e3:.0f}" for name in ("file", "store")}
+        row |= {f"{stage}, us": f"{found.get(f'{stage}_seconds', 0) * 1e6:.0f}" for stage in SERIAL}
+        for floor in FLOORS:
+            pair = read_costs(results["costs"][f"{found['kind']} {floor}"]).pair_seconds(1)
+            row[f"pictures from which pairs cost more, {floor}"] = f"{2 * found['load_seconds'] / pair:,.0f}"
+        yield row
 
 
-def show_check(results: Saved) -> Table:
-    rows = []
+def show_check(results: Saved) -> Rows:
     for one in results["checked"]:
         predicted = Outcome(**one["predicted"])
-        numbers = f"{one['images']:,}", str(one["batches"]), str(predicted.batches)
-        times = predicted.seconds, one["seconds"], predicted.core_seconds, one["worker_core_seconds"]
-        rows.append([one["what"], *numbers, *(f"{seconds:.1f}" for seconds in times)])
-    columns = ["pictures, floor", "images", "batches", "simulated", "simulated s", "measured s", "simulated core s"]
-    title = f"Scoring on two Dask workers, a batch {results['batch_seconds']:.2f} s, a task {results['serial_seconds']:.3f} s"
-    return make_table(title, [*columns, "core s of the workers, loading too"], rows)
+        row = {"pictures, floor": one["what"], "images": f"{one['images']:,}"}
+        row |= {"batches": str(one["batches"]), "simulated": str(predicted.batches)}
+        row |= {"simulated s": f"{predicted.seconds:.1f}", "measured s": f"{one['seconds']:.1f}"}
+        row["simulated core s"] = f"{predicted.core_seconds:.1f}"
+        yield row | {"core s of the workers, loading too": f"{one['worker_core_seconds']:.1f}"}
 
 
 def find(results: Saved, **wanted: Any) -> Saved:
     return next(one for one in results["simulated"] if all(one[name] == value for name, value in wanted.items()))
 
 
-def show_simulated(results: Saved) -> Table:
-    name, rows = "{} {}".format(*SIMULATED), []
-    for images in PICTURES:
-        for workers in WORKERS:
-            found = [find(results, what=name, images=images, workers=workers, variant=variant) for variant in VARIANTS]
-            cells = (f"{in_time(one['seconds'])}, {in_bytes(one['read_bytes'])}" for one in found)
-            rows.append([f"{images:,}", f"{workers:,}", in_time(found[0]["ideal_seconds"]), *cells])
-    return make_table(
-        f"Scoring {name}, workers of {THREADS} cores: time, and what is read",
-        ["pictures", "workers", "at best", *VARIANTS],
-        rows,
-    )
+def show_simulated(results: Saved) -> Rows:
+    for images, workers in product(PICTURES, WORKERS):
+        row = {"pictures": f"{images:,}", "workers": f"{workers:,}"}
+        for variant in VARIANTS:
+            one = find(results, what=SIMULATED, images=images, workers=workers, variant=variant)
+            row.setdefault("at best", in_units(one["ideal_seconds"], TIME))
+            row[variant] = f"{in_units(one['seconds'], TIME)}, {in_units(one['read_bytes'], BYTES)}"
+        yield row
 
 
-def show_waiting(results: Saved) -> Table:
+def show_waiting(results: Saved) -> Rows:
     """Tell how much longer than at best it takes, with few batches or many, in any order or neighbours to one worker."""
-    costs, images, rows = read_costs(results["costs"]["{} {}".format(*SIMULATED)]), 10**7, []
-    for workers in (10, 100, 1000):
+    costs, images = read_costs(results["costs"][SIMULATED]), 10**7
+    for workers, placed in product((10, 100, 1000), (False, True)):
         cluster = Cluster(workers, peers=True)
-        plan = plan_strips(costs, images, cluster)
-        for placed in (False, True):
-            found = [
-                simulate(costs, images, cluster, plan._replace(batches=each * workers, placed=placed)) for each in EACH
-            ]
-            cells = (f"{one.seconds / one.ideal_seconds:.2f} x, {in_bytes(one.read_bytes)}" for one in found)
-            rows.append([f"{workers:,}", "neighbours" if placed else "any", *cells])
-    columns = ["workers", "which batches", *(f"{each} a worker" for each in EACH)]
-    return make_table(f"Time beside the best, {images:,} photos, blocks by worker, by batches", columns, rows)
+        row = {"workers": f"{workers:,}", "batches go to": "who had the one before" if placed else "any"}
+        for each in EACH:
+            plan = plan_strips(costs, images, cluster)._replace(batches=each * workers, placed=placed)
+            one = simulate(costs, images, cluster, plan)
+            row[f"{each} a worker"] = f"{one.seconds / one.ideal_seconds:.2f} x, {in_units(one.read_bytes, BYTES)}"
+        yield row
 
 
-def show_whole(results: Saved) -> Table:
+def show_whole(results: Saved) -> Rows:
     """Tell, by kind and floor, what the whole job takes where each worker has its blocks: 100 workers, and all sizes."""
-    rows = []
-    for name in results["costs"]:
-        kind = next(found for found in results["kinds"] if found["kind"] == name.split()[0])
-        joined = next(one for one in kind["joins"] if f"{kind['kind']} {one['floor']}" == name)
-        for images in PICTURES:
+    for found, images in product(results["kinds"], PICTURES):
+        for joined in found["joins"]:
+            name, spans = f"{found['kind']} {joined['floor']}", -(-images // tile_side(SIZE))
             score = find(results, what=name, images=images, workers=100, variant="blocks by worker")
-            spans = -(-images // tile_side(SIZE))
-            load = images * kind["load_seconds"]
-            serial = images * sum(kind.get(f"{stage}_seconds", 0) for stage in SERIAL)
-            rows.append(
-                [
-                    name,
-                    f"{images:,}",
-                    in_time(load / 100 / THREADS),
-                    in_time(score["seconds"]),
-                    in_time(serial),
-                    in_bytes(images * kind["store_bytes"]),
-                    in_bytes(spans * (spans + 1) / 2 * joined["tile_bytes"]),
-                    f"{joined['stored'] / joined['pairs'] * images * (images - 1) / 2:.2g}",
-                    f"{(load + score['core_seconds']) / 3600:,.0f}",
-                    f"{(load + score['core_seconds']) / 3600 * CORE_HOUR:,.0f}",
-                ]
-            )
-    columns = [
-        "pictures, floor",
-        "pictures",
-        "load",
-        "score",
-        "one machine's stages",
-        "store",
-        "list of tiles",
-        "pairs stored",
-    ]
-    return make_table("The whole job on 100 workers, blocks by worker", [*columns, "core hours", "$"], rows)
+            load = images * found["load_seconds"]
+            row = {"pictures, floor": name, "pictures": f"{images:,}", "load": in_units(load / 100 / THREADS, TIME)}
+            row["score"] = in_units(score["seconds"], TIME)
+            serial = images * sum(found.get(f"{stage}_seconds", 0) for stage in SERIAL)
+            row["one machine's stages"] = in_units(serial, TIME)
+            row["store"] = in_units(images * found["store_bytes"], BYTES)
+            row["list of tiles"] = in_units(spans * (spans + 1) / 2 * joined["tile_bytes"], BYTES)
+            row["pairs stored"] = f"{joined['stored'] / joined['pairs'] * images**2 / 2:.2g}"
+            hours = (load + score["core_seconds"]) / 3600
+            yield row | {"core hours": f"{hours:,.0f}", "$": f"{hours * CORE_HOUR:,.2f}"}
+
+
+TABLES: dict[str, Callable[[Saved], Rows]] = {
+    "What a pair costs on one core, and what is read": show_costs,
+    "What a picture costs": show_images,
+    "Scoring on two Dask workers, a batch {batch_seconds:.2f} s, a task {serial_seconds:.3f} s": show_check,
+    f"Scoring {SIMULATED}, workers of {THREADS} cores: time, and what is read": show_simulated,
+    "Time beside the best, 10,000,000 photos, blocks by worker, by batches": show_waiting,
+    "The whole job on 100 workers, blocks by worker": show_whole,
+}
 
 
 def save(results: Saved, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "scale.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     with (out / "scale.txt").open("w", encoding="utf-8") as file:
-        for console in (Console(width=170), Console(width=170, file=file)):
-            for show in (show_costs, show_images, show_check, show_simulated, show_waiting, show_whole):
-                console.print(show(results))
+        for title, show in TABLES.items():
+            rows = list(show(results))
+            table = Table(title=title.format(**results), title_justify="left")
+            for number, column in enumerate(rows[0]):
+                table.add_column(column, justify="right" if number else "left")
+            for row in rows:
+                table.add_row(*row.values())
+            for console in (Console(width=170), Console(width=170, file=file)):
+                console.print(table)
     plot(results, out / "scale.png")
 
 
 def plot(results: Saved, target: Path) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415 - only here
 
-    name = "{} {}".format(*SIMULATED)
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     views: list[tuple[str, Any, str, Any]] = [
         ("images", PICTURES, "workers", 100),
@@ -577,9 +498,9 @@ def plot(results: Saved, target: Path) -> None:
     ]
     for panel, (along, values, fixed, value) in zip(axes, views, strict=True):
         for variant in VARIANTS:
-            found = [find(results, what=name, variant=variant, **{along: x, fixed: value}) for x in values]
+            found = [find(results, what=SIMULATED, variant=variant, **{along: x, fixed: value}) for x in values]
             panel.plot(values, [min(one["seconds"] / 3600, 1e8) for one in found], "o-", label=variant)
-        panel.set(xscale="log", yscale="log", xlabel=along, ylabel="hours", title=f"{name}, {value:,} {fixed}")
+        panel.set(xscale="log", yscale="log", xlabel=along, ylabel="hours", title=f"{SIMULATED}, {value:,} {fixed}")
     axes[0].legend()
     figure.savefig(target, dpi=110)
 

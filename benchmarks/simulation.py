@@ -53,12 +53,6 @@ BATCHES_EACH = 8
 SHORTEST_BATCH = 10.0
 """Seconds of work below which a batch is mostly overhead, measured at 0.1 to 0.3 s."""
 
-LONGEST_BATCH = 86400.0
-"""Seconds of work above which a batch is better cut: its worker may fail."""
-
-MOST_BATCHES = 100_000
-"""The limit of what is cut more finely because batches would be too long; so the simulation itself ends in seconds."""
-
 OWN_SHARE = 0.9
 """The share of batches that are given to workers beforehand, neighbours to the same; the rest goes to who is ready first."""
 
@@ -299,5 +293,4 @@ def plan_strips(costs: Costs, images: int, cluster: Cluster) -> Plan:
 
 def _count_batches(costs: Costs, images: int, cluster: Cluster, takers: int) -> int:
     work = images**2 / 2 * costs.pair_seconds(cluster.threads) * takers / (cluster.workers * cluster.threads)
-    shorter = min(work / LONGEST_BATCH, MOST_BATCHES)
-    return int(max(min(BATCHES_EACH * takers, work / SHORTEST_BATCH), shorter, BATCHES_TODAY))
+    return int(max(min(BATCHES_EACH * takers, work / SHORTEST_BATCH), BATCHES_TODAY))
