@@ -71,7 +71,7 @@ CORE_HOUR = 0.04
 SERIAL = (Stage.LIST, Stage.LOOKUP, Stage.PLAN, Stage.DECIDE)
 """Stages that one machine does for all."""
 
-TILES_ALONG = (12, 4)
+TILES_ALONG = (12, 4, 2)
 ROUNDS = 3
 MAPPED, IN_FLIGHT = 200, 32
 Units = tuple[tuple[str, float], ...]
