@@ -44,6 +44,7 @@ bench: $(READY) $(PEERS)/.ready accuracy  ## Measure all that is claimed; takes 
 	$(BIN)/python -m benchmarks.peers --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.large_photos $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.cluster $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m benchmarks.scale $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.buckets $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.audit_queries
 	$(BIN)/python -m benchmarks.report_size
