@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from benchmarks.stages import run_stages
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import Decider, decide
+from imagetwins.matching.decisions import MEASURED, Decider, decide
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPARISONS, DECISIONS
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, VERIFIED
 from imagetwins.store.tables import as_frame, read_notes, read_table, write_table
 from tests.support import oracle
 from tests.support import thumbnails as pictures
@@ -110,8 +110,16 @@ def test_what_is_verified_or_known_is_not_computed_again(thumbnails, scores):
     found = Verified(thumbnails, given, threshold)
     assert (found.outcome(2), found.scores, found.loaded) == (("would move", 1), {}, [])
 
-    known = pd.DataFrame(
-        {"image1": [1], "image2": [2], "ssim": [0.123], "peak_difference": [1.0], "colour_difference": [2.0]}
+    known = as_frame(
+        {
+            "image1": [1],
+            "image2": [2],
+            "orientation": [1],
+            "ssim": [0.123],
+            "peak_difference": [1.0],
+            "colour_difference": [2.0],
+        },
+        VERIFIED,
     )
     given = table({(0, 2): scores[0, 2], (1, 2): scores[1, 2]}, verified={(0, 2)})
     found = Verified(thumbnails, given, threshold, known=known)
@@ -167,7 +175,7 @@ def test_however_many_rounds_it_took_the_decisions_are_those_from_the_verified_t
     for row in verified.itertuples():
         pair = int(row.image1), int(row.image2)
         assert row.ssim == oracle.score(*(thumbnails[image] for image in pair))
-        now.loc[pair, ["ssim", "peak_difference", "colour_difference"]] = row[3:]
+        now.loc[pair, MEASURED] = [getattr(row, name) for name in MEASURED]
     pd.testing.assert_frame_equal(decisions, decide(images, now.reset_index(), parameters), check_exact=True)
     done = set(zip(verified["image1"], verified["image2"], strict=True))
     assert len(done) == len(verified)
