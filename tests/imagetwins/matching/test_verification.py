@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from benchmarks.stages import run_stages
 from imagetwins.config.parameters import Parameters
@@ -61,7 +62,8 @@ class Verified:
 
     def __init__(self, thumbnails, given, threshold, **options):
         self.loaded = []
-        images = image_table([f"/p/{image}.png" for image in range(len(thumbnails))])
+        paths = [f"/p/{image}.png" for image in range(len(thumbnails))]
+        images = image_table(paths, sizes=dict.fromkeys(paths, (50_000, 480, 480)))
         parameters = Parameters(folder="/p", threshold=threshold)
 
         def load(image):
@@ -234,3 +236,36 @@ def test_every_score_that_a_run_decided_by_is_scikit_images_in_all_its_tables(tm
         expected = oracle.score(one, other)
         assert row.ssim == stored["ssim"][row.kept_image, row.image] == expected
         assert stored["verified"][row.kept_image, row.image]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_pair_is_verified_as_it_is_turned_and_a_place_of_it_is_seen(orientation):
+    picture = pictures.photographs(SIZE)[1]
+    noisy = np.clip(picture + np.random.default_rng(0).integers(-8, 9, picture.shape), 0, 255).astype(np.uint8)
+    stamped = picture.copy()
+    stamped[4:7, 4:7] = 255 - stamped[4:7, 4:7]
+    # Turned back by the inverse, so that the orientation shows them as they were.
+    turned_back = [exif_transpose(one, {6: 8, 8: 6}.get(orientation, orientation)) for one in (noisy, stamped)]
+    scores = {(0, 1): oracle.score(picture, noisy), (0, 2): oracle.score(picture, stamped)}
+    given = table(scores).assign(orientation=pd.array([orientation] * 2, "UInt8"))
+
+    found = Verified([picture, *turned_back], given, min(scores.values()))
+
+    assert found.scores == scores
+    assert [found.outcome(image)[0] for image in (1, 2)] == ["would move", "review"]
+    assert found.decisions["orientation"].tolist()[1:] == [orientation] * 2
+    assert found.table["orientation"].tolist() == [orientation] * 2
+
+
+def exif_transpose(pixels, orientation):
+    shown = Image.fromarray(pixels)
+    shown.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(shown))
+
+
+def test_what_is_known_of_a_pair_is_known_of_one_orientation(thumbnails, scores):
+    given = table({(1, 2): scores[1, 2]}).assign(orientation=pd.array([1], "UInt8"))
+    columns = {"image1": [1], "image2": [2], "ssim": [0.123], "peak_difference": [1.0], "colour_difference": [2.0]}
+    known = as_frame(columns | {"orientation": [6]}, VERIFIED)
+
+    assert Verified(thumbnails, given, scores[1, 2], known=known).scores == {(1, 2): scores[1, 2]}
