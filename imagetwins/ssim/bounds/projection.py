@@ -15,6 +15,9 @@ rough formula (`estimate_energy`) predicts the most.
 **Join.** A join quantises these vectors to integers of 8 bits (codes.py), as suits a sample of its own images, and
 computes the bounds of all pairs of a tile from the coordinates that vary most, then those that are left from all.
 
+**Turned pictures.** The projection of a turned picture is that of the picture itself, with coordinates exchanged and some signs
+changed (turns.py), because with each coordinate the one is kept that takes its place. The length of the rest is the same.
+
 **Slack.** The transform is computed in float64, with errors below 10^-12, and rounded to float32. This changes |p| by
 at most 2^-24 |p|, and so each inner product by at most twice that; REST_MARGIN raises t^2 by more than both. For the
 inner product itself, `feature_slack` allows more than these shorter vectors need, and CODES_SLACK what the integers do.
@@ -41,8 +44,10 @@ from imagetwins.ssim.codes import (
 )
 from imagetwins.ssim.features import CELL_RANK, SLOPE_AXES, Basis, count_features, feature_slack, plan_cells
 from imagetwins.ssim.image import MeasuredImage
+from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.processor import choose_kernels
 from imagetwins.ssim.tiles import TilePairs
+from imagetwins.ssim.turns import find_symmetry, transpose_coordinates
 from imagetwins.ssim.vector import complete_panels, multiply
 
 N_PROJECTED = 4095
@@ -75,11 +80,14 @@ class ProjectionBound(VectorBound):
         """Return the slack of the features, and what the integers need; see the module's text."""
         return feature_slack(size) + CODES_SLACK
 
-    def plan(self, arrays: Arrays, rows: NDArray[np.int64], directory: Path) -> None:
+    def plan(
+        self, arrays: Arrays, rows: NDArray[np.int64], directory: Path, size: int, orientations: Orientations
+    ) -> None:
         """Write the quantised vectors, some 4 kB each."""
         projection = arrays["projection"]
         sample = np.linspace(0, len(rows) - 1, min(SAMPLED_IMAGES, len(rows))).astype(np.int64)
-        write_codes(directory, projection, rows, choose_scale(projection[rows[sample]]))
+        symmetry = find_symmetry(choose_coordinates(size), plan_cells(size).side) if orientations == "all" else None
+        write_codes(directory, projection, rows, choose_scale(projection[rows[sample]], symmetry))
 
     def open_plan(self, directory: Path) -> Codes:
         """Map the quantised vectors."""
@@ -87,13 +95,13 @@ class ProjectionBound(VectorBound):
 
     def prune(self, arrays: Arrays, planned: Codes, pairs: TilePairs, lowest: float) -> int:  # noqa: ARG002
         """Drop the pairs that the quantised vectors prove to be below `lowest`."""
-        kernels = choose_kernels()
+        kernels, turned = choose_kernels(), pairs.orientation - 1
         if pairs.is_whole:
             spans = (pairs.row_span.start, pairs.row_span.stop), (pairs.column_span.start, pairs.column_span.stop)
             return pairs.replace_all(
-                *prune_tile(int(kernels), shape_of(kernels), planned, *spans, lowest, pairs.weights)
+                *prune_tile(int(kernels), shape_of(kernels), planned, turned, *spans, lowest, pairs.weights)
             )
-        return pairs.prune_listed(reach_by_codes(int(kernels), planned, *pairs.listed, lowest))
+        return pairs.prune_listed(reach_by_codes(int(kernels), planned, turned, *pairs.listed, lowest))
 
 
 def count_coordinates(size: int) -> int:
@@ -146,16 +154,6 @@ def choose_coordinates(size: int) -> NDArray[np.int64]:
     if other[kept[-1]] not in kept:
         kept[-1] = next(one for one in order[n:] if other[one] == one)
     return np.sort(kept)
-
-
-def transpose_coordinates(side: int) -> NDArray[np.int64]:
-    """Return, of each coordinate of the transform, the one it takes the place of when a picture is transposed: (n,) int64."""
-    axes = np.arange(CELL_RANK + 1)
-    for one, other in SLOPE_AXES:
-        axes[[one, other]] = other, one
-    grid = np.arange(side**2).reshape(side, side).T
-    indices: NDArray[np.int64] = (grid[..., None] * len(axes) + axes).ravel()
-    return indices
 
 
 def project_features(features: NDArray[np.float32], size: int, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
