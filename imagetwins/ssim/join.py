@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from imagetwins.ssim.bounds.cells import CellBound
 from imagetwins.ssim.groups import Groups
 from imagetwins.ssim.kernels import Windows
-from imagetwins.ssim.plan import OpenPlan, Orientations, open_plan, tile_side
+from imagetwins.ssim.orientation import ORIENTATIONS, Orientations
+from imagetwins.ssim.plan import OpenPlan, open_plan, tile_side
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.refine import (
     IS_SCORED,
@@ -40,6 +41,7 @@ from imagetwins.ssim.tiles import Pairs, Tile, TilePairs, divide_pairs
 from imagetwins.ssim.turned import (
     TurnedPairs,
     choose_best,
+    join_turned,
     put_in_order,
     score_turned,
     turn_every_way,
@@ -102,7 +104,7 @@ def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]]) -> JoinResu
             results.append(_join_identical(workspace, tile, plan.groups))
         elif tile.kind == "known":
             results.append(_count_known(tile, plan))
-        elif plan.turns:
+        elif plan.orientations == "all":
             results.append(_join_turned(workspace, tile, plan, buffers))
         else:
             results.append(_join_pairs(workspace, tile, plan, buffers))
@@ -113,14 +115,12 @@ def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windo
     """Pass the pairs of one tile through the stages."""
     weights, counts = plan.weights, zero_counts()
     counts[PAIRS], counts[KNOWN] = _count_pairs(tile, weights.images), _count_pairs(tile, weights.known)
-    pairs = TilePairs(tile, plan.groups.rows, weights)
+    pairs = TilePairs(tile, plan.groups.rows, weights, workspace.size)
     for bound, planned in plan.bounds:
         lowest = plan.floor - bound.slack(workspace.size)
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
-    # Blocks refine the bound by cells, which is used wherever that is worth its cost.
-    is_refined = any(isinstance(bound, CellBound) for bound, _ in plan.bounds)
     part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.rows) // 2)
-    scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, plan.floor if is_refined else None)
+    scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, _floor_of_blocks(plan))
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
         counts[name] = weights.count_pairs(pairs.listed, scores.outcome == outcome)
     untouched = np.ones(len(pairs), np.int64)
@@ -134,11 +134,27 @@ def _join_turned(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Wind
     """
     weights, counts = plan.weights, zero_counts()
     counts[PAIRS], counts[KNOWN] = _count_pairs(tile, weights.images), _count_pairs(tile, weights.known)
-    pairs = turn_every_way(*TilePairs(tile, plan.groups.rows, weights).listed)
-    pairs = put_in_order(pairs, plan.groups)
-    scores = score_turned(workspace, plan.groups.rows, pairs, buffers, None)
-    counts[SCORED] = counts[PAIRS] - counts[KNOWN]
-    return _store_pairs(workspace, plan, pairs, scores, counts)
+    every = [TilePairs(tile, plan.groups.rows, weights, workspace.size, orientation) for orientation in ORIENTATIONS]
+    left = counts[PAIRS] - counts[KNOWN]
+    for bound, planned in plan.bounds:
+        lowest = plan.floor - bound.slack(workspace.size)
+        for pairs in every:
+            bound.prune(workspace.arrays, planned, pairs, lowest)
+        still = join_turned([TurnedPairs.of(pairs) for pairs in every]).count_pairs(weights)
+        counts[bound.name], left = left - still, still
+    turned = put_in_order(join_turned([TurnedPairs.of(pairs) for pairs in every]), plan.groups)
+    scores = score_turned(workspace, plan.groups.rows, turned, buffers, _floor_of_blocks(plan))
+    counts[SCORED] = turned.take(scores.outcome == IS_SCORED).count_pairs(weights)
+    counts[BLOCKS] = left - counts[SCORED]
+    return _store_pairs(workspace, plan, turned, scores, counts)
+
+
+def _floor_of_blocks(plan: OpenPlan) -> float | None:
+    """Return the floor below which blocks prune pairs; None where they are not worth their cost.
+
+    Blocks refine the bound by cells, which is used wherever that is worth its cost.
+    """
+    return plan.floor if any(isinstance(bound, CellBound) for bound, _ in plan.bounds) else None
 
 
 def _count_pairs(tile: Tile, images: NDArray[np.int64]) -> int:
@@ -160,7 +176,7 @@ def _store_pairs(
     counts[VERIFIED] = int((~np.isnan(columns[-1])).sum())
     stored = np.flatnonzero(columns[0] >= plan.floor)
     pairs, columns = pairs.take(stored), [column[stored] for column in columns]
-    image1, image2, origin = (groups.expand_in_order if plan.turns else groups.expand)(pairs.groups)
+    image1, image2, origin = (groups.expand_in_order if plan.orientations == "all" else groups.expand)(pairs.groups)
     counts[STORED] = len(origin)
     result = _make_result(image1, image2, [column[origin] for column in columns], pairs.orientation[origin])
     return replace(result, counts=counts)

@@ -13,12 +13,15 @@ and their weights are equal, so SSIM(x, turn(y, o)) = SSIM(turn(x, INVERSE[o]), 
 in another order then, by scikit-image too.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 ORIENTATIONS = range(1, 9)
+
+Orientations = Literal["same", "all"]
+"""In which orientations the second picture of a pair is compared: as it is, or turned and mirrored in all eight ways."""
 
 
 class Steps(NamedTuple):

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from imagetwins.errors import ParameterError
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import Bound
 from imagetwins.ssim.groups import Groups, plan_groups
+from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.tiles import Tile, Weights
 from imagetwins.ssim.workspace import Workspace, open_workspace
 
@@ -45,9 +46,6 @@ SAMPLED_PAIRS = 500
 """How many random pairs the bounds are tried on."""
 
 PLAN, GROUPS = "plan.json", "groups.npz"
-
-Orientations = Literal["same", "all"]
-"""In which orientations the second picture of a pair is compared: as it is, or turned and mirrored in all eight ways."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +103,8 @@ def plan_join(
     # Where all pairs are known, nothing is left to prune, and no kernel need be loaded.
     is_done = groups.n_known == len(groups.rows)
     stages, share = choose_bounds(workspace, groups.rows[:0] if is_done else groups.rows, floor)
-    turns = orientations == "all"
-    if turns:
-        stages, share = dict.fromkeys(stages, False), 1.0
-    limits = {"threshold": threshold, "floor": floor}
-    _write_plan(plan_directory, workspace, groups, stages, directory=directory, turns=turns, **limits)
+    settings = {"workspace": str(directory.absolute()), "threshold": threshold, "floor": floor}
+    _write_plan(plan_directory, workspace, groups, stages, settings | {"orientations": orientations})
     batches = _plan_batches(groups, choose_side(len(groups.rows), workspace.size, share), max_batches)
     n = len(groups.members)
     return JoinPlan(len(rows), n, len(groups.rows), n * (n - 1) // 2, batches, stages)
@@ -151,15 +146,14 @@ def choose_side(n: int, size: int, share: float) -> int:
 
 
 def _write_plan(
-    target: Path, workspace: Workspace, groups: Groups, stages: dict[str, bool], *, directory: Path, **settings: float
+    target: Path, workspace: Workspace, groups: Groups, stages: dict[str, bool], settings: dict[str, Any]
 ) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for bound in bounds.BOUNDS:
         if stages[bound.name]:
-            bound.plan(workspace.arrays, groups.rows, target)
+            bound.plan(workspace.arrays, groups.rows, target, workspace.size, settings["orientations"])
     np.savez(target / GROUPS, **groups._asdict())
-    description = settings | {"workspace": str(directory.absolute()), "stages": stages}
-    (target / PLAN).write_text(json.dumps(description), encoding="utf-8")
+    (target / PLAN).write_text(json.dumps(settings | {"stages": stages}), encoding="utf-8")
 
 
 class OpenPlan(NamedTuple):
@@ -168,7 +162,7 @@ class OpenPlan(NamedTuple):
     Attributes:
         workspace: its directory.
         threshold, floor: as given to `plan_join`.
-        turns: whether the second picture of a pair is compared in all orientations.
+        orientations: as given to `plan_join`.
         bounds: the bounds that are used, each with what it wrote (`Bound.open_plan`).
         groups: of identical thumbnails.
         weights: of these groups.
@@ -177,7 +171,7 @@ class OpenPlan(NamedTuple):
     workspace: Path
     threshold: float
     floor: float
-    turns: bool
+    orientations: Orientations
     bounds: list[tuple[Bound, Any]]
     groups: Groups
     weights: Weights
@@ -198,7 +192,7 @@ def _read_plan(directory: Path, _written_ns: int) -> OpenPlan:
         Path(description["workspace"]),
         description["threshold"],
         description["floor"],
-        description["turns"],
+        description["orientations"],
         [(bound, bound.open_plan(directory)) for bound in used],
         groups,
         groups.weigh(),

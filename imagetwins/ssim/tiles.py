@@ -67,10 +67,15 @@ class TilePairs:
         rows: (height,) int64, the workspace rows of the groups of the tile's rows.
         columns: (width,) int64, those of its columns.
         weights: of all groups.
+        thumbnail_size: in pixels.
+        orientation: that in which the second picture of each pair is compared.
     """
 
-    def __init__(self, tile: Tile, group_rows: NDArray[np.int64], weights: Weights) -> None:
+    def __init__(
+        self, tile: Tile, group_rows: NDArray[np.int64], weights: Weights, thumbnail_size: int, orientation: int = 1
+    ) -> None:
         """Begin with all pairs of a tile; `group_rows`, (groups,) int64, are the workspace rows of all groups."""
+        self.thumbnail_size, self.orientation = thumbnail_size, orientation
         self.row_span = slice(tile.row_start, tile.row_stop)
         self.column_span = slice(tile.column_start, tile.column_stop)
         self.rows, self.columns = group_rows[self.row_span], group_rows[self.column_span]

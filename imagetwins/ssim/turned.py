@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imagetwins.ssim.bounds.base import Arrays
 from imagetwins.ssim.groups import Groups
 from imagetwins.ssim.kernels import Windows
 from imagetwins.ssim.orientation import INVERSE, ORIENTATIONS, turn
 from imagetwins.ssim.refine import Scores, score_or_prune
-from imagetwins.ssim.tiles import Pairs, divide_pairs, order_pairs
+from imagetwins.ssim.tiles import Pairs, TilePairs, Weights, divide_pairs, order_pairs
+from imagetwins.ssim.turns import plan_feature_turn, turn_features
 from imagetwins.ssim.windows import allocate_pixels, fill_pixels, plan_layout, restore_thumbnail
 from imagetwins.ssim.workspace import Workspace
 
@@ -45,6 +47,18 @@ class TurnedPairs(NamedTuple):
     def groups(self) -> Pairs:
         """The two groups of each."""
         return self.first, self.second
+
+    @classmethod
+    def of(cls, pairs: TilePairs) -> "TurnedPairs":
+        """Return the pairs of a tile that are left in one orientation."""
+        return cls(*pairs.listed, np.full(len(pairs), pairs.orientation))
+
+    def count_pairs(self, weights: Weights) -> int:
+        """Return how many pairs of images, not both known, they stand for, each counted once."""
+        first, second = np.minimum(*self.groups), np.maximum(*self.groups)
+        pairs = np.unique(first * len(weights.images) + second)
+        distinct = np.divmod(pairs, max(len(weights.images), 1))
+        return weights.count_pairs(distinct, np.ones(len(pairs), np.bool_))
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "TurnedPairs":
         """Return some of them."""
@@ -108,12 +122,14 @@ def turn_images(workspace: Workspace, rows: NDArray[np.int64], orientations: NDA
     """Return what a workspace keeps of some images, (n,), as it would keep it of them turned."""
     size, layouts = workspace.size, {channels: plan_layout(workspace.size, channels) for channels in (1, 3)}
     pixels, grey_pixels = (np.repeat(allocate_pixels(layouts[channels])[None], len(rows), 0) for channels in (3, 1))
+    features = np.empty((len(rows), workspace.arrays["features"].shape[1]), np.float32)
     for k, (row, orientation) in enumerate(zip(rows.tolist(), orientations.tolist(), strict=True)):
         thumbnail = turn(restore_thumbnail(workspace.pixels[row]), orientation)
         fill_pixels(thumbnail, layouts[3], pixels[k])
         if workspace.grey[row]:
             fill_pixels(thumbnail, layouts[1], grey_pixels[k])
-    arrays = {"pixels": pixels, "grey_pixels": grey_pixels, "grey": workspace.grey[rows]}
+        turn_features(workspace.arrays["features"], row, plan_feature_turn(size, orientation), features[k])
+    arrays: Arrays = {"pixels": pixels, "grey_pixels": grey_pixels, "grey": workspace.grey[rows], "features": features}
     return Workspace(len(rows), size, arrays)
 
 
