@@ -119,10 +119,10 @@ def _speeds(record: RunRecord, parameters: Parameters) -> tuple[float | None, fl
     if record.kind is not RunKind.DEDUPLICATE or is_other or not record.has_finished(Stage.SCORE):
         return None, None
     decoded, compared = record.counts["to_decode"], record.funnel["pairs"] - record.funnel["known"]
-    same_floor = abs(record.floor - parameters.floor) < 0.03
+    same_pairs = abs(record.floor - parameters.floor) < 0.03 and of_run.orientations == parameters.orientations
     return (
         record.seconds[Stage.LOAD] / decoded if decoded >= MIN_DECODED else None,
-        record.seconds[Stage.SCORE] / compared if compared >= MIN_PAIRS and same_floor else None,
+        record.seconds[Stage.SCORE] / compared if compared >= MIN_PAIRS and same_pairs else None,
     )
 
 
