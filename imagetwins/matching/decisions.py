@@ -13,6 +13,9 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
   too little: because there is nothing to see on them, because a file has more frames or pages than the one that is compared,
   or because it is a camera's raw file. Then only files that are equal, or show the same to the last pixel, are without
   doubt. An image whose only matches are doubtful is listed for review, and stays.
+- *Orientation.* Where pictures are compared turned and mirrored, all that is said of a match is said of its first picture and the
+  second one turned; so are the shapes that are compared. A decision has the orientation that turns its picture to match the
+  kept one, whichever of the two was turned.
 - *The plain rule* (`rule`): any grouping, the first listed is kept, and nothing is doubtful.
 """
 

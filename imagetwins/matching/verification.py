@@ -1,7 +1,7 @@
 """Decisions that rest on scikit-image's own scores, and not on the kernels' approximation of them, and on a look at each pair.
 
 Measured at 200 pixels, a pair takes 0.8 ms of one core, of which the score (ssim/reference.py) takes 0.4 and the differences
-(ssim/peaks.py) 0.35; with scikit-image and whole arrays it took 9.
+(ssim/peaks.py) 0.35; with scikit-image and whole arrays it took 9. Where the second picture of a pair matched turned, it is turned first.
 """
 
 from concurrent.futures import ThreadPoolExecutor

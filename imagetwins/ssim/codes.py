@@ -201,14 +201,15 @@ def choose_symmetric_scale(sample: NDArray[np.float32], symmetry: Symmetry) -> S
     ranked = np.argsort(-deviation, kind="stable")
     head = _choose_head(ranked, other)
     blocks = _divide_coordinates(ranked[~np.isin(ranked, head)], symmetry)
-    blocks.sort(key=lambda block: float(-deviation[block[0, 0]]))
-    groups = np.concatenate(blocks)
-    levels = _choose_levels(np.repeat([deviation[block[0, 0]] for block in blocks], [len(block) for block in blocks]))
-    ends = np.cumsum([len(block) for block in blocks])
-    stops = [int(ends[min(np.searchsorted(ends, most), len(ends) - 1)]) for most in (COARSE, 2 * COARSE, len(levels))]
+    largest = np.array([deviation[block[0, 0]] for block in blocks])
+    order = np.argsort(-largest, kind="stable")
+    blocks, sizes = [blocks[k] for k in order], np.array([len(blocks[k]) for k in order])
+    groups, ends = np.concatenate(blocks), np.cumsum(sizes)
+    levels = _choose_levels(np.repeat(largest[order], sizes))
+    stops = ends[np.minimum(np.searchsorted(ends, [COARSE, 2 * COARSE, len(levels)]), len(ends) - 1)]
     transposed = np.concatenate([end - 1 - np.arange(len(block)) for end, block in zip(ends, blocks, strict=True)])
     turns = _plan_turns(head, groups, transposed, symmetry)
-    return Scale(np.concatenate([head, groups.ravel()]), mean, levels, np.array(stops), turns)
+    return Scale(np.concatenate([head, groups.ravel()]), mean, levels, stops, turns)
 
 
 def _choose_head(ranked: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:

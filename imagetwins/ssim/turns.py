@@ -27,7 +27,7 @@ class FeatureTurn(NamedTuple):
 
     Attributes:
         cells: (cells * cells,) int64, the cell that is in the place of each.
-        is_transposed: whether the axes of slopes across and down are exchanged.
+        is_transposed: whether the coordinates of slopes across and down are exchanged.
         signs: (CELL_RANK + 1,) float32, of each coordinate.
     """
 
@@ -60,8 +60,8 @@ def turn_features(features: NDArray[np.float32], row: int, table: FeatureTurn, t
             turned[begin + d] = features[row, source + d] * signs[d]
         if is_transposed:
             for one, other in SLOPE_AXES:
-                turned[begin + one] = features[row, source + other] * signs[one]
-                turned[begin + other] = features[row, source + one] * signs[other]
+                sign = signs[one] * signs[other]
+                turned[begin + one], turned[begin + other] = turned[begin + other] * sign, turned[begin + one] * sign
 
 
 @njit(nogil=True, cache=True)

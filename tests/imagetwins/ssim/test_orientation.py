@@ -9,7 +9,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from imagetwins import ssim
+from imagetwins.ssim import bounds
+from imagetwins.ssim import plan as planning
+from imagetwins.ssim.bounds.cells import CellBound
 from imagetwins.ssim.orientation import INVERSE, ORIENTATIONS, turn
+from imagetwins.ssim.processor import find_runnable, force_kernels
 from tests.support import oracle, tight
 from tests.support import thumbnails as pictures
 
@@ -48,13 +52,17 @@ def prepare(directory, thumbnails):
 
 
 def join(directory, rows, floor, threshold=1.0, **options):
-    """Return what a join of all orientations stores, by pair, and its counts."""
+    """Return what a join of all orientations stores, and its counts."""
+    return join_and_plan(directory, rows, floor, threshold, **options)[:2]
+
+
+def join_and_plan(directory, rows, floor, threshold=1.0, **options):
     with tempfile.TemporaryDirectory(dir=directory) as target:
         plan = ssim.plan_join(
             directory, Path(target), rows, threshold=threshold, floor=floor, orientations="all", **options
         )
         results = [ssim.join_batch(Path(target), batch) for batch in plan.batches]
-    return results, {name: sum(r.counts[name] for r in results) for name in results[0].counts}
+    return results, {name: sum(r.counts[name] for r in results) for name in results[0].counts}, plan
 
 
 def rows_of(results):
@@ -155,6 +163,30 @@ def test_turned_copies_score_exactly_one(mixed, tmp_path):
     assert [found[0, k][1] for k in range(1, 9)] == [int(INVERSE[o]) for o in ORIENTATIONS]
 
 
+@pytest.mark.parametrize("kernels", find_runnable(), ids=lambda kernels: kernels.label)
+def test_the_table_does_not_depend_on_the_kernels(mixed, tmp_path, kernels):
+    thumbnails, scores = mixed
+    prepare(tmp_path, thumbnails)
+    expected, _ = join(tmp_path, np.arange(len(thumbnails)), 0.6)
+    with force_kernels(kernels):
+        found, counts = join(tmp_path, np.arange(len(thumbnails)), 0.6)
+    assert [columns(r) for r in found] == [columns(r) for r in expected]
+    assert counts["pairs"] == len(scores) == sum(counts[stage] for stage in ssim.stage_labels())
+
+
+def test_the_table_does_not_depend_on_the_tiling(mixed, tmp_path, monkeypatch):
+    thumbnails, _ = mixed
+    prepare(tmp_path, thumbnails)
+    whole, _ = join(tmp_path, np.arange(len(thumbnails)), 0.4)
+    monkeypatch.setattr(planning, "TILES_ALONG", 1)
+    joined, _ = join(tmp_path, np.arange(len(thumbnails)), 0.4)
+    assert rows_of(joined) == rows_of(whole)
+    assert len(joined) < len(whole)
+
+
+# -- the floor at the best score of a pair, by each stage alone and by all ---------------------------------------------
+
+
 def around(score):
     return float(np.nextafter(score, -1)), score, float(np.nextafter(score, 2))
 
@@ -166,6 +198,82 @@ def test_a_pair_is_stored_exactly_where_the_floor_is_at_or_below_its_best_score(
     for score in [one for one in best if 0.2 < one < 1][::30]:
         for floor in around(score):
             check(rows_of(join(tmp_path, np.arange(len(thumbnails)), floor)[0]), scores, floor)
+
+
+class BlocksAlone(CellBound):
+    """Leaves all pairs, one by one, to the bounds after it and to the refinement of its own."""
+
+    def prune(self, arrays, planned, pairs, lowest):  # noqa: ARG002 - an implementation of an interface
+        return pairs.prune_listed(np.ones(len(pairs.listed[0]), np.bool_))
+
+
+STAGES = {
+    "all": bounds.BOUNDS,
+    **{bound.name: (bound,) for bound in bounds.BOUNDS},
+    "all, of a list": (BlocksAlone(), *(bound for bound in bounds.BOUNDS if not isinstance(bound, CellBound))),
+    "blocks": (BlocksAlone(),),
+}
+
+
+@pytest.fixture(scope="module")
+def planted(soak_factor):
+    """Return pairs of every kind, the second picture turned: (kind, first, second, scores by orientation), and dark pictures."""
+    return [found for seed in range(2 * soak_factor) for found in plant(SIZE, seed)]
+
+
+def plant(size, seed):
+    found = []
+    for k, kind in enumerate(dict.fromkeys(tight.KINDS)):
+        rng = np.random.default_rng([seed, k])
+        first, second = kind(rng, size)
+        turned = np.ascontiguousarray(TURNS[int(rng.integers(1, 9))](second))
+        scores = scores_of(first, turned)
+        if 0.2 < max(scores.values()) < 1:
+            found.append((f"{kind.__name__}, size {size}, seed {seed}", first, turned, scores))
+    return found
+
+
+def check_floors(directory, planted):
+    """Join each pair at its best score and a hair beside, among dark pictures, whose pairs the bounds prune."""
+    used = []
+    for origin, first, second, scores in planted:
+        dark = [pictures.flat(len(first), level) for level in range(4)]
+        prepare(directory, np.array([first, second, *dark]))
+        for floor in around(max(scores.values())):
+            results, _, plan = join_and_plan(directory, np.arange(6), floor)
+            found = {pair: row for pair, row in rows_of(results).items() if pair == (0, 1)}
+            check(found, {(0, 1): scores}, floor)
+            assert all(score == scores[o] for score, o in found.values()), origin
+            used.append([*plan.stages.values()])
+    assert (np.mean(used, axis=0) > 0.95).all()
+
+
+@pytest.mark.parametrize("stages", STAGES)
+def test_planted_pairs_are_stored_exactly_where_the_floor_is_at_or_below_their_best_score(
+    stages, planted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bounds, "BOUNDS", STAGES[stages])
+    check_floors(tmp_path, planted)
+
+
+@pytest.mark.parametrize("size", [16, 49, 63, 200, pytest.param(300, marks=pytest.mark.slow)])
+def test_they_are_at_any_size(size, tmp_path):
+    check_floors(tmp_path, plant(size, 7)[:: 1 if size < 200 else 3])
+
+
+@pytest.mark.parametrize("bound", bounds.BOUNDS, ids=lambda bound: bound.name)
+def test_a_bound_that_is_too_low_by_a_hundredth_would_lose_some_of_them(bound, planted, tmp_path, monkeypatch):
+    class Wrong(type(bound)):
+        def slack(self, size):
+            return super().slack(size) - 0.01
+
+    monkeypatch.setattr(bounds, "BOUNDS", (Wrong(),))
+    lost = set()
+    for origin, first, second, scores in planted:
+        prepare(tmp_path, np.array([first, second, *(pictures.flat(SIZE, level) for level in range(4))]))
+        if (0, 1) not in rows_of(join(tmp_path, np.arange(6), max(scores.values()))[0]):
+            lost.add(origin.split(",")[0])
+    assert len(lost) >= 2
 
 
 @pytest.mark.parametrize("floor", [0.4, 0.8])
