@@ -114,13 +114,16 @@ class Bound(ABC):
 
 
 class VectorBound(Bound):
-    """A bound that is the inner product of two vectors, one kept of each image: its features, whole or scaled.
+    """A bound that is the inner product of two vectors, one kept of each image.
 
     Attributes:
         vectors: the name of the array of these vectors, float32.
+        are_features: whether these are the features (features.py), whole or scaled: only then are those of turned pictures
+            known, and pairs with such are pruned.
     """
 
     vectors: ClassVar[str]
+    are_features: ClassVar[bool] = False
 
     def upper_bounds(self, arrays: Arrays, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the inner products, (n,) float32; see `Bound.upper_bounds`."""
@@ -131,7 +134,7 @@ class VectorBound(Bound):
         """Drop the pairs whose inner product is below `lowest`; see `Bound.prune`."""
         vectors = arrays[self.vectors]
         if pairs.orientation > 1:
-            return _prune_turned(vectors, pairs, lowest)
+            return _prune_turned(vectors, pairs, lowest) if self.are_features else 0
         if len(pairs) >= DENSE * pairs.size:
             return pairs.prune_matrix(vectors[pairs.rows] @ vectors[pairs.columns].T, lowest)
         return pairs.prune_listed(reach(*pairs.listed_rows, vectors, lowest))
