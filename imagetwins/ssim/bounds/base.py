@@ -112,6 +112,11 @@ class Bound(ABC):
             The number of pairs of images that were dropped: the sum of what the methods of `pairs` return.
         """
 
+    def prune_turned(self, arrays: Arrays, planned: Any, every: list[TilePairs], lowest: float) -> None:
+        """Drop pairs as `prune` does; `every` are those of one tile in each orientation."""
+        for pairs in every:
+            self.prune(arrays, planned, pairs, lowest)
+
 
 class VectorBound(Bound):
     """A bound that is the inner product of two vectors, one kept of each image.
