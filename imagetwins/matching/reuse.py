@@ -140,6 +140,7 @@ def to_result(table: pd.DataFrame) -> ssim.JoinResult:
         table["max_difference"].to_numpy(np.uint8, na_value=0),
         table["verified"].to_numpy(np.bool_),
         table["kernel_ssim"].to_numpy(np.float64, na_value=np.nan),
+        np.ones(len(table), np.uint8),
         {},
     )
 

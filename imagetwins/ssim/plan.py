@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ SAMPLED_PAIRS = 500
 
 PLAN, GROUPS = "plan.json", "groups.npz"
 
+Orientations = Literal["same", "all"]
+"""In which orientations the second picture of a pair is compared: as it is, or turned and mirrored in all eight ways."""
+
 
 @dataclass(frozen=True)
 class JoinPlan:
@@ -77,6 +80,7 @@ def plan_join(
     floor: float,
     known: NDArray[np.bool_] | None = None,
     max_batches: int = 200,
+    orientations: Orientations = "same",
 ) -> JoinPlan:
     """Group identical thumbnails, choose the bounds, and divide the pairs into at most `max_batches` batches.
 
@@ -88,6 +92,7 @@ def plan_join(
         floor: pairs that score below it are not stored.
         known: (n,) bool, the images whose pairs with each other are not wanted; by default none.
         max_batches: the limit on the number of batches.
+        orientations: "all" to compare the second picture of a pair turned and mirrored in all eight ways, too.
 
     Raises:
         ParameterError: the floor is above the threshold.
@@ -100,7 +105,11 @@ def plan_join(
     # Where all pairs are known, nothing is left to prune, and no kernel need be loaded.
     is_done = groups.n_known == len(groups.rows)
     stages, share = choose_bounds(workspace, groups.rows[:0] if is_done else groups.rows, floor)
-    _write_plan(plan_directory, workspace, groups, stages, directory=directory, threshold=threshold, floor=floor)
+    turns = orientations == "all"
+    if turns:
+        stages, share = dict.fromkeys(stages, False), 1.0
+    limits = {"threshold": threshold, "floor": floor}
+    _write_plan(plan_directory, workspace, groups, stages, directory=directory, turns=turns, **limits)
     batches = _plan_batches(groups, choose_side(len(groups.rows), workspace.size, share), max_batches)
     n = len(groups.members)
     return JoinPlan(len(rows), n, len(groups.rows), n * (n - 1) // 2, batches, stages)
@@ -159,6 +168,7 @@ class OpenPlan(NamedTuple):
     Attributes:
         workspace: its directory.
         threshold, floor: as given to `plan_join`.
+        turns: whether the second picture of a pair is compared in all orientations.
         bounds: the bounds that are used, each with what it wrote (`Bound.open_plan`).
         groups: of identical thumbnails.
         weights: of these groups.
@@ -167,6 +177,7 @@ class OpenPlan(NamedTuple):
     workspace: Path
     threshold: float
     floor: float
+    turns: bool
     bounds: list[tuple[Bound, Any]]
     groups: Groups
     weights: Weights
@@ -187,6 +198,7 @@ def _read_plan(directory: Path, _written_ns: int) -> OpenPlan:
         Path(description["workspace"]),
         description["threshold"],
         description["floor"],
+        description["turns"],
         [(bound, bound.open_plan(directory)) for bound in used],
         groups,
         groups.weigh(),

@@ -105,7 +105,9 @@ class TilePairs:
         """The pairs that are left, by groups, in squares of neighbours: of SQUARES, one within the other."""
         if self._listed is None:
             first, second = np.nonzero(self._is_left)
-            self._listed = _order_pairs(first + self.row_span.start, second + self.column_span.start)
+            first, second = first + self.row_span.start, second + self.column_span.start
+            order = order_pairs(first, second)
+            self._listed = first[order], second[order]
         return self._listed
 
     @property
@@ -116,7 +118,8 @@ class TilePairs:
 
     def replace_all(self, first: NDArray[np.int64], second: NDArray[np.int64], pruned: int) -> int:
         """Keep only some pairs of groups of a tile that `is_whole`, (n,) each, and return `pruned`, the count of others."""
-        self._listed = _order_pairs(first, second)
+        order = order_pairs(first, second)
+        self._listed = first[order], second[order]
         return pruned
 
     def prune_matrix(self, upper: NDArray[np.float32], lowest: float) -> int:
@@ -139,13 +142,12 @@ class TilePairs:
         return self.weights.count_pairs(pairs, ~is_left)
 
 
-def _order_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
-    """Return pairs in the order of `TilePairs.listed`."""
+def order_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices of pairs in the order of `TilePairs.listed`."""
     keys = [second, first]
     for side in SQUARES:
         keys += [second // side, first // side]
-    order = np.lexsort(keys)
-    return first[order], second[order]
+    return np.lexsort(keys)
 
 
 @njit(nogil=True, cache=True)

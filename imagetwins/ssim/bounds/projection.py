@@ -39,11 +39,11 @@ from imagetwins.ssim.codes import (
     shape_of,
     write_codes,
 )
-from imagetwins.ssim.features import CELL_RANK, CHANNELS, Basis, count_features, feature_slack, plan_cells
+from imagetwins.ssim.features import CELL_RANK, SLOPE_AXES, Basis, count_features, feature_slack, plan_cells
 from imagetwins.ssim.image import MeasuredImage
 from imagetwins.ssim.processor import choose_kernels
 from imagetwins.ssim.tiles import TilePairs
-from imagetwins.ssim.vector import DEVIATION_RANK, MEAN_RANK, complete_panels, multiply
+from imagetwins.ssim.vector import complete_panels, multiply
 
 N_PROJECTED = 4095
 """Coordinates kept of an image, without the length of the rest."""
@@ -66,9 +66,9 @@ class ProjectionBound(VectorBound):
         """Return the projection of the features."""
         return {"projection": ArraySpec(np.float32, (count_coordinates(size) + 1,))}
 
-    def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:
+    def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:  # noqa: ARG002
         """Return a function to the projection of an image's features."""
-        chosen = choose_coordinates(basis, size)
+        chosen = choose_coordinates(size)
         return lambda image: {"projection": project_features(image.features, size, chosen)}
 
     def slack(self, size: int) -> float:
@@ -110,7 +110,7 @@ def cosines(side: int) -> NDArray[np.float64]:
     return rows
 
 
-def estimate_energy(axes: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+def estimate_energy(side: int) -> NDArray[np.float64]:
     """Estimate the mean square of each coordinate of the transform, up to a common factor.
 
     Fitted to photographs and charts. The variance of axis d in the synthetic cells decays as (d + 1)^-1.65. Axes of
@@ -118,24 +118,44 @@ def estimate_energy(axes: NDArray[np.float32], side: int) -> NDArray[np.float64]
     lines concentrate both on frequencies that are low in one direction. The residual is between the two.
 
     Args:
-        axes: (CELL_RANK, 3 * MEAN_RANK * STRUCTURE_RANK) float32, of the basis.
         side: cells along one side.
 
     Returns:
         (side, side, CELL_RANK + 1) float64.
     """
     product = np.multiply.outer(np.arange(1.0, side + 1), np.arange(1.0, side + 1))[..., None]
-    of_slopes = axes.reshape(CELL_RANK, CHANNELS, MEAN_RANK, -1)[..., : 2 * DEVIATION_RANK]
-    is_slope = np.append(CHANNELS * (of_slopes**2).sum((1, 2, 3)) > 0.5, False)
-    of_axis = np.append(np.arange(1.0, CELL_RANK + 1) ** -1.65, np.exp(-2.5))
+    number, is_slope = np.arange(1.0, CELL_RANK + 2), np.zeros(CELL_RANK + 1, np.bool_)
+    for one, other in SLOPE_AXES:
+        number[other], is_slope[[one, other]] = number[one], True
+    of_axis = np.append(number[:-1] ** -1.65, np.exp(-2.5))
     energy: NDArray[np.float64] = of_axis * np.where(is_slope, np.exp(-2.5) * product**-0.5, product**-1.5)
     return energy
 
 
-def choose_coordinates(basis: Basis, size: int) -> NDArray[np.int64]:
-    """Return the indices, ascending, of the coordinates of the transform that are kept: (n,) int64."""
-    energy = estimate_energy(basis.axes, plan_cells(size).side).ravel()
-    return np.sort(np.argsort(-energy, kind="stable")[: count_coordinates(size)])
+def choose_coordinates(size: int) -> NDArray[np.int64]:
+    """Return the indices, ascending, of the coordinates of the transform that are kept: (n,) int64.
+
+    With each coordinate there is the one that takes its place when a picture is transposed.
+    """
+    side = plan_cells(size).side
+    energy, other, n = estimate_energy(side).ravel(), transpose_coordinates(side), count_coordinates(size)
+    # Those that belong together follow each other: they have the same energy.
+    own = np.arange(len(other))
+    order = np.lexsort((own, np.minimum(own, other), -energy))
+    kept = order[:n]
+    if other[kept[-1]] not in kept:
+        kept[-1] = next(one for one in order[n:] if other[one] == one)
+    return np.sort(kept)
+
+
+def transpose_coordinates(side: int) -> NDArray[np.int64]:
+    """Return, of each coordinate of the transform, the one it takes the place of when a picture is transposed: (n,) int64."""
+    axes = np.arange(CELL_RANK + 1)
+    for one, other in SLOPE_AXES:
+        axes[[one, other]] = other, one
+    grid = np.arange(side**2).reshape(side, side).T
+    indices: NDArray[np.int64] = (grid[..., None] * len(axes) + axes).ravel()
+    return indices
 
 
 def project_features(features: NDArray[np.float32], size: int, chosen: NDArray[np.int64]) -> NDArray[np.float32]:

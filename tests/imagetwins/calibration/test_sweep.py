@@ -278,6 +278,7 @@ class TestJudgement:
             np.array([0, 8, 9], np.uint8),
             np.zeros(3, bool),
             nothing,
+            np.ones(3, np.uint8),
             {},
         )
 
