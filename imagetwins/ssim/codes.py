@@ -1,42 +1,41 @@
-"""Upper bounds of inner products from 8-bit integers: the vectors of a join, quantised, and the pairs they cannot rule out.
+"""Upper bounds of inner products from 8-bit integers: the vectors of images, quantised, and the pairs they cannot rule out.
 
-**Centring.** Let x and y be vectors and m the mean of a sample of them, or any other vector. With x' = x - m, y' = y - m,
+**Quantising.** Let x be a vector, its coordinates ordered by how much they are expected to vary. The first HEAD are kept
+in float32, h(x). The others follow in groups of GROUP, each with a step, a power of two; what is kept of a coordinate is
+its *code*, the nearest multiple of the step, at most LARGEST steps. Of these others, let q(x) be the vector of what is
+kept, e(x) the vector of what is lost, and r(x) the length of all coordinates of x that are in neither h nor q + e. By the
+Cauchy-Schwarz inequality, for each of three parts,
 
-    <x, y> = o(x) + o(y) + <x', y'>,    o(x) = <x', m> + |m|^2 / 2
+    <x, y> <= <h(x), h(y)> + <q(x), q(y)> + |e(x)| |q(y)| + |q(x)| |e(y)| + |e(x)| |e(y)| + r(x) r(y)
+           =  <h(x), h(y)> + <q(x), q(y)> + n(x) n(y) - |q(x)| |q(y)| + r(x) r(y),    n = |q| + |e|
 
-Here x' is half as long as x, and so are the errors below.
+This holds for every order of the coordinates and every step: poor ones make it loose, not wrong. A coordinate that is
+larger than LARGEST steps is cut off, and what is cut off is in e. That the head is exact matters: it holds most of what
+all pictures have in common, and nothing is lost in proportion to it. So the bound of a pair is
 
-**Quantising.** Of x', the HEAD coordinates that vary most are kept in float32. The others follow by how much they vary,
-in groups of GROUP, each with a step, a power of two; what is kept of a coordinate is its *code*, the nearest multiple of
-the step, at most LARGEST steps. Let q(x) be the vector of what is kept, e(x) = x' - q(x), and r(x) the length of all other
-coordinates of x'. By the Cauchy-Schwarz inequality, for each of three parts,
+    (inner product of integers) + (inner product of TERMS numbers in float32)
 
-    <x', y'> <= <q(x), q(y)> + |e(x)| |q(y)| + |q(x)| |e(y)| + |e(x)| |e(y)| + r(x) r(y)
-             =  <q(x), q(y)> + n(x) n(y) - |q(x)| |q(y)| + r(x) r(y),    n = |q| + |e|
-
-This holds for every m, every choice of coordinates and every step: poor ones make it loose, not wrong. A coordinate that
-is larger than LARGEST steps is cut off, and what is cut off is in e. So the bound of a pair is
-
-    o(x) + o(y) + (inner product of integers) + (inner product of TERMS numbers in float32)
-
-with the head, n, |q| (subtracted) and r as terms. It holds too for the first groups alone, if all other coordinates are
+with the head, n, r and |q| (subtracted) as terms. It holds too for the first groups alone, if all other coordinates are
 in r. So there are STAGES bounds: of COARSE codes, for all pairs of a tile; of twice as many, for the pairs that are left;
 and of all codes, for those that are left then.
 
-**Integers.** A step is 2^-l with 0 <= l <= FINEST, so the inner product is an integer times 4^-l for the finest step of
-the vectors. No vector and no mean is longer than LONGEST, so |x'| <= 2.2; rounding to the nearest makes no coordinate more
-than twice as long and leaves an error no larger than the coordinate itself, so |q| <= 4.4 and |e| <= 2.2. The integer is
-at most 4.4^2 4^FINEST < 2^31 (Cauchy-Schwarz), so sums modulo 2^32 (integers.py) are exact.
+Order and steps are the same for every folder, so an image is quantised once, when it is prepared, and a join reads what
+is stored.
 
-**Slack.** o, n, |q| and r are computed in float64, with relative errors of less than 2^-40 (sums of some thousand squares).
+**Integers.** A step is 2^-l with 0 <= l <= FINEST, so the inner product is an integer times 4^-l for the finest step of
+the vectors. No vector is longer than LONGEST; rounding to the nearest makes no coordinate more than twice as long and
+leaves an error no larger than the coordinate itself, so |q| <= 2.2 and |e| <= 1.1. The integer is at most
+2.2^2 4^FINEST < 2^31 (Cauchy-Schwarz), so sums modulo 2^32 (integers.py) are exact.
+
+**Slack.** n, |q| and r are computed in float64, with relative errors of less than 2^-40 (sums of some thousand squares).
 n and r are raised and |q| is lowered by the factor MARGIN, n and r by TINY too: that is more than these errors and the
-rounding to float32, and each of it makes the bound larger. What the head loses in float32 is in e. The rest is at most
-3 TERMS roundings: of o(x), o(y), of the floor less o(x), of the integer, of TERMS products and as many sums and two more.
-The parts of a sum are at most 3.7 for the two o; 4.4^2 each for the integer, the head and the product of |q|; 6.6^2 for
-that of n; 2.2^2 for that of r; together less than 128. So the error is at most 3 TERMS 128 2^-24: CODES_SLACK.
+rounding to float32, and each of it makes the bound larger. The rest is at most 3 TERMS roundings: two of each coordinate
+of the head, of the floor, of the integer, of TERMS products and as many sums and two more. The parts of a sum are at
+most 2.2^2 for the integer, and three times (once, and twice more where it is taken back) for the product of |q|; 3.4^2
+for that of n; 1.2^2 for those of the head and of r; together less than 64. So the error is at most
+3 TERMS 64 2^-24: CODES_SLACK.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +47,7 @@ from imagetwins.ssim.processor import Kernels
 from imagetwins.ssim.tiles import Weights, count_listed
 
 HEAD = TERMS - 3
-"""Coordinates that are kept in float32: those that would lose most."""
+"""Coordinates that are kept in float32: the first."""
 
 NORM, REST, KEPT = TERMS - 3, TERMS - 2, TERMS - 1
 """The other terms, by number: n, r, and |q|, whose product is subtracted."""
@@ -63,7 +62,7 @@ LARGEST = 127
 """The largest code. -128 is none, so that the codes are symmetric."""
 
 SPREAD = 6
-"""Standard deviations of the coordinate of a group that varies most which LARGEST steps stand for, about; measured."""
+"""How many times the root mean square of a group's largest coordinate LARGEST steps stand for, about; measured."""
 
 FINEST = 13
 """The finest step is 2^-FINEST."""
@@ -74,7 +73,7 @@ LONGEST = 1.1
 MARGIN = 2.0**-20
 TINY = 2.0**-30
 
-CODES_SLACK = 3 * TERMS * 128 * 2.0**-24
+CODES_SLACK = 3 * TERMS * 64 * 2.0**-24
 """How far a computed bound may be below the true one; see the module's text."""
 
 ROWS_AT_ONCE = 128
@@ -86,34 +85,40 @@ FIRST_ROOM = 1 << 14
 SIGNS = np.int32(-(2**31) + 0x808080)
 """Added to four codes, bit by bit, it adds 128 to each of them."""
 
-ROWS, GROUPS = ("codes", "terms", "offset", "bias"), "codes.npz"
-
 
 class Scale(NamedTuple):
     """How vectors are quantised.
 
     Attributes:
-        order: (m,) int64, the coordinates: those of the head, then the others, by group.
-        mean: (m,) float64, by coordinate.
         levels: (groups,) int64, ascending: the step of each group is 2^-level.
         stops: (STAGES,) int64, the groups of each bound.
     """
 
-    order: NDArray[np.int64]
-    mean: NDArray[np.float64]
     levels: NDArray[np.int64]
     stops: NDArray[np.int64]
 
 
-class Codes(NamedTuple):
-    """Quantised vectors.
+class Quantised(NamedTuple):
+    """Quantised vectors, as they are stored.
 
     Attributes:
         codes: (n, groups * GROUP) int8.
-        words: (n, groups * GROUP / 4) int32, the same memory.
         terms: (n, STAGES, TERMS) float32, the terms of each bound.
-        offset: (n,) float32, o.
         bias: (n, STAGES) int32, 128 times the weighted sum of the codes of each bound, modulo 2^32.
+    """
+
+    codes: NDArray[np.int8]
+    terms: NDArray[np.float32]
+    bias: NDArray[np.int32]
+
+
+class Codes(NamedTuple):
+    """Quantised vectors, as they are compared.
+
+    Attributes:
+        rows: (groups,) int64, where the vector of each group of a join is in the arrays that follow.
+        codes, terms, bias: see `Quantised`.
+        words: (n, groups * GROUP / 4) int32, the same memory as `codes`.
         ends: (runs,) int64, the words at which the runs of the first bound end: groups of the same level.
         run_shifts: (runs,) int32, for `reach_tile`.
         shifts: (groups,) int32, for `dot_codes`.
@@ -121,11 +126,11 @@ class Codes(NamedTuple):
         units: (STAGES,) float32, what a unit of the integers of each bound is worth.
     """
 
+    rows: NDArray[np.int64]
     codes: NDArray[np.int8]
-    words: NDArray[np.int32]
     terms: NDArray[np.float32]
-    offset: NDArray[np.float32]
     bias: NDArray[np.int32]
+    words: NDArray[np.int32]
     ends: NDArray[np.int64]
     run_shifts: NDArray[np.int32]
     shifts: NDArray[np.int32]
@@ -133,63 +138,33 @@ class Codes(NamedTuple):
     units: NDArray[np.float32]
 
 
-def choose_scale(sample: NDArray[np.float32]) -> Scale:
-    """Choose how to quantise vectors that are like those of a sample, (n, m + 1) float32.
-
-    The last coordinate, which is not negative, is not quantised but becomes part of r.
-    """
-    kept = sample[:, :-1].astype(np.float64)
-    mean = kept.mean(0)
-    deviation = np.sqrt(np.square(kept - mean).mean(0))
-    order = np.argsort(-deviation, kind="stable")
-    # There is always a group, so that the kernels need not know of vectors that are all head.
-    largest = np.append(deviation[order[HEAD::GROUP]], [0.0] * (len(order) <= HEAD))
+def choose_scale(energy: NDArray[np.float64]) -> Scale:
+    """Choose how to quantise vectors; `energy`, (groups,) float64, descending, are the largest mean squares of each group."""
     with np.errstate(divide="ignore"):
-        levels = np.rint(-np.log2(SPREAD * largest / LARGEST)).clip(0, FINEST)
-    return Scale(order, mean, levels.astype(np.int64), np.minimum([COARSE, 2 * COARSE, len(levels)], len(levels)))
+        levels = np.rint(-np.log2(SPREAD * np.sqrt(energy) / LARGEST)).clip(0, FINEST)
+    return Scale(levels.astype(np.int64), np.minimum([COARSE, 2 * COARSE, len(levels)], len(levels)))
 
 
-def write_codes(directory: Path, vectors: NDArray[np.float32], rows: NDArray[np.int64], scale: Scale) -> None:
-    """Quantise some vectors, and write what `open_codes` reads to `directory`.
-
-    Args:
-        directory: where the files are made.
-        vectors: (n, m + 1) float32, the last coordinate not negative, none longer than LONGEST.
-        rows: (k,) int64, those of `vectors` that are quantised.
-        scale: how.
-    """
-    shapes = {
-        "codes": (np.int8, (len(rows), len(scale.levels) * GROUP)),
-        "terms": (np.float32, (len(rows), STAGES, TERMS)),
-        "offset": (np.float32, (len(rows),)),
-        "bias": (np.int32, (len(rows), STAGES)),
-    }
-    files = {
-        name: np.lib.format.open_memmap(directory / f"{name}.npy", "w+", kind, shape)
-        for name, (kind, shape) in shapes.items()
-    }
-    quantise_rows(vectors, rows, scale, *(np.asarray(file) for file in files.values()))
-    for file in files.values():
-        file.flush()
-    np.savez(directory / GROUPS, levels=scale.levels, stops=scale.stops)
+def allocate_quantised(n: int, scale: Scale) -> Quantised:
+    """Return room for `n` quantised vectors."""
+    return Quantised(
+        np.empty((n, len(scale.levels) * GROUP), np.int8),
+        np.empty((n, STAGES, TERMS), np.float32),
+        np.empty((n, STAGES), np.int32),
+    )
 
 
-def open_codes(directory: Path) -> Codes:
-    """Map what `write_codes` wrote."""
-    # Copies on write, so that the kernels are compiled for one type of array.
-    codes, terms, offset, bias = (np.asarray(np.load(directory / f"{name}.npy", mmap_mode="c")) for name in ROWS)
-    with np.load(directory / GROUPS) as groups:
-        levels, stops = groups["levels"], groups["stops"]
+def find_codes(stored: Quantised, rows: NDArray[np.int64], scale: Scale) -> Codes:
+    """Return the vectors of `rows`, (groups,) int64, of what is stored; nothing is copied."""
+    levels, stops = scale
     coarse = levels[: stops[0]]
     last = np.append(np.flatnonzero(np.diff(coarse)), len(coarse) - 1)
     run_shifts, shifts = np.append(0, 2 * np.diff(coarse[last])), 2 * (levels[-1] - levels)
     finest = np.append(coarse[-1], np.full(STAGES - 1, levels[-1]))
     return Codes(
-        codes,
-        codes.view(np.int32),
-        terms,
-        offset,
-        bias,
+        rows.astype(np.int64),
+        *stored,
+        stored.codes.view(np.int32),
         ends=(last + 1) * (GROUP // 4),
         run_shifts=run_shifts.astype(np.int32),
         shifts=shifts.astype(np.int32),
@@ -198,61 +173,54 @@ def open_codes(directory: Path) -> Codes:
     )
 
 
+def bound_pairs(codes: Codes, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the last bound of some pairs of groups, (n,) each, in float64: slower than `prune_tile`, and simple."""
+    steps = np.repeat(np.sqrt(float(codes.units[-1])) * 2.0 ** (codes.shifts / 2), GROUP)
+    signs = np.where(np.arange(TERMS) == KEPT, -1.0, 1.0)
+    bounds = np.empty(len(first))
+    for p, (i, j) in enumerate(zip(codes.rows[first], codes.rows[second], strict=True)):
+        bounds[p] = (codes.codes[i] * steps) @ (codes.codes[j] * steps)
+        bounds[p] += (codes.terms[i, -1] * signs) @ codes.terms[j, -1]
+    return bounds
+
+
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def quantise_rows(
-    vectors: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    scale: Scale,
-    codes: NDArray[np.int8],
-    terms: NDArray[np.float32],
-    offset: NDArray[np.float32],
-    bias: NDArray[np.int32],
-) -> None:
-    """Quantise the vectors of some rows; see the module's text.
+def quantise(vector: NDArray[np.float64], scale: Scale, into: Quantised, i: int) -> None:
+    """Quantise a vector; see the module's text.
 
     Args:
-        vectors: (n, m + 1) float32.
-        rows: (k,) int64, of `vectors`.
+        vector: (m + 1,) float64, not longer than LONGEST: coordinates in their order, no more than there is room for, and
+            the length of all others.
         scale: how.
-        codes, terms, offset, bias: those of `Codes`, with k rows; overwritten.
+        into: row `i` is overwritten.
+        i: which one.
     """
-    order, mean, levels, stops = scale
-    mean = mean[order]
-    of_mean, steps = 0.5 * np.sum(mean * mean), 2.0**levels
-    centred, used = np.zeros(HEAD + len(levels) * GROUP), len(order)
-    for i in range(len(rows)):
-        row, added = vectors[rows[i]], 0.0
-        for k in range(used):
-            centred[k] = np.float64(row[order[k]]) - mean[k]
-        for k in range(used):
-            added += centred[k] * mean[k]
-        offset[i] = of_mean + added
-        kept, lost, begin, total = 0.0, 0.0, 0, np.int64(0)
+    levels, stops = scale
+    codes, terms, bias = into
+    values = np.zeros(HEAD + len(levels) * GROUP)
+    values[: len(vector) - 1] = vector[:-1]
+    kept, lost, begin, total = 0.0, 0.0, 0, np.int64(0)
+    for stage in range(STAGES):
+        for group in range(begin, stops[stage]):
+            start = group * GROUP
+            some = values[HEAD + start : HEAD + start + GROUP]
+            found = quantise_group(some, 2.0 ** levels[group], codes[i, start : start + GROUP])
+            # Of the first bound, in units of its own finest step.
+            last = levels[stops[0] - 1] if stage == 0 else levels[-1]
+            total += found[0] << (2 * (last - levels[group]))
+            kept, lost = kept + found[1], lost + found[2]
+        begin, rest = stops[stage], vector[-1] * vector[-1]
+        for k in range(HEAD + begin * GROUP, len(values)):
+            rest += values[k] * values[k]
+        bias[i, stage] = np.int32(128 * total)
+        if stage == 0:
+            total <<= 2 * (levels[-1] - levels[begin - 1])
         for k in range(HEAD):
-            single = np.float64(np.float32(centred[k]))
-            kept += single * single
-            lost += (centred[k] - single) ** 2
-        for stage in range(STAGES):
-            for group in range(begin, stops[stage]):
-                start = group * GROUP
-                values = centred[HEAD + start : HEAD + start + GROUP]
-                found = quantise_group(values, steps[group], codes[i, start : start + GROUP])
-                # Of the first bound, in units of its own finest step.
-                last = levels[stops[0] - 1] if stage == 0 else levels[-1]
-                total += found[0] << (2 * (last - levels[group]))
-                kept, lost = kept + found[1], lost + found[2]
-            begin, rest = stops[stage], np.float64(row[used]) ** 2
-            for k in range(HEAD + begin * GROUP, len(centred)):
-                rest += centred[k] * centred[k]
-            bias[i, stage] = np.int32(128 * total)
-            if stage == 0:
-                total <<= 2 * (levels[-1] - levels[begin - 1])
-            for k in range(HEAD):
-                terms[i, stage, k] = centred[k]
-            length = np.sqrt(kept)
-            terms[i, stage, NORM] = (length + np.sqrt(lost)) * (1 + MARGIN) + TINY
-            terms[i, stage, REST] = np.sqrt(rest) * (1 + MARGIN) + TINY
-            terms[i, stage, KEPT] = length * (1 - MARGIN)
+            terms[i, stage, k] = values[k]
+        length = np.sqrt(kept)
+        terms[i, stage, NORM] = (length + np.sqrt(lost)) * (1 + MARGIN) + TINY
+        terms[i, stage, REST] = np.sqrt(rest) * (1 + MARGIN) + TINY
+        terms[i, stage, KEPT] = length * (1 - MARGIN)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
@@ -296,11 +264,12 @@ def pack_columns(kernels: int, width: int, codes: Codes, columns: tuple[int, int
     for panel in range(count):
         start = columns[0] + panel * width
         for c in range(min(width, columns[1] - start)):
+            row = codes.rows[start + c]
             for k in range(words):
-                packed.words[panel, k, c] = codes.words[start + c, k] ^ signs
-            packed.terms[panel, 0, c] = codes.offset[start + c]
+                packed.words[panel, k, c] = codes.words[row, k] ^ signs
+            packed.terms[panel, 0, c] = np.float32(0)
             for k in range(TERMS):
-                packed.terms[panel, 1 + k, c] = codes.terms[start + c, 0, k]
+                packed.terms[panel, 1 + k, c] = codes.terms[row, 0, k]
     return packed
 
 
@@ -322,30 +291,31 @@ class Rows(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def pack_rows(kernels: int, codes: Codes, start: int, stop: int, lowest: float, rows: Rows) -> None:
-    """Fill `rows` with the vectors `start ... stop`, at most ROWS_AT_ONCE."""
+    """Fill `rows` with the vectors of the groups `start ... stop`, at most ROWS_AT_ONCE."""
     for r in range(ROWS_AT_ONCE):
         rows.lowest[r] = np.inf
     for r in range(stop - start):
+        row = codes.rows[start + r]
         for k in range(codes.ends[-1]):
-            rows.words[r, k] = codes.words[start + r, k]
+            rows.words[r, k] = codes.words[row, k]
         for k in range(TERMS):
-            rows.terms[r, k] = codes.terms[start + r, 0, k]
+            rows.terms[r, k] = codes.terms[row, 0, k]
         rows.terms[r, KEPT] *= np.float32(-1)
-        rows.lowest[r] = lowest - codes.offset[start + r]
-        rows.bias[r] = codes.bias[start + r, 0] if kernels > AVX2 else np.int32(0)
+        rows.lowest[r] = lowest
+        rows.bias[r] = codes.bias[row, 0] if kernels > AVX2 else np.int32(0)
 
 
 @njit(nogil=True, cache=True)
 def reach_by_codes(
     kernels: int, codes: Codes, first: NDArray[np.int64], second: NDArray[np.int64], lowest: float
 ) -> NDArray[np.bool_]:
-    """Return of which of some pairs, (n,) each, all bounds but the first are at least `lowest`: (n,) bool."""
+    """Return of which of some pairs of groups, (n,) each, all bounds but the first are at least `lowest`: (n,) bool."""
     reached = np.ones(len(first), np.bool_)
     # Taken out of the tuple only once: numba counts the references to each array.
-    numbers, terms, offset, bias = codes.codes, codes.terms, codes.offset, codes.bias
+    rows, numbers, terms, bias = codes.rows, codes.codes, codes.terms, codes.bias
     shifts, stops, units = codes.shifts, codes.stops, codes.units
     for p in range(len(first)):
-        i, j = first[p], second[p]
+        i, j = rows[first[p]], rows[second[p]]
         product, begin = np.int64(0), 0
         for stage in range(1, STAGES):
             product += dot_codes(kernels, numbers, i, j, shifts, begin, stops[stage])
@@ -353,7 +323,7 @@ def reach_by_codes(
             # Modulo 2^32.
             integer = np.int32(product - bias[i, stage] if kernels > AVX2 else product)
             bound = np.float32(integer) * units[stage] + add_terms(terms, i, j, stage)
-            if not bound + offset[i] + offset[j] >= lowest:
+            if not bound >= lowest:
                 reached[p] = False
                 break
     return reached
@@ -384,10 +354,10 @@ def prune_tile(
     Args:
         kernels: one of `Kernels`.
         shape: rows and columns of the small tiles of these kernels (SHAPES).
-        codes: of all vectors.
-        row_span, column_span: the tile; if they are the same, only the pairs above the diagonal.
+        codes: of all groups.
+        row_span, column_span: the tile, groups; if they are the same, only the pairs above the diagonal.
         lowest: the floor less the slack.
-        weights: of all vectors.
+        weights: of all groups.
 
     Returns:
         The pairs that are left, (n,) int64 each; and the number of pairs of images that the others stand for.

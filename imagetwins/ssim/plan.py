@@ -86,7 +86,7 @@ def plan_join(
 
     Args:
         directory: the workspace.
-        plan_directory: where the plan is written, for `join_batch`; some 4 kB for each distinct thumbnail.
+        plan_directory: where the plan is written, for `join_batch`.
         rows: (n,) integers, the workspace row of each image, -1 for one that takes no part.
         threshold: scores close to it are verified.
         floor: pairs that score below it are not stored.
@@ -159,7 +159,10 @@ def _write_plan(
             bound.plan(workspace.arrays, groups.rows, target)
     np.savez(target / GROUPS, **groups._asdict())
     description = settings | {"workspace": str(directory.absolute()), "stages": stages}
-    (target / PLAN).write_text(json.dumps(description), encoding="utf-8")
+    # Last, and at once, as a file that was never there before: by that `open_plan` knows that a plan is another one.
+    temporary = target / f"{PLAN}.tmp"
+    temporary.write_text(json.dumps(description), encoding="utf-8")
+    temporary.replace(target / PLAN)
 
 
 class OpenPlan(NamedTuple):
@@ -185,21 +188,23 @@ class OpenPlan(NamedTuple):
 
 def open_plan(directory: Path) -> OpenPlan:
     """Read a plan; once for all batches of this process."""
-    return _read_plan(directory, (directory / PLAN).stat().st_mtime_ns)
+    written = (directory / PLAN).stat()
+    return _read_plan(directory, (written.st_ino, written.st_mtime_ns, written.st_size))
 
 
 @lru_cache(maxsize=1)
-def _read_plan(directory: Path, _written_ns: int) -> OpenPlan:
+def _read_plan(directory: Path, _file: tuple[int, int, int]) -> OpenPlan:
     description = json.loads((directory / PLAN).read_text(encoding="utf-8"))
     with np.load(directory / GROUPS) as arrays:
         groups = Groups(**{name: arrays[name] for name in Groups._fields[:-1]}, n_known=int(arrays["n_known"]))
     used = [bound for bound in bounds.BOUNDS if description["stages"][bound.name]]
+    arrays = open_workspace(Path(description["workspace"])).arrays
     return OpenPlan(
         Path(description["workspace"]),
         description["threshold"],
         description["floor"],
         description["turns"],
-        [(bound, bound.open_plan(directory)) for bound in used],
+        [(bound, bound.open_plan(directory, arrays, groups.rows)) for bound in used],
         groups,
         groups.weigh(),
     )

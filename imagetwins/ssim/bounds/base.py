@@ -84,8 +84,11 @@ class Bound(ABC):
         `rows`, (groups,) int64, are the workspace rows of the distinct thumbnails that are joined.
         """
 
-    def open_plan(self, directory: Path) -> Any:  # noqa: ARG002 - optional
-        """Return what `plan` wrote, for `prune`."""
+    def open_plan(self, directory: Path, arrays: Arrays, rows: NDArray[np.int64]) -> Any:  # noqa: ARG002 - optional
+        """Return what `prune` needs for all tiles: what `plan` wrote, or some of the workspace's arrays.
+
+        It is kept while the plan is open: arrays in it stay mapped, while others are mapped anew for each batch.
+        """
         return None
 
     @abstractmethod

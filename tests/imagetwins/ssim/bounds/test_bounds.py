@@ -8,11 +8,17 @@ from hypothesis import HealthCheck, given, settings
 from imagetwins import ssim
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.projection import (
+    ProjectionBound,
     choose_coordinates,
     count_coordinates,
+    count_groups,
     estimate_energy,
+    plan_scale,
+    plan_transform,
     project_features,
+    transpose_coordinates,
 )
+from imagetwins.ssim.codes import CODES_SLACK, HEAD, LONGEST
 from imagetwins.ssim.columns import plan_columns
 from imagetwins.ssim.features import CELL_RANK, count_features, feature_slack, make_basis, measure_cells, plan_cells
 from imagetwins.ssim.measurements import STEP, allocate_sums, allocate_windows, measure_windows
@@ -50,23 +56,38 @@ def test_each_bound_with_its_slack_is_at_least_the_score(prepare, pair):
         assert upper.astype(np.float64) + bound.slack(SIZE) >= score
 
 
+def project(arrays, size):
+    transform = plan_transform(size, choose_coordinates(size))
+    return np.array([project_features(features, transform) for features in arrays["features"]])
+
+
 @quick
 @given(pair=pictures.pairs(SIZE))
 def test_features_and_their_projection_bound_the_score(prepare, pair):
     arrays, score = prepare(*pair).arrays, oracle.score(*pair)
-    for vectors in (arrays["features"], arrays["projection"]):
+    for vectors in (arrays["features"], project(arrays, SIZE)):
         first, second = vectors.astype(np.float64)
         assert first @ second + feature_slack(SIZE) >= score
 
 
 @quick
 @given(pair=pictures.pairs(SIZE))
+def test_stored_codes_bound_the_inner_product_of_the_projections(prepare, pair):
+    arrays = prepare(*pair).arrays
+    first, second = project(arrays, SIZE)
+    for rows, product in (((0, 1), first @ second), ((1, 1), second @ second)):
+        (upper,) = ProjectionBound().upper_bounds(arrays, *np.array(rows)[:, None])
+        assert upper + CODES_SLACK >= product
+
+
+@quick
+@given(pair=pictures.pairs(SIZE))
 def test_vectors_are_never_shorter_than_one(prepare, pair):
     arrays = prepare(*pair).arrays
-    for name in ("features", "projection"):
-        lengths = np.linalg.norm(arrays[name].astype(np.float64), axis=1)
+    for vectors in (arrays["features"], project(arrays, SIZE)):
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
         assert lengths.min() >= 1
-        assert lengths.max() <= 1.001
+        assert lengths.max() <= 1.001 < LONGEST
 
 
 def test_the_slack_allows_for_the_rounding_of_the_deviations_of_both_images():
@@ -88,7 +109,7 @@ def test_inner_products_of_projections_are_never_below_those_of_the_features(siz
         first = rng.normal(0, 1, count_features(size)) * rng.exponential(1, count_features(size)) ** 3
         second = first + rng.normal(0, rng.choice([0, 1e-4, 1]), len(first))
         vectors = [(one / np.linalg.norm(one)).astype(np.float32) for one in (first, second)]
-        projections = [project_features(one, size, chosen).astype(np.float64) for one in vectors]
+        projections = [project_features(one, plan_transform(size, chosen)) for one in vectors]
         assert np.dot(*projections) >= np.dot(*(one.astype(np.float64) for one in vectors))
 
 
@@ -127,7 +148,7 @@ def test_a_projection_has_the_chosen_coordinates_of_scipys_transform_and_the_len
     chosen = choose_coordinates(size)
     assert len(set(chosen.tolist())) == len(chosen) == count_coordinates(size) <= whole.size
     for coordinates in (chosen, chosen[::5]):
-        projected = project_features(features, size, coordinates)
+        projected = project_features(features, plan_transform(size, coordinates))
         np.testing.assert_allclose(projected[:-1], whole[coordinates], atol=1e-6)
         rest = np.delete(whole, coordinates)
         assert projected[-1] ** 2 == pytest.approx((rest**2).sum(), abs=2e-6)
@@ -138,8 +159,25 @@ def test_axes_of_slopes_are_distinguished_from_those_of_means_and_deviations():
     of_slopes = 3 * (axes[..., :2, :] ** 2).sum((1, 2, 3, 4))
     assert (np.minimum(of_slopes, abs(of_slopes - 1)) < 1e-6).all()
     energy = estimate_energy(8)
-    decay = energy[0, 0, :CELL_RANK] / energy[7, 7, :CELL_RANK]
-    np.testing.assert_allclose(decay, np.where(of_slopes > 0.5, 8, 8**3))
+    decay, radius = energy[0, 0, :CELL_RANK] / energy[7, 7, :CELL_RANK], 1 + 7 * 2**0.5
+    np.testing.assert_allclose(decay, np.where(of_slopes > 0.5, 64**0.45 * radius**0.4, 64**0.6 * radius**1.1))
+
+
+@pytest.mark.parametrize("size", [16, 17, 32, 50, 64, 100, 200, 300])
+def test_coordinates_are_ordered_by_energy_and_those_that_belong_together_are_in_one_group(size):
+    side = plan_cells(size).side
+    chosen, energy, other = choose_coordinates(size), estimate_energy(side).ravel(), transpose_coordinates(side)
+    assert len(set(chosen.tolist())) == len(chosen) == count_coordinates(size)
+    place = np.full(len(other), -1)
+    place[chosen] = np.arange(len(chosen))
+    group = (place[chosen] - HEAD) // 64
+    assert (place[other[chosen]] >= 0).all()
+    assert ((place[other[chosen]] - HEAD) // 64 == group).all()
+    largest = [energy[chosen[group == number]].max() for number in range(-1, group.max() + 1)]
+    assert largest == sorted(largest, reverse=True)
+    # A few that belong to no other are earlier than their energy says.
+    assert np.mean(energy[chosen] == -np.sort(-energy[chosen])) > 0.3
+    assert len(plan_scale(count_groups(size)).levels) == max(group.max() + 1, 1)
 
 
 def test_the_kept_axes_are_orthonormal():
