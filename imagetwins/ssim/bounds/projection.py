@@ -138,7 +138,8 @@ def estimate_energy(side: int) -> NDArray[np.float64]:
     Fitted to photographs, and less to charts: with k, l the frequencies down and across, and d the number of the axis,
     by powers of (k + 1)(l + 1), of 1 + (k^2 + l^2)^0.5, and of d. Axes of means and deviations vary slowly from cell to
     cell; those of slopes have either sign and vary quickly; straight lines concentrate both on frequencies that are low in
-    one direction. The residual is like the second axis.
+    one direction. The residual is like the second axis. Means over the whole picture are large where nothing else is: for
+    blank pictures, they are first.
 
     Args:
         side: cells along one side.
@@ -154,6 +155,7 @@ def estimate_energy(side: int) -> NDArray[np.float64]:
         number[other], is_slope[[one, other]] = number[one], True
     of_even = np.exp(-4.7) * product**-0.6 * radius**-1.1 * number**-0.7
     of_slopes = np.exp(-5.45) * product**-0.45 * radius**-0.4 * number**-1.2
+    of_even[0, 0] *= np.exp(3)
     energy: NDArray[np.float64] = np.where(is_slope, of_slopes, of_even)
     return energy
 
