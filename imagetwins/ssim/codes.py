@@ -174,14 +174,15 @@ def find_codes(stored: Quantised, rows: NDArray[np.int64], scale: Scale) -> Code
 
 
 def bound_pairs(codes: Codes, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the last bound of some pairs of groups, (n,) each, in float64: slower than `prune_tile`, and simple."""
-    steps = np.repeat(np.sqrt(float(codes.units[-1])) * 2.0 ** (codes.shifts / 2), GROUP)
+    """Return the lowest bound of some pairs of groups, (n,) each, in float64: slower than `prune_tile`, and simple."""
+    steps = np.sqrt(float(codes.units[-1])) * 2.0 ** (codes.shifts / 2)
     signs = np.where(np.arange(TERMS) == KEPT, -1.0, 1.0)
-    bounds = np.empty(len(first))
+    lowest = np.empty(len(first))
     for p, (i, j) in enumerate(zip(codes.rows[first], codes.rows[second], strict=True)):
-        bounds[p] = (codes.codes[i] * steps) @ (codes.codes[j] * steps)
-        bounds[p] += (codes.terms[i, -1] * signs) @ codes.terms[j, -1]
-    return bounds
+        x, y = (codes.codes[row].reshape(-1, GROUP) * steps[:, None] for row in (i, j))
+        products = np.append(0, np.cumsum((x * y).sum(1)))[codes.stops]
+        lowest[p] = (products + (codes.terms[i] * signs * codes.terms[j]).sum(1)).min()
+    return lowest
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})

@@ -82,15 +82,10 @@ class ProjectionBound(Bound):
         """Return a function to the quantised projection of an image's features."""
         transform, scale = plan_transform(size, choose_coordinates(size)), plan_scale(count_groups(size))
 
-        def prepare(image: MeasuredImage) -> Arrays:
-            quantised = allocate_quantised(1, scale)
-            quantise(project_features(image.features, transform), scale, quantised, 0)
-            return {"codes": quantised.codes[0], "code_terms": quantised.terms[0], "code_bias": quantised.bias[0]}
-
-        return prepare
+        return lambda image: quantise_projection(project_features(image.features, transform), scale)
 
     def upper_bounds(self, arrays: Arrays, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the bounds by all codes, (n,) float64; see `Bound.upper_bounds`."""
+        """Return the lowest of the bounds by codes, (n,) float64; see `Bound.upper_bounds`."""
         rows, place = np.unique([first, second], return_inverse=True)
         return bound_pairs(_find_codes(arrays, rows), *place.reshape(2, -1))
 
@@ -111,6 +106,13 @@ class ProjectionBound(Bound):
                 *prune_tile(int(kernels), shape_of(kernels), planned, *spans, lowest, pairs.weights)
             )
         return pairs.prune_listed(reach_by_codes(int(kernels), planned, *pairs.listed, lowest))
+
+
+def quantise_projection(vector: NDArray[np.float64], scale: Scale) -> Arrays:
+    """Return what is stored of a projection, (n + 1,) float64."""
+    quantised = allocate_quantised(1, scale)
+    quantise(vector, scale, quantised, 0)
+    return {"codes": quantised.codes[0], "code_terms": quantised.terms[0], "code_bias": quantised.bias[0]}
 
 
 def _find_codes(arrays: Arrays, rows: NDArray[np.int64]) -> Codes:
