@@ -17,8 +17,14 @@ from imagetwins import ssim
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import ArraySpec, VectorBound
 from imagetwins.ssim.bounds.cells import CellBound
-from imagetwins.ssim.bounds.projection import ProjectionBound
-from imagetwins.ssim.features import count_features, feature_slack
+from imagetwins.ssim.bounds.projection import (
+    ProjectionBound,
+    plan_scale,
+    plan_transform,
+    project_features,
+    quantise_projection,
+)
+from imagetwins.ssim.features import count_features, feature_slack, plan_cells
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle, tight
 from tests.support import thumbnails as pictures
@@ -246,17 +252,21 @@ class Turned(ProjectionBound):
     def target(self, n):
         """Return a unit vector of `n` coordinates."""
 
-    def make_preparer(self, size, basis):
-        prepare = super().make_preparer(size, basis)
+    def make_preparer(self, size, basis):  # noqa: ARG002 - an implementation of an interface
+        scale = plan_scale(plan_cells(size).side)
+        transform = plan_transform(size, scale.order)
 
         def turn(image):
-            arrays = prepare(image)
-            *kept, rest = arrays[self.vectors].astype(np.float64)
+            *kept, rest = project_features(image.features, transform)
             mirror = np.eye(1, len(kept))[0] - self.target(len(kept))
             turned = kept - 2 * mirror * (mirror @ kept) / (mirror @ mirror)
-            return {**arrays, self.vectors: np.append(turned, rest).astype(np.float32)}
+            return quantise_projection(np.append(turned, rest), scale)
 
         return turn
+
+    def is_worthwhile(self, upper, floor):  # noqa: ARG002 - an implementation of an interface
+        """Steps are not made for such vectors."""
+        return True
 
 
 class AllEqual(Turned):
