@@ -213,10 +213,18 @@ def _plan_batches(groups: Groups, side: int, max_batches: int) -> list[list[Tile
 
 
 def _plan_pairs(groups: Groups, side: int) -> list[Tile]:
-    """Return the tiles on and above the diagonal of the pair matrix, except where all images are known."""
+    """Return the tiles on and above the diagonal of the pair matrix, except where all images are known.
+
+    They are in the order of Morton (1966), square in square: any run of them has few rows and columns for its length.
+    So a workspace that does not fit into memory is read seldom, whatever the memory, and a batch reads little of it.
+    """
     n_distinct, n_known = len(groups.rows), groups.n_known
     spans = list(itertools.pairwise([*range(0, n_known, side), *range(n_known, n_distinct, side), n_distinct]))
-    return [Tile("pairs", *row, *column) for i, row in enumerate(spans) for column in spans[i:] if column[1] > n_known]
+    # The bits of a number, each followed by a 0: between those of a row there is room for those of a column.
+    spread = [2 * int(f"{number:b}", 4) for number in range(len(spans))]
+    places = [(i, j) for i in range(len(spans)) for j in range(i, len(spans)) if spans[j][1] > n_known]
+    places.sort(key=lambda place: spread[place[0]] + spread[place[1]] // 2)
+    return [Tile("pairs", *spans[i], *spans[j]) for i, j in places]
 
 
 def _plan_identical(groups: Groups) -> list[Tile]:
