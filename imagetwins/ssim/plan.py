@@ -153,7 +153,10 @@ def _write_plan(
         if stages[bound.name]:
             bound.plan(workspace.arrays, groups.rows, target, workspace.size, settings["orientations"])
     np.savez(target / GROUPS, **groups._asdict())
-    (target / PLAN).write_text(json.dumps(settings | {"stages": stages}), encoding="utf-8")
+    # Last, and at once, as a file that was never there before: by that `open_plan` knows that a plan is another one.
+    temporary = target / f"{PLAN}.tmp"
+    temporary.write_text(json.dumps(settings | {"stages": stages}), encoding="utf-8")
+    temporary.replace(target / PLAN)
 
 
 class OpenPlan(NamedTuple):
@@ -179,11 +182,12 @@ class OpenPlan(NamedTuple):
 
 def open_plan(directory: Path) -> OpenPlan:
     """Read a plan; once for all batches of this process."""
-    return _read_plan(directory, (directory / PLAN).stat().st_mtime_ns)
+    written = (directory / PLAN).stat()
+    return _read_plan(directory, (written.st_ino, written.st_mtime_ns, written.st_size))
 
 
 @lru_cache(maxsize=1)
-def _read_plan(directory: Path, _written_ns: int) -> OpenPlan:
+def _read_plan(directory: Path, _file: tuple[int, int, int]) -> OpenPlan:
     description = json.loads((directory / PLAN).read_text(encoding="utf-8"))
     with np.load(directory / GROUPS) as arrays:
         groups = Groups(**{name: arrays[name] for name in Groups._fields[:-1]}, n_known=int(arrays["n_known"]))
