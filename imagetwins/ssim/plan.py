@@ -150,11 +150,7 @@ def _write_plan(target: Path, groups: Groups, description: dict[str, Any]) -> No
     np.savez(target / GROUPS, **groups._asdict())
     # Last, and at once, as a file that was never there before: by that `open_plan` knows that a plan is another one.
     temporary = target / f"{PLAN}.tmp"
-<<<<<<< HEAD
     temporary.write_text(json.dumps(description), encoding="utf-8")
-=======
-    temporary.write_text(json.dumps(settings | {"stages": stages}), encoding="utf-8")
->>>>>>> main
     temporary.replace(target / PLAN)
 
 
