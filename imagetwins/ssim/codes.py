@@ -32,9 +32,8 @@ at most 4.4^2 4^FINEST < 2^31 (Cauchy-Schwarz), so sums modulo 2^32 (integers.py
 n and r are raised and |q| is lowered by the factor MARGIN, n and r by TINY too: that is more than these errors and the
 rounding to float32, and each of it makes the bound larger. What the head loses in float32 is in e. The rest is at most
 3 TERMS roundings: of o(x), o(y), of the floor less o(x), of the integer, of TERMS products and as many sums and two more.
-(Turned pictures: of four integers, one for each class, and of four sums more; that is 43 of 48. By Cauchy-Schwarz, the parts of
-all classes together are no larger.)
-The parts of a sum are at most 3.7 for the two o; 4.4^2 each for the integer, the head and the product of |q|; 6.6^2 for
+(Turned pictures: of three integers more, for there is one for each class, and of three sums more: 44 in all, of 48. By
+Cauchy-Schwarz, the parts of all classes together are no larger.) The parts of a sum are at most 3.7 for the two o; 4.4^2 each for the integer, the head and the product of |q|; 6.6^2 for
 that of n; 2.2^2 for that of r; together less than 128. So the error is at most 3 TERMS 128 2^-24: CODES_SLACK.
 """
 
