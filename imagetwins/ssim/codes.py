@@ -37,8 +37,8 @@ rounding to float32, and each of it makes the bound larger. The rest is at most 
 of the head, of the floor, of the integer, of TERMS products and as many sums and two more. The parts of a sum are at
 most 2.2^2 for the integer, and three times (once, and twice more where it is taken back) for the product of |q|; 3.4^2
 for that of n; 1.2^2 for those of the head and of r; together less than 64. So the error is at most
-3 TERMS 64 2^-24: CODES_SLACK. (Turned pictures: four integers, one for each way to change signs, and as many sums more; that is
-43 of these 48 roundings. By Cauchy-Schwarz, the parts of all four together are no larger.)
+3 TERMS 64 2^-24: CODES_SLACK. (Turned pictures: three integers more, for there is one for each way to change signs, and three
+sums more; that is 44 of these 48 roundings. By Cauchy-Schwarz, the parts of all four together are no larger.)
 """
 
 import itertools

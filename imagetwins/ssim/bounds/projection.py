@@ -25,7 +25,6 @@ changed (turns.py), because with each coordinate the one is kept that takes its 
 rounded after that.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import NamedTuple
@@ -124,8 +123,9 @@ def quantise_projection(vector: NDArray[np.float64], scale: Scale) -> Arrays:
 
 
 def _find_codes(arrays: Arrays, rows: NDArray[np.int64]) -> Codes:
-    side = math.isqrt(arrays["features"].shape[1] // (CELL_RANK + 1))
-    return find_codes(Quantised(*(arrays[f"code_{name}"] for name in Quantised._fields)), rows, plan_scale(side))
+    size = arrays["pixels"].shape[-2]
+    stored = Quantised(*(arrays[f"code_{name}"] for name in Quantised._fields))
+    return find_codes(stored, rows, plan_scale(plan_cells(size).side))
 
 
 @cache

@@ -127,7 +127,7 @@ def draw_vectors(length, symmetry, n, seed):
     rng = np.random.default_rng(seed)
     spread = rng.permutation(np.geomspace(1, 1e-3, length))
     spread = np.append((spread + spread[symmetry.other]) / 2, 0.1)
-    vectors = rng.normal(0, 1, (n, length + 1)) * spread + rng.normal(0, 1, length + 1) * spread
+    vectors = rng.normal(0, 1, (n, length + 1)) * spread
     vectors[:4] = [
         np.eye(1, length + 1, 3)[0],
         np.ones(length + 1),
@@ -161,8 +161,8 @@ def quantised(request):
     symmetry = find_symmetry(plan_cells(request.param).side)
     length = len(symmetry.other)
     vectors = draw_vectors(length, symmetry, 150, request.param)
-    energy = np.square(vectors[::3, :-1], dtype=float).mean(0)
-    scale = choose_scale(energy + energy[symmetry.other], symmetry, length)
+    energy = np.square(vectors[4::3, :-1], dtype=float).mean(0)
+    scale = choose_scale((energy + energy[symmetry.other]) / 2, symmetry, length)
     stored = allocate_quantised(len(vectors), scale)
     for i, vector in enumerate(np.hstack([vectors[:, :-1], np.zeros((len(vectors), 1))])[:, scale.order]):
         quantise(np.append(vector, vectors[i, -1]), scale, stored, i)
