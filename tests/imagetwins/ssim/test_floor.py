@@ -25,6 +25,7 @@ from imagetwins.ssim.bounds.projection import (
     quantise_projection,
 )
 from imagetwins.ssim.features import count_features, feature_slack, plan_cells
+from imagetwins.ssim.processor import find_runnable, force_kernels
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle, tight
 from tests.support import thumbnails as pictures
@@ -156,6 +157,14 @@ def test_there_are_thousands_of_pairs_of_every_score(planted):
 def test_a_pair_is_stored_exactly_where_the_floor_is_at_or_below_its_score(stages, planted, tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "BOUNDS", STAGES[stages])
     check_floors(tmp_path, itertools.chain(*planted[:: EVERY.get(stages, 1)]))
+
+
+@pytest.mark.parametrize("kernels", find_runnable(), ids=lambda kernels: kernels.label)
+def test_it_is_with_the_kernels_of_each_processor(kernels, planted, tmp_path, monkeypatch):
+    """In a join of its own: quantised vectors are laid out for the kernels that read them."""
+    monkeypatch.setattr(bounds, "BOUNDS", STAGES["projection"])
+    with force_kernels(kernels):
+        check_floors(tmp_path, itertools.chain(*planted[::4]))
 
 
 @pytest.mark.parametrize("size", [16, 49, 200, pytest.param(300, marks=pytest.mark.slow)])
