@@ -176,7 +176,8 @@ def test_bounds_from_codes_are_at_least_the_inner_products_with_the_turned_vecto
     for stage in range(STAGES):
         upper = bounds_of(codes, stage, orientation - 1)
         assert (upper + CODES_SLACK >= true).all()
-    assert np.median(upper - true) < 0.05
+    # Of the smallest thumbnails, a group has coordinates of every size.
+    assert np.median(upper - true) < 0.1
 
 
 @each_kernels
