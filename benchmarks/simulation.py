@@ -274,7 +274,7 @@ def repeats(seconds: float) -> float:
 
 
 def plan_today() -> Plan:
-    """Return the plan of the engine as it is."""
+    """Return the plan of the engine when it was measured: row after row."""
     return Plan(1, BATCHES_TODAY)
 
 
