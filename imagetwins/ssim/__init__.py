@@ -37,7 +37,9 @@ import stat
 import tempfile
 from pathlib import Path
 
+from llvmlite import binding
 from numba import config
+from numba.core.codegen import get_host_cpu_features
 
 ENGINE_VERSION = 3
 """Raise this when any score, bound or stored array may change: scores of another version are not used again.
@@ -48,9 +50,13 @@ this version."""
 _FOLDER = Path(__file__).parent
 
 
-def _hash_sources() -> str:
+def _name_kernels() -> str:
+    """Return a name for what numba makes of the sources, and for what processor it is told to."""
+    name, features = config.CPU_NAME, config.CPU_FEATURES  # type: ignore[attr-defined]
+    name = binding.get_host_cpu_name() if name is None else name
+    features = get_host_cpu_features() if features is None else features  # type: ignore[no-untyped-call]
     sources = b"".join(file.read_bytes() for file in sorted(_FOLDER.rglob("*.py")))
-    return hashlib.blake2b(sources, digest_size=8).hexdigest()
+    return hashlib.blake2b(f"{name} {features} ".encode() + sources, digest_size=8).hexdigest()
 
 
 def _is_ours(directory: Path) -> bool:
@@ -69,9 +75,11 @@ def _find_cache() -> str | None:
 
     Numba caches a compiled kernel until the file that defines it changes. It does not notice that a kernel or a constant
     that was compiled into it, from another file, has changed. So there is a directory for each state of the sources.
+
+    And for each processor: of two processes that save a kernel at the same time, one may write the index and the other the code.
     """
-    sources = _hash_sources()
-    places = (Path(place) / sources for place in (config.CACHE_DIR, _FOLDER / "__pycache__") if place)  # type: ignore[attr-defined]
+    name = _name_kernels()
+    places = (Path(place) / name for place in (config.CACHE_DIR, _FOLDER / "__pycache__") if place)  # type: ignore[attr-defined]
     return next((str(place) for place in places if _is_ours(place)), None)
 
 

@@ -22,7 +22,9 @@ SQUARE_CELLS = 2
 """Cells along one side of a square."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz", "reassoc"})
+# Not "reassoc": numba optimises a kernel anew within each that calls it, and which of these copies runs depends on what was
+# compiled in this process and what was loaded. All copies must multiply in the same order, or a score's last bit differs.
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz"})
 def lowest_square(cells: NDArray[np.float32], pair: int, edges: NDArray[np.int64], channels: int) -> float:
     """Return the local SSIM.
 
@@ -47,5 +49,5 @@ def lowest_square(cells: NDArray[np.float32], pair: int, edges: NDArray[np.int64
             for j in range(squares):
                 total[j] += down[j + k]
         for j in range(squares):
-            largest = max(largest, total[j] * share[j] * share[i])
+            largest = max(largest, total[j] * share[i] * share[j])
     return 1.0 - largest / channels

@@ -30,14 +30,20 @@ def import_engine(place, **more):
 
 def test_each_state_of_the_sources_has_its_directory_in_the_place_that_is_named(tmp_path):
     keeps, directory, kernels = import_engine(tmp_path)
-    assert (keeps, directory) == ("True", str(tmp_path / ssim._hash_sources()))
+    assert (keeps, directory) == ("True", str(tmp_path / ssim._name_kernels()))
     assert Path(kernels).parent == Path(directory)
+
+
+def test_what_is_compiled_for_another_processor_has_its_own(tmp_path):
+    lesser = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    directories = [import_engine(tmp_path, **told)[1] for told in ({}, lesser, lesser)]
+    assert directories[0] != directories[1] == directories[2]
 
 
 def test_a_place_that_cannot_be_written_is_passed_over(tmp_path):
     (tmp_path / "file").touch()
     keeps, directory, _ = import_engine(tmp_path / "file")
-    assert directory != str(tmp_path / "file" / ssim._hash_sources())
+    assert directory != str(tmp_path / "file" / ssim._name_kernels())
     assert keeps == str(directory.startswith(str(Path(ssim.__file__).parent)))
 
 
@@ -59,7 +65,7 @@ def give_away(directory):
     ],
 )
 def test_kernels_that_another_may_have_put_there_are_not_loaded(tmp_path, make):
-    make(tmp_path / ssim._hash_sources())
+    make(tmp_path / ssim._name_kernels())
     _, directory, kernels = import_engine(tmp_path)
     assert not Path(directory).is_relative_to(tmp_path)
     assert not Path(kernels).is_relative_to(tmp_path)

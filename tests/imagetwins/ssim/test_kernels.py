@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
 from imagetwins import ssim
-from imagetwins.ssim import refine
+from imagetwins.ssim import local, refine
 from imagetwins.ssim.kernels import block_slack, has_byte_products
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
@@ -104,6 +105,59 @@ def test_scores_are_the_same_to_the_bit_from_pixels_in_any_order_and_both_ways(s
     np.testing.assert_array_equal(score_all(tmp_path, pairs[:, ::-1], refine.score_pairs), expected)
     order = rng.permutation(len(pairs))
     assert np.array_equal(expected[:, order], score_all(tmp_path, pairs[order], refine.score_pairs), equal_nan=True)
+
+
+def kernels_within(kernel, found):
+    """Return `kernel`, all kernels that it calls, and all that those call; `found` are known already."""
+    called = [kernel.py_func.__globals__.get(name) for name in kernel.py_func.__code__.co_names]
+    for one in called:
+        if isinstance(one, Dispatcher) and one not in found:
+            found |= kernels_within(one, found | {one})
+    return found | {kernel}
+
+
+def test_nothing_that_a_score_is_made_of_may_be_computed_in_another_order():
+    # Which order that is would depend on what was compiled in the process and what was loaded.
+    kernels = kernels_within(refine.score_pairs, set()) | kernels_within(refine.score_sparse_pairs, set())
+    assert {refine.set_scores, refine.sum_matrix, local.lowest_square} < kernels
+    assert not [one for one in kernels if {"reassoc", "contract"} & set(one.targetoptions.get("fastmath", ()))]
+
+
+SCORED = """
+import sys, numpy as np
+from pathlib import Path
+from imagetwins.ssim import refine
+from tests.imagetwins.ssim.test_kernels import score_all
+directory, pairs = Path(sys.argv[1]), np.load(sys.argv[1] + "/pairs.npy")
+found = [score_all(directory, pairs, score) for score in (refine.score_pairs, refine.score_sparse_pairs)]
+np.save(directory / sys.argv[2], found)
+print(*(sum(score.stats.cache_hits.values()) for score in (refine.score_pairs, refine.score_sparse_pairs)))
+"""
+
+
+@pytest.mark.slow
+def test_scores_are_the_same_to_the_bit_just_compiled_and_loaded_and_partly_so(tmp_path):
+    # At 200 pixels, since the weights of its squares are no powers of two.
+    noise = np.random.default_rng(0).integers(0, 256, (2, 200, 200, 3))
+    thumbnails = np.concatenate([pictures.photographs(200), noise, [pictures.page(200, 1)]]).astype(np.uint8)
+    ssim.create_workspace(tmp_path, len(thumbnails), 200)
+    ssim.prepare_images(tmp_path, np.arange(len(thumbnails)), thumbnails)
+    np.save(tmp_path / "pairs.npy", [*itertools.combinations(range(len(thumbnails)), 2)])
+
+    def run(name):
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+        command = [sys.executable, "-c", SCORED, str(tmp_path), name]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.split(), np.load(tmp_path / name)
+
+    compiled, loaded = run("compiled.npy"), run("loaded.npy")
+    for kernel in ("score_sparse_pairs", "set_scores"):
+        for file in (tmp_path / "kernels").rglob(f"refine.{kernel}-*"):
+            file.unlink()
+    mixed = run("mixed.npy")
+    assert [hits for hits, _ in (compiled, loaded, mixed)] == [["0", "0"], ["1", "1"], ["1", "0"]]
+    for _, found in (compiled, loaded, mixed):
+        np.testing.assert_array_equal(found, [compiled[1][0]] * 2)
 
 
 def extremes(size):
