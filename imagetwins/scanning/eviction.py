@@ -37,7 +37,8 @@ def _thumbnail_size(directory: Path) -> int | None:
 
 
 def _taken_bytes(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.glob("*.bin"))
+    """Return the bytes that the arrays take: less than their length, since they have holes."""
+    return sum(file.stat().st_blocks * 512 for file in directory.glob("*.bin"))
 
 
 def _remove_others(cache: Cache, in_use: set[Path | None], limit: int) -> None:

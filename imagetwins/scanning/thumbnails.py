@@ -18,7 +18,6 @@ from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import StoreError
 from imagetwins.scanning.cache import INDEX, find_caches
 from imagetwins.scanning.reading import decode_locations
-from imagetwins.ssim.windows import restore_channels
 from imagetwins.storage import Location, Storage, parse_location, storage_of
 from imagetwins.storage.location import from_columns, unescape_path
 from imagetwins.store.runs import Run
@@ -47,8 +46,8 @@ def cached_thumbnails(run: Run) -> ThumbnailLoader:
     Raises:
         StoreError: the run is not at work.
     """
-    rows, pixels = read_rows(run), ssim.open_workspace(run.cache_directory()).pixels
-    return lambda image: restore_channels(pixels[rows[image]]).transpose(1, 2, 0)
+    rows, workspace = read_rows(run), ssim.open_workspace(run.cache_directory())
+    return lambda image: workspace.unpack_thumbnail(rows[image])
 
 
 def read_square(location: Location, settings: DecodeSettings) -> NDArray[np.uint8] | None:

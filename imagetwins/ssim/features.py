@@ -56,7 +56,9 @@ and the same sum over some of the cells bounds what those cells contribute to th
   never below its true value; a larger r only raises the bound;
 - the inner product of two F, or of shorter vectors, in float32 and in any order: at most (dimensions) 2^-24 |F| |F|.
 
-`feature_slack` adds these; it is subtracted from the floor before any bound is compared with it.
+`feature_slack` adds these; it is subtracted from the floor before any bound is compared with it. Features are stored as
+int16, in one unit for all of them, which `stored_slack` allows for: float16 would move them more, and processors that
+have none of its conversions would take longer.
 """
 
 import itertools
@@ -260,6 +262,34 @@ def feature_slack(size: int) -> float:
     return float(2 * moved + moved**2 + float(RHO_MARGIN) + sums)
 
 
+def feature_unit(n: int) -> float:
+    """Return the unit in which `n` features are stored as int16.
+
+    No coordinate is longer than its cell's part, sqrt(a (1 + 2 mean_slack + RHO_MARGIN)), where a is the share of the
+    windows that the cell holds. There are at least two windows for each cell along a side, so the widest cell has at most
+    1.5 times as many as the average: sqrt(a) <= 1.5 / cells. The rest is within a hundredth of that.
+    """
+    cells = math.isqrt(n // (CELL_RANK + 1))
+    return 1.515 / (cells * np.iinfo(np.int16).max)
+
+
+def store_features(features: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return features, (n,) float32, as (n,) int16 in units of `feature_unit(n)`."""
+    return np.rint(features.astype(np.float64) / feature_unit(len(features))).astype(np.int16)
+
+
+def stored_slack(size: int) -> float:
+    """Return how far a bound computed from stored features may be below the true one.
+
+    Each of n coordinates moves by half a unit at most, so an image's vector, of length 1, by e = sqrt(n) unit / 2 and the
+    inner product by 2 e + e^2; a hundredth of that is for the roundings of the division, and for a vector that is
+    longer. The integers are exact as float32, and the sums of their products round like any others.
+    """
+    n = count_features(size)
+    moved = np.sqrt(n) * feature_unit(n) / 2
+    return feature_slack(size) + float(1.01 * (2 * moved + moved**2))
+
+
 def measure_cells(
     windows: MeasuredWindows, cells: CellGrid, basis: Basis
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -318,9 +348,9 @@ def sum_cells(
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def dot(x: NDArray[np.float32], y: NDArray[np.float32]) -> np.float32:
-    """Return the inner product of two (n,) vectors, summed in any order (`feature_slack` allows for that)."""
+def dot(x: NDArray[Any], y: NDArray[Any]) -> np.float32:
+    """Return the inner product of two (n,) vectors, summed in float32 in any order (`feature_slack` allows for that)."""
     total = np.float32(0)
     for k in range(len(x)):
-        total += x[k] * y[k]
+        total += np.float32(x[k]) * np.float32(y[k])
     return total

@@ -32,12 +32,10 @@ from imagetwins.ssim.refine import (
     Buffers,
     Scores,
     allocate_buffers,
-    largest_difference,
     score_or_prune,
 )
 from imagetwins.ssim.stages import BLOCKS, IDENTICAL, KNOWN, PAIRS, SCORED, STORED, VERIFIED, zero_counts
 from imagetwins.ssim.tiles import Pairs, Tile, TilePairs
-from imagetwins.ssim.windows import restore_thumbnail
 from imagetwins.ssim.workspace import Workspace, keep_blas_single_threaded, open_workspace
 
 VERIFY_MARGIN = 1e-4
@@ -139,11 +137,11 @@ def _store_pairs(
     kernel = np.where(verified, score, np.nan)
     difference = np.zeros(len(left), np.uint8)
     for k in np.flatnonzero(verified | np.isnan(detail)):
-        x, y = workspace.pixels[groups.rows[first[k]]], workspace.pixels[groups.rows[second[k]]]
+        x, y = (workspace.unpack_thumbnail(groups.rows[side[k]]) for side in (first, second))
         if verified[k]:
-            score[k] = reference_ssim(restore_thumbnail(x), restore_thumbnail(y))
+            score[k] = reference_ssim(x, y)
         if np.isnan(detail[k]):
-            difference[k] = largest_difference(x, y)
+            difference[k] = (np.maximum(x, y) - np.minimum(x, y)).max()
     stored = score >= floor
     image1, image2, origin = groups.expand((first[stored], second[stored]))
     columns: Any = (score, detail, local, difference, verified, kernel)
@@ -194,7 +192,7 @@ def reuse_pairs(
     kernel = np.where(is_close, score, np.nan)
     score[is_close & was_verified] = past.ssim[is_close & was_verified]
     for k in np.flatnonzero(is_close & ~was_verified):
-        x, y = (restore_thumbnail(workspace.pixels[row]) for row in (first[k], second[k]))
+        x, y = (workspace.unpack_thumbnail(row) for row in (first[k], second[k]))
         score[k] = reference_ssim(x, y)
     stored, verified = score >= floor, is_close | is_identical
     return JoinResult(

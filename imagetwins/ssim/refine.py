@@ -6,7 +6,8 @@ bounds is at least the SSIM. It is refined: the bound of one block after the oth
 is likely to lower U most comes first. The bound is loose where both images are structured, so blocks are ordered by the
 inner product of the structure of their cells. The order affects only the cost.
 
-`WindowCache` holds the window sums and spreads of the images of one tile, computed when a pair first needs them. Two
+`WindowCache` holds the pixels of the images of one tile, unpacked band by band, and their window sums and spreads, all
+computed when a pair first needs them. Two
 grey images are compared in one channel; their score is the same, because their three channels are equal.
 """
 
@@ -17,11 +18,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imagetwins.ssim.features import dot, feature_slack, plan_cells
+from imagetwins.errors import StoreError
+from imagetwins.ssim.features import dot, feature_unit, plan_cells, stored_slack
 from imagetwins.ssim.kernels import sum_block
 from imagetwins.ssim.local import collect_losses, lowest_square
+from imagetwins.ssim.packing import Code, make_code, plan_bands, unpack_band
 from imagetwins.ssim.tiles import SQUARE, Pairs
-from imagetwins.ssim.windows import HALO, LANES, fill_windows, plan_layout
+from imagetwins.ssim.windows import HALO, LANES, WINDOW, fill_windows, plan_layout
 from imagetwins.ssim.workspace import Workspace
 
 STRIPS_AT_ONCE = 4
@@ -38,22 +41,44 @@ class Buffers(NamedTuple):
     """Memory for the windows of some images, which a thread uses for one tile after the other.
 
     Attributes:
+        pixels: (images, groups, size, pixel_width) uint8.
         sums: (images, groups, windows, window_width) int16.
         spreads: the same shape, float32.
     """
 
+    pixels: NDArray[np.uint8]
     sums: NDArray[np.int16]
     spreads: NDArray[np.float32]
 
 
+class PackedImages(NamedTuple):
+    """The thumbnails of a workspace, packed, and where their pixels are to be laid out.
+
+    Attributes:
+        words: (n_images, words) uint32, the workspace's.
+        bands: (bands + 1,) int64, the first row of pixels of each band, and the end.
+        code: the tables.
+        segments: (n, 5) int64, the layout's.
+        is_damaged: (1,) bool, set when one is found that is not whole.
+    """
+
+    words: NDArray[np.uint32]
+    bands: NDArray[np.int64]
+    code: Code
+    segments: NDArray[np.int64]
+    is_damaged: NDArray[np.bool_]
+
+
 class WindowCache(NamedTuple):
-    """Window sums and spreads of the images of one tile, in one layout, computed block by block on demand.
+    """Pixels, window sums and spreads of the images of one tile, in one layout, computed block by block on demand.
 
     Block b is strip `b // groups` in group `b % groups`.
 
     Attributes:
-        pixels: (n_images, groups, size, pixel_width) uint8, the workspace's.
-        row: (n,) int64, the rows of the images in `pixels`.
+        packed: the thumbnails of the workspace.
+        row: (n,) int64, the rows of the images in it.
+        pixels: (n, groups, size, pixel_width) uint8.
+        n_unpacked: (n, bands) int64, how many rows of each band are in `pixels`.
         is_window: (groups, window_width) bool, the layout's.
         padding: (groups,) int64, the positions in a row that hold no window.
         strips: (strips + 1,) int64, the first row of windows of each strip, and the end.
@@ -68,8 +93,10 @@ class WindowCache(NamedTuple):
         weight: 1 / (number of windows and channels).
     """
 
-    pixels: NDArray[np.uint8]
+    packed: PackedImages
     row: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    n_unpacked: NDArray[np.int64]
     is_window: NDArray[np.bool_]
     padding: NDArray[np.int64]
     strips: NDArray[np.int64]
@@ -87,9 +114,12 @@ class Scratch(NamedTuple):
     """Memory for one pair after the other.
 
     Attributes:
+        channels: (3, rows, size) uint8, for one band.
         columns: (2, pixel_width) int32, see `sum_block`.
         losses: (groups, cells, window_width) float32, see `sum_block`.
     """
+
+    channels: NDArray[np.uint8]
 
     columns: NDArray[np.int32]
     losses: NDArray[np.float32]
@@ -99,15 +129,17 @@ class BlockBounds(NamedTuple):
     """What bounds the blocks of all images of a workspace, and the floor.
 
     Attributes:
-        features: (n_images, length) float32, the workspace's.
-        structure: (n_images, cells * cells) float32, the workspace's.
+        features: (n_images, length) int16, the workspace's.
+        unit: of the products of two features.
+        structure: (n_images, cells * cells) uint8, the workspace's.
         edges: (blocks + 1,) int64, the first cell of each block, and the end.
         floor: pairs proven to be below it are dropped.
         slack: how far the sum of a pair's computed block bounds and values may be below the true bound.
     """
 
-    features: NDArray[np.float32]
-    structure: NDArray[np.float32]
+    features: NDArray[np.int16]
+    unit: float
+    structure: NDArray[np.uint8]
     edges: NDArray[np.int64]
     floor: float
     slack: float
@@ -133,7 +165,8 @@ def allocate_buffers(size: int, images: int) -> Buffers:
     """Return memory for the windows of `images` images, in either layout; the system provides it when it is written."""
     layout = plan_layout(size, 3)
     shape = (images, layout.n_groups, layout.windows, layout.is_window.shape[1])
-    return Buffers(np.empty(shape, np.int16), np.empty(shape, np.float32))
+    pixels = np.empty((images, layout.n_groups, size, layout.column.shape[1]), np.uint8)
+    return Buffers(pixels, np.empty(shape, np.int16), np.empty(shape, np.float32))
 
 
 def make_window_cache(
@@ -142,10 +175,13 @@ def make_window_cache(
     """Return an empty cache for the images of the workspace rows `rows`, (n,) int64; it overwrites `buffers`."""
     layout, strips = plan_layout(workspace.size, channels), plan_cells(workspace.size).strips
     shape = (len(rows) if is_kept else 2, layout.n_groups, layout.windows, layout.is_window.shape[1])
-    blocks = (len(strips) - 1) * layout.n_groups
+    of_pixels = (len(rows), layout.n_groups, workspace.size, layout.column.shape[1])
+    blocks, bands = (len(strips) - 1) * layout.n_groups, plan_bands(workspace.size)
     return WindowCache(
-        pixels=workspace.pixels if channels == 3 else workspace.grey_pixels,
+        packed=PackedImages(workspace.packed, bands, make_code(), layout.segments, np.zeros(1, np.bool_)),
         row=rows,
+        pixels=buffers.pixels.reshape(-1)[: np.prod(of_pixels)].reshape(of_pixels),
+        n_unpacked=np.zeros((len(rows), len(bands) - 1), np.int64),
         is_window=layout.is_window,
         padding=(~layout.is_window).sum(1),
         strips=strips,
@@ -170,9 +206,10 @@ def score_slack(width: int) -> float:
 
 def make_block_bounds(workspace: Workspace, floor: float) -> BlockBounds:
     """Return the bounds of the blocks of all images of a workspace, which must keep those of `CellBound`."""
-    slack = feature_slack(workspace.size) + score_slack(plan_layout(workspace.size, 3).is_window.shape[1])
-    blocks = plan_cells(workspace.size).blocks
-    return BlockBounds(workspace.arrays["features"], workspace.arrays["structure"], blocks, floor, slack)
+    slack = stored_slack(workspace.size) + score_slack(plan_layout(workspace.size, 3).is_window.shape[1])
+    features, blocks = workspace.arrays["features"], plan_cells(workspace.size).blocks
+    unit = feature_unit(features.shape[1]) ** 2
+    return BlockBounds(features, unit, workspace.arrays["structure"], blocks, floor, slack)
 
 
 def score_or_prune(
@@ -190,6 +227,9 @@ def score_or_prune(
 
     Returns:
         What became of each pair.
+
+    Raises:
+        StoreError: the pixels of an image are damaged.
     """
     n = len(part)
     scores = Scores(np.full(n, UNDECIDED, np.uint8), np.empty(n), np.empty(n), np.empty(n))
@@ -206,6 +246,8 @@ def score_or_prune(
             score_pairs(a, b, cache, found)
         else:
             refine_pairs(a, b, cache, bounds, found)
+        if cache.packed.is_damaged[0]:
+            raise StoreError("pixels of the cache are damaged: remove the cache, and run again")
         scores.outcome[indices], scores.score[indices], scores.detail[indices], scores.local[indices] = found
     return scores
 
@@ -219,8 +261,36 @@ def _iter_parts(workspace: Workspace, rows: Pairs, part: NDArray[np.int64]) -> I
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fill_block(cache: WindowCache, image: int, block: int, spare: int) -> int:
-    """Compute the sums and spreads of one block of `image`, unless they are kept already.
+def unpack_rows(cache: WindowCache, image: int, start: int, stop: int, channels: NDArray[np.uint8]) -> None:
+    """Have the pixel rows `start`, at which a band begins, to `stop` of `image` in `cache.pixels`.
+
+    `channels`, (3, rows, size) uint8 with as many rows as a band has at most, is overwritten.
+    """
+    packed = cache.packed
+    for band in range(np.searchsorted(packed.bands, start), len(packed.bands) - 1):
+        top, height = packed.bands[band], packed.bands[band + 1] - packed.bands[band]
+        if top >= stop:
+            break
+        rows = min(height, stop - top)
+        if cache.n_unpacked[image, band] >= rows:
+            continue
+        words = packed.words[cache.row[image]]
+        is_whole = words[0] > 0 and unpack_band(words, band, rows, packed.code, channels, 0)
+        # A band ends in a state that is known, but not its first rows.
+        packed.is_damaged[0] |= not is_whole and (rows == height or words[0] == 0)
+        for k in range(len(packed.segments)):
+            group, position, channel, first, last = packed.segments[k]
+            for i in range(rows):
+                line = cache.pixels[image, group, top + i]
+                line[position : position + last - first] = channels[channel, i, first:last]
+        cache.n_unpacked[image, band] = rows
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fill_block(cache: WindowCache, image: int, block: int, spare: int, channels: NDArray[np.uint8]) -> int:
+    """Compute the pixels, unless they are there already, and the sums and spreads of one block of `image`, unless they are kept already.
+
+    `channels` is scratch, see `unpack_rows`.
 
     Returns:
         Where they are in `cache.sums` and `cache.spreads`: at `image` where they are kept, else at `spare`.
@@ -233,7 +303,9 @@ def fill_block(cache: WindowCache, image: int, block: int, spare: int) -> int:
         slot = image
     strip, group = divmod(block, len(cache.is_window))
     start, stop = cache.strips[strip], cache.strips[strip + 1]
-    pixels = cache.pixels[cache.row[image], group, start : stop + HALO]
+    # A block that continues this one needs the row below it, too, when this one is scored.
+    unpack_rows(cache, image, start, stop + WINDOW, channels)
+    pixels = cache.pixels[image, group, start : stop + HALO]
     sums, spreads = cache.sums[slot, group, start:stop], cache.spreads[slot, group, start:stop]
     fill_windows(pixels, cache.is_window[group], sums, spreads)
     return slot
@@ -244,7 +316,8 @@ def allocate_scratch(cache: WindowCache) -> Scratch:
     """Return memory for the pairs of a cache."""
     groups, width = cache.is_window.shape
     columns = np.empty((2, cache.pixels.shape[3]), np.int32)
-    return Scratch(columns, np.empty((groups, len(cache.first), width), np.float32))
+    channels = np.empty((3, np.diff(cache.packed.bands).max(), cache.pixels.shape[2]), np.uint8)
+    return Scratch(channels, columns, np.empty((groups, len(cache.first), width), np.float32))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -256,9 +329,9 @@ def score_block(
     `continues` says whether the call before was for the same images and the block above this one. The losses of the
     block's cells in `scratch` are overwritten.
     """
-    a, b = fill_block(cache, i, block, 0), fill_block(cache, j, block, 1)
+    a, b = fill_block(cache, i, block, 0, scratch.channels), fill_block(cache, j, block, 1, scratch.channels)
     strip, group = divmod(block, len(cache.is_window))
-    images, rows = (cache.row[i], cache.row[j]), (cache.strips[strip], cache.strips[strip + 1])
+    images, rows = (i, j), (cache.strips[strip], cache.strips[strip + 1])
     for row in range(cache.cell_rows[rows[0]], cache.cell_rows[rows[1] - 1] + 1):
         for f in range(scratch.losses.shape[2]):
             scratch.losses[group, row, f] = 0
@@ -303,7 +376,8 @@ def bound_blocks(bounds: BlockBounds, a: int, b: int, upper: NDArray[np.float64]
     length = len(features_x) // len(structure_x)
     for k in range(len(upper)):
         start, stop = bounds.edges[k], bounds.edges[k + 1]
-        upper[k] = dot(features_x[start * length : stop * length], features_y[start * length : stop * length])
+        product = dot(features_x[start * length : stop * length], features_y[start * length : stop * length])
+        upper[k] = product * bounds.unit
         gain[k] = dot(structure_x[start:stop], structure_y[start:stop])
 
 
@@ -392,14 +466,3 @@ def score_pairs(
         for p in range(begin, end):
             set_scores(scores, p, sums[p - begin], cells[p - begin], cache)
             scores.outcome[p] = IS_SCORED
-
-
-@njit(nogil=True, cache=True)
-def largest_difference(x: NDArray[np.uint8], y: NDArray[np.uint8]) -> int:
-    """Return the largest absolute difference of the pixels of two (groups, size, pixel_width) uint8 thumbnails."""
-    largest = np.int32(0)
-    for k in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            for f in range(x.shape[2]):
-                largest = max(largest, np.int32(abs(np.int32(x[k, i, f]) - np.int32(y[k, i, f]))))
-    return int(largest)

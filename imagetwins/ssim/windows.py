@@ -171,20 +171,6 @@ def fill_pixels(thumbnail: NDArray[np.uint8], segments: NDArray[np.int64], pixel
     return bool(unequal == 0)
 
 
-def restore_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the (size, size, 3) uint8 thumbnail that `fill_pixels` stored in `pixels`, (groups, size, pixel_width)."""
-    return np.asarray(cv2.merge(tuple(restore_channels(pixels))), np.uint8)
-
-
-def restore_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the channels of that thumbnail one after the other: (3, size, size), contiguous."""
-    size = pixels.shape[1]
-    channels = np.empty((3, size, size), np.uint8)
-    for group, position, channel, start, stop in plan_layout(size, 3).segments.tolist():
-        channels[channel, :, start:stop] = pixels[group, :, position : position + stop - start]
-    return channels
-
-
 def split_channels(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the channels of a (size, size, 3) uint8 thumbnail one after the other: (3, size, size), contiguous.
 

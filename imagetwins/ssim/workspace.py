@@ -7,6 +7,7 @@ Beside the arrays of the thumbnails themselves there are those that the bounds k
 import hashlib
 import json
 import math
+import mmap
 import os
 import shutil
 import zipfile
@@ -26,7 +27,7 @@ from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import Arrays, ArraySpec
 from imagetwins.ssim.features import Basis, make_basis
 from imagetwins.ssim.image import MeasuredImage, allocate_scratch
-from imagetwins.ssim.windows import fill_pixels, plan_layout, restore_thumbnail
+from imagetwins.ssim.packing import count_used, count_words, make_code, pack, plan_bands, unpack
 
 DIGEST_BYTES = 16
 """Bytes of the digest of a thumbnail, by which identical ones are found."""
@@ -34,10 +35,16 @@ DIGEST_BYTES = 16
 KEPT_BYTES = 1 << 30
 """Workspaces up to this size stay mapped between batches; all pages of larger ones would count as used memory."""
 
-WORKSPACE_VERSION = 12
+WORKSPACE_VERSION = 13
 """Version of the arrays' meaning: raise it when what is stored changes. A workspace of another version is made anew."""
 
 META, BASIS = "workspace.json", "basis.npz"
+
+PACKED = "packed"
+"""The name of the array of packed thumbnails, of whose rows only the beginning is used."""
+
+PAGE_WORDS = 4096 // 4
+"""The words of a page: file systems leave out whole pages where nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +62,9 @@ class Workspace:
     arrays: Arrays
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """(n, groups, size, pixel_width) uint8, the thumbnails in the layout of three channels."""
-        return self.arrays["pixels"]
-
-    @property
-    def grey_pixels(self) -> NDArray[np.uint8]:
-        """(n, groups, size, pixel_width) uint8, the grey thumbnails in the layout of one channel."""
-        return self.arrays["grey_pixels"]
+    def packed(self) -> NDArray[np.uint32]:
+        """(n, words) uint32, the thumbnails as packing.py packs them; the rest of each row is a hole of the file."""
+        return self.arrays[PACKED]
 
     @property
     def grey(self) -> NDArray[np.uint8]:
@@ -79,13 +81,27 @@ class Workspace:
         """(n, DIGEST_BYTES) uint8, BLAKE2b of the thumbnail's bytes."""
         return self.arrays["digests"]
 
+    def unpack_channels(self, row: int) -> NDArray[np.uint8]:
+        """Return the channels of the thumbnail of `row` one after the other: (3, size, size) uint8, contiguous.
+
+        Raises:
+            StoreError: it is damaged, or was not stored.
+        """
+        channels = np.empty((3, self.size, self.size), np.uint8)
+        if not unpack(self.packed[row], plan_bands(self.size), make_code(), channels):
+            raise StoreError(f"the pixels of row {row} of the cache are damaged: remove the cache, and run again")
+        return channels
+
+    def unpack_thumbnail(self, row: int) -> NDArray[np.uint8]:
+        """Return the thumbnail of `row`, (size, size, 3) uint8, as a view of its channels; raises as `unpack_channels`."""
+        return self.unpack_channels(row).transpose(1, 2, 0)
+
 
 def plan_arrays(size: int) -> dict[str, ArraySpec]:
     """Return what a workspace stores of one thumbnail of `size` pixels, by name of the array."""
-    colour, grey = (plan_layout(size, channels).column.shape for channels in (3, 1))
     specs = {
-        "pixels": ArraySpec(np.uint8, (colour[0], size, colour[1])),
-        "grey_pixels": ArraySpec(np.uint8, (grey[0], size, grey[1])),
+        # Rows begin with a page of the file, so that what a row does not use takes no space.
+        PACKED: ArraySpec(np.uint32, (-(-count_words(size) // PAGE_WORDS) * PAGE_WORDS,)),
         "grey": ArraySpec(np.uint8, ()),
         "structured": ArraySpec(np.uint8, ()),
         "digests": ArraySpec(np.uint8, (DIGEST_BYTES,)),
@@ -154,8 +170,9 @@ def _load_basis(directory: Path) -> Basis:
 
 
 def row_bytes(size: int) -> int:
-    """Return the bytes that one image of `size` pixels takes."""
-    return sum(map(_row_bytes, plan_arrays(size).values()))
+    """Return the bytes that one image of `size` pixels takes, about: a packed photograph has half of its bytes."""
+    specs = plan_arrays(size)
+    return size * size * 3 // 2 + sum(_row_bytes(spec) for name, spec in specs.items() if name != PACKED)
 
 
 def copy_rows(directory: Path, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
@@ -165,9 +182,13 @@ def copy_rows(directory: Path, source: NDArray[np.int64], target: NDArray[np.int
         StoreError: there is no intact workspace.
     """
     workspace = open_workspace(directory, write=True)
-    for array in workspace.arrays.values():
-        for one, other in zip(source, target, strict=True):
-            array[other] = array[one]
+    for name, array in workspace.arrays.items():
+        for one, other in zip(source.tolist(), target.tolist(), strict=True):
+            if name == PACKED:
+                used = count_used(array[one])
+                array[other, :used] = array[one, :used]
+            else:
+                array[other] = array[one]
     flush_workspace(directory)
 
 
@@ -230,12 +251,13 @@ def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Work
     # Readers map copies on write: they cannot change the files, and the kernels are compiled for one type of array.
     mode: Any = "r+" if write else "c"
     arrays = {
-        name: np.asarray(
-            np.memmap(_file(directory, name), dtype=spec.dtype, mode=mode, shape=(max(n_rows, 1), *spec.shape))
-        )
+        name: np.memmap(_file(directory, name), dtype=spec.dtype, mode=mode, shape=(max(n_rows, 1), *spec.shape))
         for name, spec in plan_arrays(size).items()
     }
-    return Workspace(n_rows, size, arrays)
+    # Most often one band is needed: to read what surrounds it would fill the memory with holes.
+    mapped: Any = arrays[PACKED].base
+    mapped.madvise(mmap.MADV_RANDOM)
+    return Workspace(n_rows, size, {name: np.asarray(array) for name, array in arrays.items()})
 
 
 @lru_cache(maxsize=1)
@@ -278,29 +300,25 @@ def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray
         files = {name: stack.enter_context(_file(directory, name).open("r+b")) for name in specs}
         for row, thumbnail in zip(rows, thumbnails, strict=True):
             for name, value in prepare(MeasuredImage(thumbnail, basis, scratch)).items():
-                content = np.ascontiguousarray(value, specs[name].dtype).reshape(specs[name].shape)
-                files[name].seek(int(row) * content.nbytes)
+                content = np.ascontiguousarray(value, specs[name].dtype)
+                files[name].seek(int(row) * _row_bytes(specs[name]))
                 files[name].write(content.data)
 
 
 def _make_preparer(size: int, basis: Basis) -> Callable[[MeasuredImage], dict[str, Any]]:
     """Return the function that computes what is stored of an image, by name of the array."""
-    one_channel = plan_layout(size, 1)
-    grey_pixels = np.empty(plan_arrays(size)["grey_pixels"].shape, np.uint8)
+    words = np.empty(count_words(size), np.uint32)
+    bands, code = plan_bands(size), make_code()
     preparers = [bound.make_preparer(size, basis) for bound in bounds.BOUNDS]
 
     def prepare(image: MeasuredImage) -> dict[str, Any]:
         digest = _digest(image.thumbnail)
         prepared: dict[str, Any] = {
-            "pixels": image.pixels,
+            PACKED: words[: pack(image.thumbnail, image.is_grey, bands, code, words)],
             "grey": image.is_grey,
             "structured": image.is_structured,
             "digests": np.frombuffer(digest, np.uint8),
         }
-        if image.is_grey:
-            fill_pixels(image.thumbnail, one_channel.segments, grey_pixels)
-            # Not stored of an image in colour: its row is a hole of the file.
-            prepared["grey_pixels"] = grey_pixels
         for preparer in preparers:
             prepared |= preparer(image)
         return prepared
@@ -314,7 +332,7 @@ def load_thumbnail(directory: Path, row: int) -> NDArray[np.uint8]:
     Raises:
         StoreError: there is no intact workspace.
     """
-    return restore_thumbnail(open_workspace(directory).pixels[row])
+    return open_workspace(directory).unpack_thumbnail(row)
 
 
 def read_thumbnails(
@@ -325,13 +343,17 @@ def read_thumbnails(
     For rows that may be filled anew, moved or removed meanwhile: they are read and not mapped, because a file that is
     mapped must not be cut short, and each is checked. Without a workspace there is None for each.
     """
-    row_pixels = np.empty(plan_arrays(size)["pixels"].shape, np.uint8)
+    bands, code = plan_bands(size), make_code()
+    words = np.empty(plan_arrays(size)[PACKED].shape, np.uint32)
+    channels = np.empty((3, size, size), np.uint8)
     found: list[NDArray[np.uint8] | None] = [None] * len(rows)
-    with suppress(OSError), _file(directory, "pixels").open("rb", buffering=0) as file:
+    with suppress(OSError), _file(directory, PACKED).open("rb", buffering=0) as file:
         for i, (row, digest) in enumerate(zip(rows, digests, strict=True)):
-            file.seek(row * row_pixels.nbytes)
-            if file.readinto(row_pixels.data) == row_pixels.nbytes:
-                thumbnail = restore_thumbnail(row_pixels)
+            file.seek(row * words.nbytes)
+            is_read = file.readinto(words[:1].data) == words[:1].nbytes
+            rest = words[1 : count_used(words)]
+            if is_read and file.readinto(rest.data) == rest.nbytes and unpack(words, bands, code, channels):
+                thumbnail = np.ascontiguousarray(channels.transpose(1, 2, 0))
                 found[i] = thumbnail if _digest(thumbnail) == digest else None
     return found
 

@@ -107,30 +107,37 @@ class VectorBound(Bound):
     """A bound that is the inner product of two vectors, one kept of each image.
 
     Attributes:
-        vectors: the name of the array of these vectors, float32.
+        vectors: the name of the array of these vectors, float32 or integers.
     """
 
     vectors: ClassVar[str]
 
+    def unit(self, vectors: NDArray[Any]) -> float:  # noqa: ARG002 - optional
+        """Return the unit in which the vectors are stored."""
+        return 1.0
+
     def upper_bounds(self, arrays: Arrays, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the inner products, (n,) float32; see `Bound.upper_bounds`."""
         vectors = arrays[self.vectors]
-        return np.array([vectors[a] @ vectors[b] for a, b in zip(first, second, strict=True)], np.float32)
+        products = [dot(vectors[a], vectors[b]) for a, b in zip(first, second, strict=True)]
+        return np.array(products, np.float32) * np.float32(self.unit(vectors) ** 2)
 
     def prune(self, arrays: Arrays, planned: Any, pairs: TilePairs, lowest: float) -> int:  # noqa: ARG002
         """Drop the pairs whose inner product is below `lowest`; see `Bound.prune`."""
         vectors = arrays[self.vectors]
+        least = lowest / self.unit(vectors) ** 2
         if len(pairs) >= DENSE * pairs.size:
-            return pairs.prune_matrix(vectors[pairs.rows] @ vectors[pairs.columns].T, lowest)
-        return pairs.prune_listed(reach(*pairs.listed_rows, vectors, lowest))
+            rows, columns = (vectors[some].astype(np.float32, copy=False) for some in (pairs.rows, pairs.columns))
+            return pairs.prune_matrix(rows @ columns.T, least)
+        return pairs.prune_listed(reach(*pairs.listed_rows, vectors, least))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def reach(
-    first: NDArray[np.int64], second: NDArray[np.int64], vectors: NDArray[np.float32], lowest: float
+    first: NDArray[np.int64], second: NDArray[np.int64], vectors: NDArray[Any], least: float
 ) -> NDArray[np.bool_]:
-    """Return for which pairs of rows of `vectors`, (n,) each, the inner product is at least `lowest`: (n,) bool."""
+    """Return for which pairs of rows of `vectors`, (n,) each, the inner product is at least `least`: (n,) bool."""
     reached = np.empty(len(first), np.bool_)
     for p in range(len(first)):
-        reached[p] = dot(vectors[first[p]], vectors[second[p]]) >= lowest
+        reached[p] = dot(vectors[first[p]], vectors[second[p]]) >= least
     return reached

@@ -129,7 +129,8 @@ def test_reused_pairs_are_those_that_a_join_stores_at_any_floor(tight, tmp_path)
 def refine(directory, floor, slack):
     """Refine the pair of the rows 0 and 1, whose bounds are lifted so that they prune nothing: return outcome and score."""
     workspace = open_workspace(directory)
-    lifted = make_block_bounds(workspace, floor)._replace(features=workspace.arrays["features"] * 2, slack=slack)
+    bounds = make_block_bounds(workspace, floor)
+    lifted = bounds._replace(unit=4 * bounds.unit, slack=slack)
     cache = make_window_cache(workspace, np.arange(2), 3, allocate_buffers(SIZE, 2), is_kept=False)
     found = Scores(np.zeros(1, np.uint8), np.zeros(1), np.zeros(1), np.zeros(1))
     refine_pairs(np.array([0]), np.array([1]), cache, lifted, found)
