@@ -81,7 +81,7 @@ def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]]) -> JoinResu
     """
     plan = open_plan(plan_directory)
     workspace = open_workspace(plan.workspace)
-    buffers = _thread_buffers(workspace.size)
+    buffers = _thread_buffers(workspace.size, plan)
     keep_blas_single_threaded()
     results = []
     for tile in (Tile(*given) for given in batch):
@@ -210,7 +210,7 @@ def reuse_pairs(
 
 def _score_rows(workspace: Workspace, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the kernels' scores of pairs of workspace rows: no more pairs than a tile has rows."""
-    buffers = _thread_buffers(workspace.size)
+    buffers = _thread_buffers(workspace.size, None)
     rows = first.astype(np.int64), second.astype(np.int64)
     _, position = np.unique(rows, return_inverse=True)
     a, b = position.reshape(2, -1)
@@ -247,10 +247,17 @@ def _join_identical(workspace: Workspace, tile: Tile, groups: Groups) -> JoinRes
 _thread = threading.local()
 
 
-def _thread_buffers(size: int) -> Buffers:
-    """Return this thread's buffers for one tile: fresh memory for every batch would cost more than filling it."""
+def _thread_buffers(size: int, plan: OpenPlan | None) -> Buffers:
+    """Return this thread's buffers for one tile: fresh memory for every batch would cost more than filling it.
+
+    While a `plan` is worked on, no row of the workspace is given to another image.
+    """
     if getattr(_thread, "size", None) != size:
         _thread.size, _thread.buffers = size, allocate_buffers(size, tile_side(size))
+    if plan is None or getattr(_thread, "plan", None) is not plan:
+        for pool in _thread.buffers.pools.values():
+            pool.clear()
+    _thread.plan = plan
     buffers: Buffers = _thread.buffers
     return buffers
 

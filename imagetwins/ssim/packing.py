@@ -77,6 +77,9 @@ FIRST_VALUES = (128, 0, 0)
 FIRST_ERROR = 2
 """What counts as |r| to the left of a band."""
 
+END_STATES = (341, 682, 511)
+"""The states at which a band ends; not 0, to which the holes of a file would lead."""
+
 WORD_BITS = 32
 
 
@@ -282,7 +285,8 @@ def encode_band(
         words: uint32; the band is written to its beginning.
     """
     rows, planes, size = residuals.shape
-    state0, state1, state2, n = STATES, STATES, STATES, 0
+    state0, state1, state2 = STATES + END_STATES[0], STATES + END_STATES[1], STATES + END_STATES[2]
+    n = 0
     for i in range(rows):
         of_row, context = residuals[rows - 1 - i], contexts[rows - 1 - i]
         for k in range(size):
@@ -497,7 +501,7 @@ def unpack_band(
         for j in range(size):
             red[j] = np.int32(green[j]) + values[2, j + 1]
         values, above = above, values
-    return states == (0, 0, 0)
+    return states == END_STATES
 
 
 @njit(nogil=True, cache=True)

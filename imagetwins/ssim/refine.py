@@ -30,6 +30,9 @@ from imagetwins.ssim.workspace import Workspace
 STRIPS_AT_ONCE = 4
 """Strips that are scored in a row where every pair is scored: each but the first continues the column sums above it."""
 
+POOLED = 4
+"""Images of which a thread keeps the pixels, as a multiple of those of a tile's part."""
+
 PAIRS_TO_KEEP = 4
 """How many pairs an image must be in, on average, for its window sums to be kept. Measured: 2 is too few, 10 enough."""
 
@@ -37,16 +40,61 @@ UNDECIDED, PRUNED_BY_BLOCKS, IS_SCORED = 0, 1, 2
 """The outcomes of a pair; none is left undecided."""
 
 
-class Buffers(NamedTuple):
-    """Memory for the windows of some images, which a thread uses for one tile after the other.
+class PixelPool:
+    """Unpacked pixels of the images that a thread used last, in one layout: the next tiles have half of theirs in common.
 
     Attributes:
-        pixels: (images, groups, size, pixel_width) uint8.
+        pixels: (slots, groups, size, pixel_width) uint8; the system provides the memory of a band when it is unpacked.
+        n_unpacked: (slots, bands) int64, how many rows of each band are in `pixels`.
+    """
+
+    def __init__(self, size: int, channels: int, slots: int) -> None:
+        layout = plan_layout(size, channels)
+        self.pixels = np.empty((slots, layout.n_groups, size, layout.column.shape[1]), np.uint8)
+        self.n_unpacked = np.zeros((slots, len(plan_bands(size)) - 1), np.int64)
+        self._slot_of: dict[int, int] = {}
+        self._row_in: list[int | None] = [None] * slots
+        self._next = 0
+
+    def clear(self) -> None:
+        """Forget everything: rows may hold other images now."""
+        self.n_unpacked[:] = 0
+        self._slot_of.clear()
+        self._row_in = [None] * len(self._row_in)
+
+    def find_slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the slot of each of some workspace rows, no more than there are slots; those that had none are given one."""
+        slots = {row: self._slot_of[row] for row in rows.tolist() if row in self._slot_of}
+        taken = {*slots.values()}
+        for row in rows.tolist():
+            if row not in slots:
+                slots[row] = self._give_slot(row, taken)
+        return np.array([slots[row] for row in rows.tolist()], np.int64)
+
+    def _give_slot(self, row: int, taken: set[int]) -> int:
+        """Return a slot that is not `taken`, those that were given the longest ago first."""
+        while self._next in taken:
+            self._next = (self._next + 1) % len(self._row_in)
+        slot, self._next = self._next, (self._next + 1) % len(self._row_in)
+        before = self._row_in[slot]
+        if before is not None:
+            del self._slot_of[before]
+        self._row_in[slot], self._slot_of[row] = row, slot
+        self.n_unpacked[slot] = 0
+        taken.add(slot)
+        return slot
+
+
+class Buffers(NamedTuple):
+    """Memory for some images, which a thread uses for one tile after the other.
+
+    Attributes:
+        pools: by the number of channels of the layout.
         sums: (images, groups, windows, window_width) int16.
         spreads: the same shape, float32.
     """
 
-    pixels: NDArray[np.uint8]
+    pools: dict[int, PixelPool]
     sums: NDArray[np.int16]
     spreads: NDArray[np.float32]
 
@@ -77,8 +125,8 @@ class WindowCache(NamedTuple):
     Attributes:
         packed: the thumbnails of the workspace.
         row: (n,) int64, the rows of the images in it.
-        pixels: (n, groups, size, pixel_width) uint8.
-        n_unpacked: (n, bands) int64, how many rows of each band are in `pixels`.
+        slot: (n,) int64, where the images are in `pixels`.
+        pixels, n_unpacked: of a `PixelPool`.
         is_window: (groups, window_width) bool, the layout's.
         padding: (groups,) int64, the positions in a row that hold no window.
         strips: (strips + 1,) int64, the first row of windows of each strip, and the end.
@@ -95,6 +143,7 @@ class WindowCache(NamedTuple):
 
     packed: PackedImages
     row: NDArray[np.int64]
+    slot: NDArray[np.int64]
     pixels: NDArray[np.uint8]
     n_unpacked: NDArray[np.int64]
     is_window: NDArray[np.bool_]
@@ -165,8 +214,8 @@ def allocate_buffers(size: int, images: int) -> Buffers:
     """Return memory for the windows of `images` images, in either layout; the system provides it when it is written."""
     layout = plan_layout(size, 3)
     shape = (images, layout.n_groups, layout.windows, layout.is_window.shape[1])
-    pixels = np.empty((images, layout.n_groups, size, layout.column.shape[1]), np.uint8)
-    return Buffers(pixels, np.empty(shape, np.int16), np.empty(shape, np.float32))
+    pools = {channels: PixelPool(size, channels, POOLED * images) for channels in (1, 3)}
+    return Buffers(pools, np.empty(shape, np.int16), np.empty(shape, np.float32))
 
 
 def make_window_cache(
@@ -175,13 +224,14 @@ def make_window_cache(
     """Return an empty cache for the images of the workspace rows `rows`, (n,) int64; it overwrites `buffers`."""
     layout, strips = plan_layout(workspace.size, channels), plan_cells(workspace.size).strips
     shape = (len(rows) if is_kept else 2, layout.n_groups, layout.windows, layout.is_window.shape[1])
-    of_pixels = (len(rows), layout.n_groups, workspace.size, layout.column.shape[1])
+    pool = buffers.pools[channels]
     blocks, bands = (len(strips) - 1) * layout.n_groups, plan_bands(workspace.size)
     return WindowCache(
         packed=PackedImages(workspace.packed, bands, make_code(), layout.segments, np.zeros(1, np.bool_)),
         row=rows,
-        pixels=buffers.pixels.reshape(-1)[: np.prod(of_pixels)].reshape(of_pixels),
-        n_unpacked=np.zeros((len(rows), len(bands) - 1), np.int64),
+        slot=pool.find_slots(rows),
+        pixels=pool.pixels,
+        n_unpacked=pool.n_unpacked,
         is_window=layout.is_window,
         padding=(~layout.is_window).sum(1),
         strips=strips,
@@ -266,13 +316,13 @@ def unpack_rows(cache: WindowCache, image: int, start: int, stop: int, channels:
 
     `channels`, (3, rows, size) uint8 with as many rows as a band has at most, is overwritten.
     """
-    packed = cache.packed
+    packed, slot = cache.packed, cache.slot[image]
     for band in range(np.searchsorted(packed.bands, start), len(packed.bands) - 1):
         top, height = packed.bands[band], packed.bands[band + 1] - packed.bands[band]
         if top >= stop:
             break
         rows = min(height, stop - top)
-        if cache.n_unpacked[image, band] >= rows:
+        if cache.n_unpacked[slot, band] >= rows:
             continue
         words = packed.words[cache.row[image]]
         is_whole = words[0] > 0 and unpack_band(words, band, rows, packed.code, channels, 0)
@@ -281,9 +331,9 @@ def unpack_rows(cache: WindowCache, image: int, start: int, stop: int, channels:
         for k in range(len(packed.segments)):
             group, position, channel, first, last = packed.segments[k]
             for i in range(rows):
-                line = cache.pixels[image, group, top + i]
+                line = cache.pixels[slot, group, top + i]
                 line[position : position + last - first] = channels[channel, i, first:last]
-        cache.n_unpacked[image, band] = rows
+        cache.n_unpacked[slot, band] = rows
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -305,7 +355,7 @@ def fill_block(cache: WindowCache, image: int, block: int, spare: int, channels:
     start, stop = cache.strips[strip], cache.strips[strip + 1]
     # A block that continues this one needs the row below it, too, when this one is scored.
     unpack_rows(cache, image, start, stop + WINDOW, channels)
-    pixels = cache.pixels[image, group, start : stop + HALO]
+    pixels = cache.pixels[cache.slot[image], group, start : stop + HALO]
     sums, spreads = cache.sums[slot, group, start:stop], cache.spreads[slot, group, start:stop]
     fill_windows(pixels, cache.is_window[group], sums, spreads)
     return slot
@@ -331,7 +381,7 @@ def score_block(
     """
     a, b = fill_block(cache, i, block, 0, scratch.channels), fill_block(cache, j, block, 1, scratch.channels)
     strip, group = divmod(block, len(cache.is_window))
-    images, rows = (i, j), (cache.strips[strip], cache.strips[strip + 1])
+    images, rows = (cache.slot[i], cache.slot[j]), (cache.strips[strip], cache.strips[strip + 1])
     for row in range(cache.cell_rows[rows[0]], cache.cell_rows[rows[1] - 1] + 1):
         for f in range(scratch.losses.shape[2]):
             scratch.losses[group, row, f] = 0

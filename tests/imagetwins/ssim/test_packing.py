@@ -153,7 +153,7 @@ def test_the_blocks_of_a_tile_have_the_pixels_of_the_layout(size, channels, tmp_
         strip, group = divmod(block, layout.n_groups)
         rows = slice(cache.strips[strip], cache.strips[strip + 1] + 6)
         held = layout.column[group] >= 0
-        assert (cache.pixels[0, group, rows][:, held] == expected[group, rows][:, held]).all()
+        assert (cache.pixels[cache.slot[0], group, rows][:, held] == expected[group, rows][:, held]).all()
     assert not cache.packed.is_damaged[0]
 
 
