@@ -20,6 +20,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.cache import describe_thumbnails
+from imagetwins.scanning.thumbnails import pixel_source
 from imagetwins.store.record import RunKind, RunRecord, Stage
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import COMPARISONS, IMAGES, VERIFIED
@@ -117,7 +118,12 @@ def iter_reused(
             table = pd.concat(waiting, ignore_index=True).sort_values(["image1", "image2"], ignore_index=True)
             waiting = []
             reused = ssim.reuse_pairs(
-                directory, rows, to_result(table), threshold=parameters.threshold, floor=parameters.floor
+                directory,
+                rows,
+                to_result(table),
+                threshold=parameters.threshold,
+                floor=parameters.floor,
+                load=pixel_source(run),
             )
             yield reused, table.loc[table["verified"], VERIFIED.names]
 

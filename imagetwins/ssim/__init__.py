@@ -83,7 +83,7 @@ KEEPS_KERNELS = _found is not None
 # Numba compiles nothing with `cache=True` unless it has a directory.
 config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 
-from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
+from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, PixelSource, join_batch, reuse_pairs  # noqa: E402
 from imagetwins.ssim.peaks import Differences, measure_differences  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
 from imagetwins.ssim.reference import reference_ssim  # noqa: E402
@@ -95,11 +95,13 @@ from imagetwins.ssim.workspace import (  # noqa: E402
     copy_rows,
     count_rows,
     create_workspace,
+    drop_pixels,
     flush_workspace,
     load_thumbnail,
     open_workspace,
     prepare_images,
     read_thumbnails,
+    restore_pixels,
     row_bytes,
     truncate_workspace,
 )
@@ -114,10 +116,12 @@ __all__ = [
     "Differences",
     "JoinPlan",
     "JoinResult",
+    "PixelSource",
     "Tile",
     "copy_rows",
     "count_rows",
     "create_workspace",
+    "drop_pixels",
     "flush_workspace",
     "join_batch",
     "load_thumbnail",
@@ -127,6 +131,7 @@ __all__ = [
     "prepare_images",
     "read_thumbnails",
     "reference_ssim",
+    "restore_pixels",
     "reuse_pairs",
     "row_bytes",
     "stage_labels",

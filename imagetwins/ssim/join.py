@@ -14,7 +14,7 @@ depend on the tiles, because the blocks of a pair are always the same.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from imagetwins.ssim.refine import (
 )
 from imagetwins.ssim.stages import BLOCKS, IDENTICAL, KNOWN, PAIRS, SCORED, STORED, VERIFIED, zero_counts
 from imagetwins.ssim.tiles import Pairs, Tile, TilePairs
-from imagetwins.ssim.workspace import Workspace, keep_blas_single_threaded, open_workspace
+from imagetwins.ssim.workspace import Workspace, keep_blas_single_threaded, open_workspace, restore_pixels
 
 VERIFY_MARGIN = 1e-4
 """Scores this close to the threshold or to the floor are replaced by scikit-image's own."""
@@ -69,12 +69,17 @@ class JoinResult:
     counts: dict[str, int]
 
 
-def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]]) -> JoinResult:
+PixelSource = Callable[[Sequence[int]], Sequence[NDArray[np.uint8] | None]]
+"""Returns the thumbnails of workspace rows whose pixels are not kept; see `restore_pixels`."""
+
+
+def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]], load: PixelSource | None = None) -> JoinResult:
     """Return the stored pairs of some tiles. The kernels release the GIL; safe in any number of threads and processes.
 
     Args:
         plan_directory: where `plan_join` wrote the plan.
         batch: one of the plan's batches; its tiles may have become plain sequences on the way.
+        load: where pixels come from that the workspace does not keep; by default it must keep all that are needed.
 
     Raises:
         StoreError: the workspace is missing or damaged.
@@ -90,11 +95,13 @@ def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]]) -> JoinResu
         elif tile.kind == "known":
             results.append(_count_known(tile, plan))
         else:
-            results.append(_join_pairs(workspace, tile, plan, buffers))
+            results.append(_join_pairs(workspace, tile, plan, buffers, load))
     return _merge_results(results)
 
 
-def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Buffers) -> JoinResult:
+def _join_pairs(
+    workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Buffers, load: PixelSource | None
+) -> JoinResult:
     """Pass the pairs of one tile through the stages."""
     weights, counts = plan.weights, zero_counts()
     counts[PAIRS], counts[KNOWN] = _count_pairs(tile, weights.images), _count_pairs(tile, weights.known)
@@ -104,6 +111,8 @@ def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Buffe
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
     # Blocks refine the bound by cells, which is used wherever that is worth its cost.
     is_refined = any(isinstance(bound, CellBound) for bound, _ in plan.bounds)
+    if load:
+        restore_pixels(plan.workspace, np.concatenate(pairs.listed_rows), load)
     part = _number_parts(pairs.listed, len(plan.groups.rows), len(buffers.sums) // 2)
     scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, plan.floor if is_refined else None)
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
@@ -157,7 +166,13 @@ def _is_close(score: NDArray[np.float64], threshold: float, floor: float) -> NDA
 
 
 def reuse_pairs(
-    directory: Path, rows: NDArray[np.int64], past: JoinResult, *, threshold: float, floor: float
+    directory: Path,
+    rows: NDArray[np.int64],
+    past: JoinResult,
+    *,
+    threshold: float,
+    floor: float,
+    load: PixelSource | None = None,
 ) -> JoinResult:
     """Return what a join would store of pairs that an earlier one stored at the same or a lower floor, to the bit.
 
@@ -169,6 +184,7 @@ def reuse_pairs(
         rows: (n,) integers, the workspace row of each image.
         past: these pairs, sorted, with the numbers that images have now.
         threshold, floor: as for `plan_join`.
+        load: as for `join_batch`.
 
     Returns:
         The pairs at or above the floor; of the counts, only those of stored and verified pairs are not 0.
@@ -185,13 +201,18 @@ def reuse_pairs(
     score[is_kept] = past.kernel_ssim[is_kept]
     # Older versions did not keep them.
     replaced = np.flatnonzero(was_verified & ~is_kept)
+    if load:
+        restore_pixels(directory, np.concatenate([first[replaced], second[replaced]]), load)
     for start in range(0, len(replaced), side):
         some = replaced[start : start + side]
         score[some] = _score_rows(workspace, first[some], second[some])
     is_close = ~is_identical & _is_close(score, threshold, floor)
     kernel = np.where(is_close, score, np.nan)
     score[is_close & was_verified] = past.ssim[is_close & was_verified]
-    for k in np.flatnonzero(is_close & ~was_verified):
+    unverified = np.flatnonzero(is_close & ~was_verified)
+    if load:
+        restore_pixels(directory, np.concatenate([first[unverified], second[unverified]]), load)
+    for k in unverified:
         x, y = (workspace.unpack_thumbnail(row) for row in (first[k], second[k]))
         score[k] = reference_ssim(x, y)
     stored, verified = score >= floor, is_close | is_identical

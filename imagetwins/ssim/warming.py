@@ -15,7 +15,7 @@ from imagetwins.ssim.peaks import measure_differences
 from imagetwins.ssim.plan import plan_join
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.windows import fill_pixels, plan_layout
-from imagetwins.ssim.workspace import create_workspace, prepare_images
+from imagetwins.ssim.workspace import create_workspace, load_thumbnail, prepare_images
 
 SIZE = 48
 """Side of the thumbnails that the kernels are tried on, in pixels. The kernels of all sizes are the same."""
@@ -37,6 +37,7 @@ def compile_kernels() -> None:
         directory = Path(temporary)
         create_workspace(directory, len(rows), SIZE)
         prepare_images(directory, rows, thumbnails)
+        load_thumbnail(directory, 0)
         # With all bounds and their refinement; and without any.
         for floor in (0.8, -1.0):
             plan = plan_join(directory, directory / "plan", rows, threshold=0.9, floor=floor)

@@ -43,6 +43,9 @@ META, BASIS = "workspace.json", "basis.npz"
 PACKED = "packed"
 """The name of the array of packed thumbnails, of whose rows only the beginning is used."""
 
+RESTORED_AT_ONCE = 64
+"""Thumbnails that are asked for together."""
+
 PAGE_WORDS = 4096 // 4
 """The words of a page: file systems leave out whole pages where nothing was written."""
 
@@ -81,6 +84,12 @@ class Workspace:
         """(n, DIGEST_BYTES) uint8, BLAKE2b of the thumbnail's bytes."""
         return self.arrays["digests"]
 
+    def find_missing(self, rows: NDArray[np.int64]) -> list[int]:
+        """Return those of `rows`, (n,) int64, whose pixels are not kept, each once and sorted."""
+        some = np.unique(rows)
+        missing: list[int] = some[self.packed[some, 0] == 0].tolist()
+        return missing
+
     def unpack_channels(self, row: int) -> NDArray[np.uint8]:
         """Return the channels of the thumbnail of `row` one after the other: (3, size, size) uint8, contiguous.
 
@@ -89,7 +98,9 @@ class Workspace:
         """
         channels = np.empty((3, self.size, self.size), np.uint8)
         if not unpack(self.packed[row], plan_bands(self.size), make_code(), channels):
-            raise StoreError(f"the pixels of row {row} of the cache are damaged: remove the cache, and run again")
+            raise StoreError(
+                f"the pixels of row {row} of the cache are gone or damaged: remove the cache, and run again"
+            )
         return channels
 
     def unpack_thumbnail(self, row: int) -> NDArray[np.uint8]:
@@ -169,10 +180,10 @@ def _load_basis(directory: Path) -> Basis:
         return Basis(**arrays)
 
 
-def row_bytes(size: int) -> int:
+def row_bytes(size: int, *, with_pixels: bool = True) -> int:
     """Return the bytes that one image of `size` pixels takes, about: a packed photograph has half of its bytes."""
     specs = plan_arrays(size)
-    return size * size * 3 // 2 + sum(_row_bytes(spec) for name, spec in specs.items() if name != PACKED)
+    return with_pixels * size * size * 3 // 2 + sum(_row_bytes(spec) for name, spec in specs.items() if name != PACKED)
 
 
 def copy_rows(directory: Path, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
@@ -324,6 +335,47 @@ def _make_preparer(size: int, basis: Basis) -> Callable[[MeasuredImage], dict[st
         return prepared
 
     return prepare
+
+
+def drop_pixels(directory: Path) -> None:
+    """Forget the pixels of all images, but nothing else. No other process may have the workspace open."""
+    file = _file(directory, PACKED)
+    length = file.stat().st_size
+    os.truncate(file, 0)
+    os.truncate(file, length)
+
+
+def restore_pixels(
+    directory: Path, rows: NDArray[np.int64], load: Callable[[Sequence[int]], Sequence[NDArray[np.uint8] | None]]
+) -> None:
+    """Store the pixels of those of `rows`, (n,) int64, that have none: see `drop_pixels`.
+
+    Safe in threads, processes and machines at once: whoever stores the pixels of a row stores the same bytes.
+
+    Args:
+        directory: a workspace, in which these rows are prepared.
+        rows: its rows.
+        load: returns the (size, size, 3) uint8 thumbnails of some rows; None for one that cannot be had any more.
+
+    Raises:
+        StoreError: a thumbnail cannot be had, or is another than the row's.
+    """
+    workspace = open_workspace(directory)
+    missing = workspace.find_missing(rows)
+    if not missing:
+        return
+    words, bands, code = np.empty(count_words(workspace.size), np.uint32), plan_bands(workspace.size), make_code()
+    with _file(directory, PACKED).open("r+b") as file:
+        for start in range(0, len(missing), RESTORED_AT_ONCE):
+            some = missing[start : start + RESTORED_AT_ONCE]
+            for row, thumbnail in zip(some, load(some), strict=True):
+                if thumbnail is None or _digest(thumbnail) != workspace.digests[row].tobytes():
+                    raise StoreError(
+                        "a picture whose pixels are not kept has changed or gone: run again on what is there"
+                    )
+                used = pack(thumbnail, bool(workspace.grey[row]), bands, code, words)
+                file.seek(row * workspace.packed[row].nbytes)
+                file.write(words[:used].data)
 
 
 def load_thumbnail(directory: Path, row: int) -> NDArray[np.uint8]:
