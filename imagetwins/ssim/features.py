@@ -51,7 +51,9 @@ and the same sum over some of the cells bounds what those cells contribute to th
   its true value. This lengthens phi, |phi|^2 <= 1 + RHO_MARGIN, and moves the bound by at most 2e + e^2 < RHO_MARGIN;
 - the float32 sums: each coordinate of m is a sum over 3n windows of products of three numbers, multiplied by
   3 MEAN_RANK STRUCTURE_RANK coefficients of the axes, so m may be wrong by
-  sqrt(CELL_RANK) (3n + 3 MEAN_RANK STRUCTURE_RANK + 2) 2^-24 times its length, which is at most 1 (`mean_slack(n)`).
+  sqrt(CELL_RANK) (3n + 3 MEAN_RANK STRUCTURE_RANK + 2) 2^-24 times its length, which is at most 1 (`mean_slack(n)`),
+  in whatever order they are added. (Where one channel stands for three equal ones, the coefficients of the three are
+  added first: a term then takes two roundings more for those, and 2n + 2 MEAN_RANK STRUCTURE_RANK less for the rest.)
   That moves the bound by as much for each of the two images. r^2 is raised by twice that plus RHO_MARGIN, so it is
   never below its true value; a larger r only raises the bound;
 - the inner product of two F, or of shorter vectors, in float32 and in any order: at most (dimensions) 2^-24 |F| |F|.
@@ -71,9 +73,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imagetwins.ssim.measurements import RHO_MARGIN, STEP, MeasuredWindows
-from imagetwins.ssim.vector import DEVIATION_RANK, MEAN_RANK, STRUCTURE_RANK, sum_outer
-from imagetwins.ssim.windows import C1, C2, WINDOW_PIXELS, plan_layout
+from imagetwins.ssim.kernels import DETAIL_VARIANCE
+from imagetwins.ssim.measurements import (
+    RHO_MARGIN,
+    STEP,
+    MeasuredWindows,
+    allocate_sums,
+    allocate_windows,
+    measure_windows,
+)
+from imagetwins.ssim.vector import DEVIATION_RANK, MEAN_RANK, STRUCTURE_RANK, complete_panels, multiply, sum_outer
+from imagetwins.ssim.windows import C1, C2, CELLS, VARIANCE_SCALE, WINDOW_PIXELS, Layout, plan_layout
 
 CHANNELS = 3
 
@@ -290,61 +300,161 @@ def stored_slack(size: int) -> float:
     return feature_slack(size) + float(1.01 * (2 * moved + moved**2))
 
 
-def measure_cells(
-    windows: MeasuredWindows, cells: CellGrid, basis: Basis
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Compute the features of a thumbnail and the structure of its cells.
+class MeasuredCells(NamedTuple):
+    """What is measured of the cells of a thumbnail.
+
+    Attributes:
+        features: (cells * cells * (CELL_RANK + 1),) float32, see the module's text.
+        structure: (cells * cells,) float32, the mean of v / (v + C2/2) over the windows of each cell: 0 where it is flat
+            and near 1 where all of it is structured.
+        is_structured: whether at least one window is structured (DETAIL_VARIANCE).
+    """
+
+    features: NDArray[np.float32]
+    structure: NDArray[np.float32]
+    is_structured: bool
+
+
+def measure_cells(pixels: NDArray[np.uint8], layout: Layout, cells: CellGrid, basis: Basis) -> MeasuredCells:
+    """Measure a thumbnail.
 
     Args:
-        windows: the thumbnail's, in the layout of three channels.
+        pixels: (groups, size, pixel_width) uint8, see `fill_pixels`.
+        layout: of these pixels. If it has one channel, the thumbnail's three are equal to that: the result is the same.
         cells: of the thumbnail's size.
         basis: the workspace's.
-
-    Returns:
-        The features, (cells * cells * (CELL_RANK + 1),) float32, and the structure of each cell, (cells * cells,)
-        float32: the mean of v / (v + C2/2) over its windows, 0 where it is flat and near 1 where all of it is
-        structured.
     """
     n = len(cells.share)
-    sums, structure = np.empty((n, CHANNELS * PRODUCTS), np.float32), np.empty(n, np.float32)
-    sum_cells(windows, cells.extent, basis, sums, structure)
-    means = sums @ basis.axes.T / cells.counts[:, None].astype(np.float32)
-    rest = 1 - np.square(means, dtype=np.float64).sum(1)
-    residual = np.sqrt(np.maximum(rest, 0) + 2 * mean_slack(cells.largest) + float(RHO_MARGIN))
-    features = np.hstack([means, residual[:, None]]) * np.sqrt(cells.share)[:, None]
-    return features.astype(np.float32).ravel(), structure
+    means, structure = np.empty((n, CELL_RANK + 1), np.float32), np.empty(n, np.float32)
+    largest = average_cells(pixels, layout.is_window, layout.channels, cells.extent, basis, means, structure)
+    complete_features(means, cells.share, 2 * mean_slack(cells.largest) + float(RHO_MARGIN))
+    return MeasuredCells(means.ravel(), structure, bool(largest >= DETAIL_VARIANCE * VARIANCE_SCALE))
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def complete_features(means: NDArray[np.float32], share: NDArray[np.float64], margin: float) -> None:
+    """Turn the means m of the cells into features F.
+
+    Args:
+        means: (cells, CELL_RANK + 1) float32, m of each cell; the last column is not read; overwritten with F.
+        share: (cells,) float64, a, the share of all windows that each cell holds.
+        margin: what r^2 is raised by.
+    """
+    for cell in range(len(means)):
+        rest, scale = 1.0, np.sqrt(share[cell])
+        for k in range(CELL_RANK):
+            rest -= np.float64(means[cell, k]) * np.float64(means[cell, k])
+        for k in range(CELL_RANK):
+            means[cell, k] = np.float32(np.float64(means[cell, k]) * scale)
+        means[cell, CELL_RANK] = np.float32(np.sqrt(max(rest, 0.0) + margin) * scale)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def average_cells(
+    pixels: NDArray[np.uint8],
+    is_window: NDArray[np.bool_],
+    channels: int,
+    extent: NDArray[np.int64],
+    basis: Basis,
+    means: NDArray[np.float32],
+    structure: NDArray[np.float32],
+) -> np.int32:
+    """Compute the mean m of the projected coordinates of the windows of each cell.
+
+    Windows are measured, and their outer products are summed, one row of cells after the other: what is measured of so
+    few windows stays in the processor's cache.
+
+    Args:
+        pixels: (groups, size, pixel_width) uint8.
+        is_window: (groups, window_width) bool, the layout's.
+        channels: 3, or 1 if the layout has one channel and the others are equal to it.
+        extent: (cells, 7) int64, see `CellGrid`.
+        basis: the workspace's.
+        means: (cells, CELL_RANK + 1) float32; overwritten, the last column with 0.
+        structure: (cells,) float32, see `MeasuredCells`; overwritten.
+
+    Returns:
+        The largest variance of a window, times VARIANCE_SCALE.
+    """
+    running, rows = allocate_sums(pixels.shape[0], pixels.shape[2]), 0
+    for cell in range(len(extent)):
+        rows = max(rows, extent[cell, 2] - extent[cell, 1])
+    windows = allocate_windows(rows, is_window.shape[1])
+    axes = fold_axes(basis.axes, channels)
+    # For the cells of one row, and to complete the last panel.
+    room = complete_panels(CELLS)
+    sums, products = np.zeros((room, len(axes)), np.float32), np.empty((room, STRUCTURE_RANK), np.float32)
+    largest, begin = np.int32(0), 0
+    while begin < len(extent):
+        group, top, bottom = extent[begin, 0], extent[begin, 1], extent[begin, 2]
+        end = begin + 1
+        while end < len(extent) and extent[end, 0] == group and extent[end, 1] == top:
+            end += 1
+        found = measure_windows(pixels, is_window, group, (top, bottom), running, windows)
+        largest = max(largest, found)
+        sum_cells(windows, channels, extent[begin:end], basis, sums[: end - begin], structure[begin:end])
+        used = complete_panels(end - begin)
+        multiply(products[:used], sums[:used], axes)
+        for cell in range(begin, end):
+            count = np.float32((bottom - top) * extent[cell, 3])
+            for k in range(CELL_RANK + 1):
+                means[cell, k] = products[cell - begin, k] / count
+        begin = end
+    return largest
+
+
+@njit(nogil=True, cache=True)
+def fold_axes(axes: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Return the axes as columns, completed with a column of zeros: (channels * PRODUCTS, STRUCTURE_RANK) float32.
+
+    For one channel that stands for three, the sum of those of the three.
+    """
+    columns = np.zeros((channels * PRODUCTS, STRUCTURE_RANK), np.float32)
+    for d in range(CELL_RANK):
+        for k in range(CHANNELS * PRODUCTS):
+            columns[k % len(columns), d] += axes[d, k]
+    return columns
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def sum_cells(
     windows: MeasuredWindows,
+    channels: int,
     extent: NDArray[np.int64],
     basis: Basis,
     sums: NDArray[np.float32],
     structure: NDArray[np.float32],
 ) -> None:
-    """Add up the coordinates of the windows of each cell.
+    """Add up the coordinates of the windows of each cell of a row of cells.
 
     Args:
-        windows: a thumbnail's.
+        windows: those of the row.
+        channels: 3, or 1 if the others are equal to the first.
         extent: (cells, 7) int64, see `CellGrid`.
         basis: the workspace's.
-        sums: (cells, 3 * MEAN_RANK * STRUCTURE_RANK) float32, the sums over the windows; overwritten.
-        structure: (cells,) float32, the means of the windows' `share`; overwritten.
+        sums: (cells, channels * MEAN_RANK * STRUCTURE_RANK) float32, the sums over the windows; overwritten.
+        structure: (cells,) float32, see `MeasuredCells`; overwritten.
     """
+    height, share = extent[0, 2] - extent[0, 1], windows.share
+    spans = np.empty((len(extent), channels, 2), np.int64)
     for cell in range(len(extent)):
-        group, top, bottom, width = extent[cell, 0], extent[cell, 1], extent[cell, 2], extent[cell, 3]
-        total = np.float32(0)
-        of_mean, of_deviation, directions = windows.sums[group], windows.deviation[group], windows.directions[group]
-        for channel in range(CHANNELS):
+        total, width = np.float32(0), extent[cell, 3]
+        for channel in range(channels):
             left = extent[cell, 4 + channel]
-            right = left + width
-            for i in range(top, bottom):
-                for f in range(left, right):
-                    total += windows.share[group, i, f]
-            begin, span = channel * PRODUCTS, ((top, bottom), (left, right))
-            sum_outer(sums[cell], begin, basis.of_mean, of_mean, basis.of_deviation, of_deviation, directions, *span)
-        structure[cell] = total / np.float32(CHANNELS * (bottom - top) * width)
+            spans[cell, channel, 0], spans[cell, channel, 1] = left, left + width
+            for f in range(left, left + width):
+                total += share[f]
+        structure[cell] = total / np.float32(channels * height * width)
+    sum_outer(
+        sums.reshape(-1, PRODUCTS),
+        spans.reshape(-1, 2),
+        height,
+        basis.of_mean,
+        windows.sums,
+        basis.of_deviation,
+        windows.deviation,
+        windows.directions,
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})

@@ -17,20 +17,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imagetwins.ssim.kernels import DETAIL_VARIANCE
 from imagetwins.ssim.vector import DIRECTIONS
 from imagetwins.ssim.windows import (
     HALF_C2,
     RADIUS,
     TO_VARIANCE,
-    VARIANCE_SCALE,
     WINDOW,
-    Layout,
     begin_columns,
     begin_slopes,
+    scale_variances,
     slide_columns,
     slide_slopes,
-    sum_window,
+    sum_windows,
 )
 
 STEP = 1 / 64
@@ -43,14 +41,29 @@ TO_COORDINATE = np.float32(WINDOW / np.sqrt(WINDOW * sum(k**2 for k in range(-RA
 """Factor 1/2 from g / sqrt(V) to a coordinate a; see the module's text."""
 
 
-class MeasuredWindows(NamedTuple):
-    """What is measured of the windows of a thumbnail, in its layout; unspecified at positions that hold no window.
+class RunningSums(NamedTuple):
+    """Sums over 7 rows of the pixels of each group, from which the windows that begin in the first of them are measured.
 
     Attributes:
-        sums: (groups, windows, window_width) int16, the sum of a window's pixels.
-        deviation: the same shape, int16, s in units of STEP.
-        share: the same shape, float32, v / (v + C2/2): 0 for a flat window, near 1 for a structured one.
-        directions: (groups, 3, windows, window_width) float32, a_1, a_2 and rho.
+        columns: (groups, pixel_width) int16, see `begin_columns`.
+        squares: (groups, pixel_width) int32, see `begin_columns`.
+        slopes: (groups, pixel_width) int16, see `begin_slopes`.
+    """
+
+    columns: NDArray[np.int16]
+    squares: NDArray[np.int32]
+    slopes: NDArray[np.int16]
+
+
+class MeasuredWindows(NamedTuple):
+    """What is measured of some rows of windows of one group; unspecified at positions that hold no window.
+
+    Attributes:
+        sums: (rows, window_width) int16, the sum of a window's pixels.
+        deviation: (rows, window_width) int16, s in units of STEP.
+        share: (window_width,) float32, the sums over all rows of v / (v + C2/2), which is 0 for a flat window and near
+            1 for a structured one.
+        directions: (3, rows, window_width) float32, a_1, a_2 and rho.
     """
 
     sums: NDArray[np.int16]
@@ -59,94 +72,109 @@ class MeasuredWindows(NamedTuple):
     directions: NDArray[np.float32]
 
 
-def allocate_windows(layout: Layout) -> MeasuredWindows:
-    """Return uninitialised memory for the windows of one thumbnail."""
-    shape = (layout.n_groups, layout.windows, layout.is_window.shape[1])
-    directions = np.empty((layout.n_groups, DIRECTIONS, *shape[1:]), np.float32)
-    return MeasuredWindows(
-        np.empty(shape, np.int16), np.empty(shape, np.int16), np.empty(shape, np.float32), directions
-    )
+@njit(nogil=True, cache=True)
+def allocate_sums(groups: int, pixel_width: int) -> RunningSums:
+    """Return uninitialised memory for the sums of a thumbnail."""
+    columns, slopes = np.empty((groups, pixel_width), np.int16), np.empty((groups, pixel_width), np.int16)
+    return RunningSums(columns, np.empty((groups, pixel_width), np.int32), slopes)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def measure_windows(pixels: NDArray[np.uint8], is_window: NDArray[np.bool_], windows: MeasuredWindows) -> bool:
-    """Measure the windows of a thumbnail.
+@njit(nogil=True, cache=True)
+def allocate_windows(rows: int, window_width: int) -> MeasuredWindows:
+    """Return uninitialised memory for some rows of windows."""
+    sums, deviation = np.empty((rows, window_width), np.int16), np.empty((rows, window_width), np.int16)
+    directions = np.empty((DIRECTIONS, rows, window_width), np.float32)
+    return MeasuredWindows(sums, deviation, np.empty(window_width, np.float32), directions)
+
+
+@njit(nogil=True, cache=True)
+def measure_windows(
+    pixels: NDArray[np.uint8],
+    is_window: NDArray[np.bool_],
+    group: int,
+    span: tuple[int, int],
+    running: RunningSums,
+    windows: MeasuredWindows,
+) -> np.int32:
+    """Measure some rows of windows of one group of a thumbnail.
 
     Args:
         pixels: (groups, size, pixel_width) uint8, see `fill_pixels`.
         is_window: (groups, window_width) bool, the layout's.
-        windows: overwritten.
+        group: of which group.
+        span: the first row of windows, and the end; the first is 0 or the end of the group's call before.
+        running: kept between the calls.
+        windows: with room for these rows or more; overwritten.
 
     Returns:
-        Whether at least one window is structured (DETAIL_VARIANCE).
+        The largest variance of these windows, times VARIANCE_SCALE.
     """
-    largest = np.int32(0)
-    width = pixels.shape[2]
-    columns, squares, slopes = np.empty(width, np.int32), np.empty(width, np.int32), np.empty(width, np.int32)
-    scaled_variances = np.empty(windows.sums.shape[2], np.int32)
-    for group in range(len(pixels)):
-        begin_columns(pixels[group], columns, squares)
-        begin_slopes(pixels[group], slopes)
-        for i in range(windows.sums.shape[1]):
-            _sum_row(columns, squares, windows.sums[group, i], scaled_variances)
-            for f in range(len(scaled_variances)):
-                largest = max(largest, scaled_variances[f] if is_window[group, f] else np.int32(0))
-            _measure_deviations(scaled_variances, windows.deviation[group, i], windows.share[group, i])
-            across, down = windows.directions[group, 0, i], windows.directions[group, 1, i]
-            _weigh_columns(columns, np.int32(1), across)
-            _weigh_columns(slopes, np.int32(0), down)
-            _normalize_slopes(scaled_variances, across, down, windows.directions[group, 2, i])
-            if i + WINDOW < len(pixels[group]):
-                slide_slopes(pixels[group], i, columns, slopes)
-                slide_columns(pixels[group], i, columns, squares)
-    return bool(largest >= DETAIL_VARIANCE * VARIANCE_SCALE)
+    top, bottom = span
+    of_group, columns, squares = pixels[group], running.columns[group], running.squares[group]
+    slopes, is_held = running.slopes[group], is_window[group]
+    sums, deviation, share, directions = windows
+    largest, width = np.int32(0), len(is_held)
+    scaled_variances, down = np.empty(width, np.int32), np.empty((1, width), np.int16)
+    share[:] = 0
+    for i in range(top, bottom):
+        if i == 0:
+            begin_columns(of_group, columns, squares)
+            begin_slopes(of_group, slopes)
+        else:
+            slide_slopes(of_group, i - 1, columns, slopes)
+            slide_columns(of_group, i - 1, columns, squares)
+        sum_windows(columns, i - top, sums)
+        scale_variances(squares, sums, i - top, scaled_variances)
+        for f in range(width):
+            largest = max(largest, scaled_variances[f] if is_held[f] else np.int32(0))
+        _measure_deviations(scaled_variances, i - top, deviation, share)
+        sum_windows(slopes, 0, down)
+        _measure_directions(scaled_variances, columns, down, i - top, directions)
+    return largest
 
 
-# Each step of a row has its own function: the compiler vectorises a loop over few arrays only, since any two of them
-# might overlap.
-@njit(nogil=True, cache=True)
-def _sum_row(
-    columns: NDArray[np.int32], squares: NDArray[np.int32], sums: NDArray[np.int16], scaled_variances: NDArray[np.int32]
-) -> None:
-    """Compute the sums and the scaled variances of one row of windows, see `sum_window`."""
-    for f in range(len(sums)):
-        sums[f], scaled_variances[f] = sum_window(columns, squares, f)
-
-
+# The compiler vectorises a loop over few arrays only, since any two of them might overlap.
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _measure_deviations(
-    scaled_variances: NDArray[np.int32], deviation: NDArray[np.int16], share: NDArray[np.float32]
+    scaled_variances: NDArray[np.int32], row: int, deviation: NDArray[np.int16], share: NDArray[np.float32]
 ) -> None:
-    """Compute `deviation` and `share` of one row of windows."""
+    """Compute a row of `deviation`, and add its part of `share`."""
     for f in range(len(scaled_variances)):
         v = np.float32(scaled_variances[f]) * TO_VARIANCE
-        deviation[f] = np.int16(np.sqrt(v) * np.float32(1 / STEP) + np.float32(0.5))
-        share[f] = v / (v + HALF_C2)
+        deviation[row, f] = np.int16(np.sqrt(v) * np.float32(1 / STEP) + np.float32(0.5))
+        share[f] += v / (v + HALF_C2)
 
 
-@njit(nogil=True, cache=True)
-def _weigh_columns(columns: NDArray[np.int32], step: np.int32, slope: NDArray[np.float32]) -> None:
-    """Set `slope` to the sums of 7 columns, weighted by -3 ... 3 if `step` is 1, unweighted if it is 0."""
-    for f in range(len(slope)):
-        total = np.int32(0)
-        for k in range(WINDOW):
-            weight = np.int32(np.int32(np.int32(k - RADIUS) * step) + (np.int32(1) - step))
-            total = np.int32(total + np.int32(weight * columns[f + k]))
-        slope[f] = np.float32(total)
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _normalize_slopes(
+@njit(nogil=True, cache=True, error_model="numpy")
+def _measure_directions(
     scaled_variances: NDArray[np.int32],
-    across: NDArray[np.float32],
-    down: NDArray[np.float32],
-    rest: NDArray[np.float32],
+    columns: NDArray[np.int16],
+    down: NDArray[np.int16],
+    row: int,
+    directions: NDArray[np.float32],
 ) -> None:
-    """Turn the slopes g of one row of windows into the coordinates a_1 and a_2, and set `rest` to rho."""
-    for f in range(len(rest)):
-        scale = TO_COORDINATE / np.sqrt(np.float32(max(scaled_variances[f], np.int32(1))))
-        across[f] *= scale
-        down[f] *= scale
-    for f in range(len(rest)):
-        left = np.float32(1) - across[f] * across[f] - down[f] * down[f]
-        rest[f] = np.sqrt(max(left, np.float32(0)) + RHO_MARGIN)
+    """Compute a row of `directions`.
+
+    Args:
+        scaled_variances: (window_width,) int32.
+        columns: (pixel_width,) int16, the sums of the row's columns.
+        down: (1, window_width) int16, the slopes g down each window, at most 6*7*255 = 10,710.
+        row: of `directions`.
+        directions: (3, rows, window_width) float32; the row is overwritten.
+    """
+    width = len(scaled_variances)
+    for f in range(width):
+        across = np.int16(0)
+        for k in range(1, RADIUS + 1):
+            difference = np.int16(columns[f + RADIUS + k] - columns[f + RADIUS - k])
+            across = np.int16(across + np.int16(np.int16(k) * difference))
+        directions[0, row, f] = np.float32(across)
+    for f in range(width):
+        directions[2, row, f] = TO_COORDINATE / np.sqrt(np.float32(max(scaled_variances[f], np.int32(1))))
+    for f in range(width):
+        directions[1, row, f] = np.float32(down[0, f]) * directions[2, row, f]
+    for f in range(width):
+        directions[0, row, f] *= directions[2, row, f]
+        left = np.float32(1) - directions[0, row, f] * directions[0, row, f]
+        left -= directions[1, row, f] * directions[1, row, f]
+        directions[2, row, f] = np.sqrt(max(left, np.float32(0)) + RHO_MARGIN)

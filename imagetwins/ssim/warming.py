@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imagetwins.ssim.image import allocate_scratch
 from imagetwins.ssim.join import join_batch
 from imagetwins.ssim.peaks import measure_differences
 from imagetwins.ssim.plan import plan_join
 from imagetwins.ssim.reference import reference_ssim
-from imagetwins.ssim.windows import fill_pixels, plan_layout
+from imagetwins.ssim.windows import allocate_pixels, is_grey, plan_layout
 from imagetwins.ssim.workspace import create_workspace, load_thumbnail, prepare_images
 
 SIZE = 48
@@ -26,7 +25,8 @@ SIDE = 6
 
 def warm_up() -> None:
     """Call the smallest kernel: the first one of a process waits 0.2 s for numba, all others some milliseconds."""
-    fill_pixels(np.zeros((SIZE, SIZE, 3), np.uint8), plan_layout(SIZE, 3).segments, allocate_scratch(SIZE).pixels)
+    layout = plan_layout(SIZE, 3)
+    is_grey(allocate_pixels(layout), layout.segments)
 
 
 def compile_kernels() -> None:

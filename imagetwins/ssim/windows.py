@@ -22,7 +22,7 @@ q = vx + C2/2 (float32), with scikit-image's sample variance
 
 import itertools
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -101,7 +101,7 @@ class Layout:
         """Groups of columns."""
         return len(self.column)
 
-    @property
+    @cached_property
     def segments(self) -> NDArray[np.int64]:
         """The runs of columns that are stored together.
 
@@ -144,30 +144,46 @@ def plan_layout(size: int, channels: int) -> Layout:
     return Layout(size, channels, cells, edges, groups, column, is_window)
 
 
+def allocate_pixels(layout: Layout) -> NDArray[np.uint8]:
+    """Return memory for the pixels of one thumbnail in a layout, (groups, size, pixel_width), with zeros.
+
+    Positions that hold no pixel stay zero.
+    """
+    return np.zeros((layout.n_groups, layout.size, layout.column.shape[1]), np.uint8)
+
+
+def fill_pixels(thumbnail: NDArray[np.uint8], layout: Layout, pixels: NDArray[np.uint8]) -> None:
+    """Store a thumbnail, (size, size, 3), in a layout; if that has one channel, the first of the thumbnail is stored.
+
+    `pixels` is memory of `allocate_pixels`; overwritten.
+    """
+    segments = layout.segments
+    for group in range(layout.n_groups):
+        of_group = segments[segments[:, 0] == group].tolist()
+        (_, _, _, start, stop), *_ = of_group
+        parts = [pixels[group, :, position : position + stop - start] for _, position, *_ in of_group]
+        # OpenCV writes into arrays that have the shape of its result.
+        if layout.channels == 1:
+            cv2.extractChannel(thumbnail[:, start:stop], 0, dst=parts[0])
+        else:
+            cv2.split(thumbnail[:, start:stop], parts)
+
+
 @njit(nogil=True, cache=True)
-def fill_pixels(thumbnail: NDArray[np.uint8], segments: NDArray[np.int64], pixels: NDArray[np.uint8]) -> bool:
-    """Store a thumbnail in a layout.
+def is_grey(pixels: NDArray[np.uint8], segments: NDArray[np.int64]) -> bool:
+    """Return whether the three channels of a thumbnail are equal.
 
     Args:
-        thumbnail: (size, size, 3) uint8.
-        segments: `segments` of the layout; if that has one channel, the first of the thumbnail is stored.
-        pixels: (groups, size, pixel_width) uint8, overwritten.
-
-    Returns:
-        Whether the thumbnail is grey, that is, its three channels are equal.
+        pixels: (groups, size, pixel_width) uint8, in the layout of three channels.
+        segments: the layout's.
     """
-    size = len(thumbnail)
-    rows = np.empty((3, size), np.uint8)
     unequal = np.uint8(0)
-    pixels[:] = 0
-    for i in range(size):
-        for j in range(size):
-            b, g, r = thumbnail[i, j, 0], thumbnail[i, j, 1], thumbnail[i, j, 2]
-            unequal |= (b ^ g) | (g ^ r)
-            rows[0, j], rows[1, j], rows[2, j] = b, g, r
-        for k in range(len(segments)):
-            group, position, channel, start, stop = segments[k]
-            pixels[group, i, position : position + stop - start] = rows[channel, start:stop]
+    for group in range(pixels.shape[0]):
+        first, second, third = segments[3 * group, 1], segments[3 * group + 1, 1], segments[3 * group + 2, 1]
+        for i in range(pixels.shape[1]):
+            b, g, r = pixels[group, i, first:second], pixels[group, i, second:third], pixels[group, i, third:]
+            for f in range(len(b)):
+                unequal |= (b[f] ^ g[f]) | (g[f] ^ r[f])
     return bool(unequal == 0)
 
 
@@ -184,64 +200,85 @@ def split_channels(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @njit(nogil=True, cache=True)
-def begin_columns(pixels: NDArray[np.uint8], columns: NDArray[np.int32], squares: NDArray[np.int32]) -> None:
+def begin_columns(pixels: NDArray[np.uint8], columns: NDArray[np.int16], squares: NDArray[np.int32]) -> None:
     """Set the column sums to those over the first 7 rows of `pixels`.
 
     Args:
         pixels: (7 or more, pixel_width) uint8.
-        columns: (pixel_width,) int32, the sums of the pixels; overwritten.
+        columns: (pixel_width,) int16, the sums of the pixels; overwritten.
         squares: (pixel_width,) int32, the sums of their squares; overwritten.
     """
     columns[:], squares[:] = 0, 0
     for i in range(WINDOW):
         for f in range(len(columns)):
             pixel = np.int32(pixels[i, f])
-            columns[f] += pixel
+            columns[f] += np.int16(pixel)
             squares[f] += np.int32(pixel * pixel)
 
 
 @njit(nogil=True, cache=True)
-def slide_columns(pixels: NDArray[np.uint8], row: int, columns: NDArray[np.int32], squares: NDArray[np.int32]) -> None:
+def slide_columns(pixels: NDArray[np.uint8], row: int, columns: NDArray[np.int16], squares: NDArray[np.int32]) -> None:
     """Move the sums of `begin_columns` from the 7 rows at `row` of `pixels` to those at `row + 1`."""
     for f in range(len(columns)):
+        columns[f] = np.int16(columns[f] + np.int16(np.int16(pixels[row + WINDOW, f]) - np.int16(pixels[row, f])))
+    for f in range(len(squares)):
         old, new = np.int32(pixels[row, f]), np.int32(pixels[row + WINDOW, f])
-        columns[f] += np.int32(new - old)
         squares[f] += np.int32(new * new - old * old)
 
 
 @njit(nogil=True, cache=True)
-def begin_slopes(pixels: NDArray[np.uint8], slopes: NDArray[np.int32]) -> None:
-    """Set `slopes`, (pixel_width,) int32, to the sums over the first 7 rows of `pixels`, weighted by -3 ... 3."""
+def begin_slopes(pixels: NDArray[np.uint8], slopes: NDArray[np.int16]) -> None:
+    """Set `slopes`, (pixel_width,) int16, to the sums over the first 7 rows of `pixels`, weighted by -3 ... 3."""
     slopes[:] = 0
     for i in range(WINDOW):
         for f in range(len(slopes)):
-            slopes[f] += np.int32(np.int32(i - RADIUS) * np.int32(pixels[i, f]))
+            slopes[f] += np.int16(np.int16(i - RADIUS) * np.int16(pixels[i, f]))
 
 
 @njit(nogil=True, cache=True)
-def slide_slopes(pixels: NDArray[np.uint8], row: int, columns: NDArray[np.int32], slopes: NDArray[np.int32]) -> None:
+def slide_slopes(pixels: NDArray[np.uint8], row: int, columns: NDArray[np.int16], slopes: NDArray[np.int16]) -> None:
     """Move the sums of `begin_slopes` from the 7 rows at `row` of `pixels` to those at `row + 1`.
 
     The weight of every row becomes one less, except that of the old row, -3, and of the new one, 3. `columns` are the
     sums of `begin_columns` at `row`, before they are moved.
     """
     for f in range(len(slopes)):
-        old, new = np.int32(pixels[row, f]), np.int32(pixels[row + WINDOW, f])
-        slopes[f] += np.int32(np.int32(RADIUS + 1) * old + np.int32(RADIUS) * new - columns[f])
+        old, new = np.int16(pixels[row, f]), np.int16(pixels[row + WINDOW, f])
+        moved = np.int16(np.int16(np.int16(RADIUS + 1) * old) + np.int16(np.int16(RADIUS) * new))
+        slopes[f] = np.int16(slopes[f] + np.int16(moved - columns[f]))
+
+
+# A function takes a whole array and the row of it that it fills: numba counts the references to each row that is passed.
+@njit(nogil=True, cache=True)
+def sum_windows(columns: NDArray[np.int16], row: int, sums: NDArray[np.int16]) -> None:
+    """Set a row of `sums`, (n, window_width) int16, to the sums of 7 neighbouring columns, at most 49*255 = 12,495.
+
+    `columns`, (pixel_width,) int16, are the sums of `begin_columns` or of `begin_slopes`.
+    """
+    for f in range(sums.shape[1]):
+        total = np.int16(0)
+        for k in range(WINDOW):
+            total = np.int16(total + columns[f + k])
+        sums[row, f] = total
 
 
 @njit(nogil=True, cache=True)
-def sum_window(columns: NDArray[np.int32], squares: NDArray[np.int32], f: int) -> tuple[np.int32, np.int32]:
-    """Return Sx and `49 Sxx - Sx^2` of the window whose first column is at `f`.
+def scale_variances(
+    squares: NDArray[np.int32], sums: NDArray[np.int16], row: int, scaled_variances: NDArray[np.int32]
+) -> None:
+    """Compute `49 Sxx - Sx^2`, VARIANCE_SCALE times the sample variance, of one row of windows.
 
-    The second is VARIANCE_SCALE times the sample variance. `columns` and `squares` are the sums of `begin_columns` over
-    the 7 rows of the window.
+    Args:
+        squares: (pixel_width,) int32, see `begin_columns`.
+        sums: (n, window_width) int16, Sx of each window.
+        row: of `sums`.
+        scaled_variances: (window_width,) int32; overwritten.
     """
-    s, q = np.int32(0), np.int32(0)
-    for k in range(WINDOW):
-        s = np.int32(s + columns[f + k])
-        q = np.int32(q + squares[f + k])
-    return s, np.int32(np.int32(np.int32(WINDOW_PIXELS) * q) - np.int32(s * s))
+    for f in range(len(scaled_variances)):
+        total, of_pixels = np.int32(0), np.int32(sums[row, f])
+        for k in range(WINDOW):
+            total = np.int32(total + squares[f + k])
+        scaled_variances[f] = np.int32(np.int32(WINDOW_PIXELS) * total) - np.int32(of_pixels * of_pixels)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -256,12 +293,14 @@ def fill_windows(
         sums: (n, window_width) int16; overwritten.
         spreads: (n, window_width) float32, vx + C2/2, infinite where there is no window; overwritten.
     """
-    columns, squares = np.empty(pixels.shape[1], np.int32), np.empty(pixels.shape[1], np.int32)
+    columns, squares = np.empty(pixels.shape[1], np.int16), np.empty(pixels.shape[1], np.int32)
+    scaled_variances = np.empty(len(is_window), np.int32)
     begin_columns(pixels, columns, squares)
     for i in range(len(sums)):
+        sum_windows(columns, i, sums)
+        scale_variances(squares, sums, i, scaled_variances)
         for f in range(len(is_window)):
-            sums[i, f], scaled_variance = sum_window(columns, squares, f)
-            spread = np.float32(scaled_variance) * TO_VARIANCE + HALF_C2
+            spread = np.float32(scaled_variances[f]) * TO_VARIANCE + HALF_C2
             spreads[i, f] = spread if is_window[f] else np.inf
         if i + 1 < len(sums):
             slide_columns(pixels, i, columns, squares)

@@ -24,9 +24,9 @@ from threadpoolctl import threadpool_limits
 
 from imagetwins.errors import StoreError
 from imagetwins.ssim import bounds
-from imagetwins.ssim.bounds.base import Arrays, ArraySpec
+from imagetwins.ssim.bounds.base import Arrays, ArraySpec, Bound
 from imagetwins.ssim.features import Basis, make_basis
-from imagetwins.ssim.image import MeasuredImage, allocate_scratch
+from imagetwins.ssim.image import MeasuredImage, Scratch
 from imagetwins.ssim.packing import count_used, count_words, make_code, pack, plan_bands, unpack
 
 DIGEST_BYTES = 16
@@ -305,36 +305,55 @@ def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray
     """
     keep_blas_single_threaded()
     size = open_workspace(directory).size
-    specs, basis, scratch = plan_arrays(size), _load_basis(directory), allocate_scratch(size)
-    prepare = _make_preparer(size, basis)
+    made = (directory / BASIS).stat()
+    prepare = _make_preparer(directory, size, tuple(bounds.BOUNDS), (made.st_ino, made.st_mtime_ns))
+    specs, scratch = plan_arrays(size), Scratch(size)
     with ExitStack() as stack:
-        files = {name: stack.enter_context(_file(directory, name).open("r+b")) for name in specs}
-        for row, thumbnail in zip(rows, thumbnails, strict=True):
-            for name, value in prepare(MeasuredImage(thumbnail, basis, scratch)).items():
+        files = {name: stack.enter_context(_file(directory, name).open("r+b", buffering=0)) for name in specs}
+        for row, thumbnail in zip(rows.tolist(), thumbnails, strict=True):
+            for name, value in prepare(thumbnail, scratch).items():
                 content = np.ascontiguousarray(value, specs[name].dtype)
-                files[name].seek(int(row) * _row_bytes(specs[name]))
-                files[name].write(content.data)
+                _write(files[name].fileno(), content.data.cast("B"), row * _row_bytes(specs[name]))
 
 
-def _make_preparer(size: int, basis: Basis) -> Callable[[MeasuredImage], dict[str, Any]]:
-    """Return the function that computes what is stored of an image, by name of the array."""
-    words = np.empty(count_words(size), np.uint32)
-    bands, code = plan_bands(size), make_code()
-    preparers = [bound.make_preparer(size, basis) for bound in bounds.BOUNDS]
+def _write(descriptor: int, content: memoryview, offset: int) -> None:
+    """Write all of `content`: the system may take less of it at a time."""
+    while content:
+        written = os.pwrite(descriptor, content, offset)
+        content, offset = content[written:], offset + written
 
-    def prepare(image: MeasuredImage) -> dict[str, Any]:
-        digest = _digest(image.thumbnail)
+
+@lru_cache(maxsize=1)
+def _make_preparer(
+    directory: Path, size: int, kinds: tuple[Bound, ...], _of_basis: tuple[int, int]
+) -> Callable[[NDArray[np.uint8], Scratch], dict[str, Any]]:
+    """Return the function that computes what is stored of a thumbnail, by name of the array.
+
+    It is used in many threads at once. What it holds of the workspace takes a millisecond or two to compute: it is kept,
+    for the basis that has this inode and time.
+    """
+    basis = _load_basis(directory)
+    preparers = [bound.make_preparer(size, basis) for bound in kinds]
+
+    def prepare(thumbnail: NDArray[np.uint8], scratch: Scratch) -> dict[str, Any]:
+        image = MeasuredImage(thumbnail, basis, scratch)
         prepared: dict[str, Any] = {
-            PACKED: words[: pack(image.thumbnail, image.is_grey, bands, code, words)],
+            PACKED: _pack(image.thumbnail, is_grey=image.is_grey),
             "grey": image.is_grey,
             "structured": image.is_structured,
-            "digests": np.frombuffer(digest, np.uint8),
+            "digests": np.frombuffer(_digest(image.thumbnail), np.uint8),
         }
         for preparer in preparers:
             prepared |= preparer(image)
         return prepared
 
     return prepare
+
+
+def _pack(thumbnail: NDArray[np.uint8], *, is_grey: bool) -> NDArray[np.uint32]:
+    size = len(thumbnail)
+    words = np.empty(count_words(size), np.uint32)
+    return words[: pack(thumbnail, is_grey, plan_bands(size), make_code(), words)]
 
 
 def drop_pixels(directory: Path) -> None:
@@ -364,7 +383,6 @@ def restore_pixels(
     missing = workspace.find_missing(rows)
     if not missing:
         return
-    words, bands, code = np.empty(count_words(workspace.size), np.uint32), plan_bands(workspace.size), make_code()
     with _file(directory, PACKED).open("r+b") as file:
         for start in range(0, len(missing), RESTORED_AT_ONCE):
             some = missing[start : start + RESTORED_AT_ONCE]
@@ -373,9 +391,8 @@ def restore_pixels(
                     raise StoreError(
                         "a picture whose pixels are not kept has changed or gone: run again on what is there"
                     )
-                used = pack(thumbnail, bool(workspace.grey[row]), bands, code, words)
-                file.seek(row * workspace.packed[row].nbytes)
-                file.write(words[:used].data)
+                words = _pack(np.ascontiguousarray(thumbnail), is_grey=bool(workspace.grey[row]))
+                _write(file.fileno(), words.data.cast("B"), row * workspace.packed[row].nbytes)
 
 
 def load_thumbnail(directory: Path, row: int) -> NDArray[np.uint8]:

@@ -51,7 +51,7 @@ class Bound(ABC):
     def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:
         """Return the function that computes `arrays` of an image; what it needs for all of them is computed here, once.
 
-        `basis` is the workspace's, `size` that of its thumbnails.
+        `basis` is the workspace's, `size` that of its thumbnails. The function is called in many threads at once.
         """
 
     @abstractmethod

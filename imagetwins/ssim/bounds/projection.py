@@ -33,7 +33,7 @@ from imagetwins.ssim.bounds.base import Arrays, ArraySpec, VectorBound
 from imagetwins.ssim.features import CELL_RANK, CHANNELS, Basis, count_features, feature_slack, plan_cells
 from imagetwins.ssim.image import MeasuredImage
 from imagetwins.ssim.tiles import TilePairs
-from imagetwins.ssim.vector import DEVIATION_RANK, MEAN_RANK
+from imagetwins.ssim.vector import DEVIATION_RANK, MEAN_RANK, complete_panels, multiply
 
 N_PROJECTED = 4095
 """Coordinates kept of an image, without the length of the rest."""
@@ -148,19 +148,60 @@ def project_features(features: NDArray[np.float32], size: int, chosen: NDArray[n
     Args:
         features: (cells * cells * (CELL_RANK + 1),) float32.
         size: side of the thumbnail, in pixels.
-        chosen: (n,) int64, the coordinates of the transform that are kept.
+        chosen: (n,) int64, ascending, the coordinates of the transform that are kept.
 
     Returns:
         (n + 1,) float32: these coordinates, and the length of the rest.
     """
     cells = plan_cells(size)
-    grid = np.empty((len(cells.grid_index), CELL_RANK + 1))
-    grid[cells.grid_index] = features.reshape(grid.shape)
-    rows = cosines(cells.side)
-    down = (rows @ grid.reshape(cells.side, -1)).reshape(cells.side, cells.side, -1)
-    kept = (rows @ down).ravel()[chosen]
-    rest = np.square(grid).sum() - np.square(kept).sum()
-    return np.append(kept, np.sqrt(max(rest, 0) + REST_MARGIN)).astype(np.float32)
+    # Complete panels of rows: those beyond the last cosine are 0, and so are their products.
+    rows = np.zeros((complete_panels(cells.side), cells.side))
+    rows[: cells.side] = cosines(cells.side)
+    projection = np.empty(len(chosen) + 1, np.float32)
+    fill_projection(features.reshape(len(cells.grid_index), -1), cells.grid_index, rows, chosen, projection)
+    return projection
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def fill_projection(
+    features: NDArray[np.float32],
+    grid_index: NDArray[np.int64],
+    rows: NDArray[np.float64],
+    chosen: NDArray[np.int64],
+    projection: NDArray[np.float32],
+) -> None:
+    """Compute the projection of one image's features.
+
+    Args:
+        features: (side * side, CELL_RANK + 1) float32.
+        grid_index: (side * side,) int64, see `CellGrid`.
+        rows: (side or more, side) float64, the cosines, completed to a multiple of PANEL_ROWS with zeros.
+        chosen: (n,) int64, ascending, the coordinates of the transform that are kept.
+        projection: (n + 1,) float32, these coordinates, and the length of the rest; overwritten.
+    """
+    side, width = rows.shape[1], features.shape[1]
+    grid, down = np.empty((side, side, width)), np.empty((side, len(rows), width))
+    rest = 0.0
+    for cell in range(len(features)):
+        row, column = grid_index[cell] // side, grid_index[cell] % side
+        for d in range(width):
+            value = np.float64(features[cell, d])
+            grid[column, row, d] = value
+            rest += value * value
+    for column in range(side):
+        multiply(down[column], rows, grid[column])
+    of_row, begin = np.empty((len(rows), width)), 0
+    for row in range(side):
+        multiply(of_row, rows, down[:, row])
+        flat, end = of_row.reshape(-1), begin
+        while end < len(chosen) and chosen[end] < (row + 1) * side * width:
+            end += 1
+        for k in range(begin, end):
+            kept = flat[chosen[k] - row * side * width]
+            projection[k] = np.float32(kept)
+            rest -= kept * kept
+        begin = end
+    projection[len(chosen)] = np.float32(np.sqrt(max(rest, 0.0) + REST_MARGIN))
 
 
 def select_top_coordinates(sample: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -83,7 +83,7 @@ from imagetwins.ssim import warming
 modules = [module for name, module in sys.modules.items() if name.startswith("imagetwins.ssim")]
 kernels = {value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)}
 warming.warm_up()
-assert warming.fill_pixels.signatures
+assert warming.is_grey.signatures
 warming.compile_kernels()
 kept = {one.py_func.__name__: [*Path(one.stats.cache_path).glob(f"*.{one.py_func.__name__}-*.nbi")] for one in kernels}
 print(len(kernels), *(name for name, files in kept.items() if not files))

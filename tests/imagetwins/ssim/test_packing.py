@@ -20,7 +20,7 @@ from imagetwins.ssim.packing import (
     unpack,
     unpack_band,
 )
-from imagetwins.ssim.windows import fill_pixels, plan_layout
+from imagetwins.ssim.windows import allocate_pixels, fill_pixels, plan_layout
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import thumbnails as pictures
 
@@ -143,8 +143,8 @@ def test_the_blocks_of_a_tile_have_the_pixels_of_the_layout(size, channels, tmp_
     ssim.create_workspace(tmp_path, 1, size)
     ssim.prepare_images(tmp_path, np.zeros(1, np.int64), thumbnail[None])
     layout = plan_layout(size, channels)
-    expected = np.empty((layout.n_groups, size, layout.column.shape[1]), np.uint8)
-    fill_pixels(thumbnail, layout.segments, expected)
+    expected = allocate_pixels(layout)
+    fill_pixels(thumbnail, layout, expected)
     cache = refine.make_window_cache(
         open_workspace(tmp_path), np.zeros(1, np.int64), channels, refine.allocate_buffers(size, 2), is_kept=True
     )

@@ -3,7 +3,14 @@ import itertools
 import numpy as np
 import pytest
 
-from imagetwins.ssim.windows import C2, fill_pixels, fill_windows, plan_layout
+from imagetwins.ssim.windows import (
+    C2,
+    allocate_pixels,
+    fill_pixels,
+    fill_windows,
+    is_grey,
+    plan_layout,
+)
 from tests.support import oracle
 from tests.support import thumbnails as pictures
 
@@ -34,8 +41,9 @@ def test_the_first_window_of_each_cell_is_where_the_layout_says(size):
 def test_sums_and_spreads_are_those_of_the_windows(size):
     thumbnail = pictures.photographs(size)[0]
     layout = plan_layout(size, 3)
-    pixels = np.empty((layout.n_groups, size, layout.column.shape[1]), np.uint8)
-    assert not fill_pixels(thumbnail, layout.segments, pixels)
+    pixels = allocate_pixels(layout)
+    fill_pixels(thumbnail, layout, pixels)
+    assert not is_grey(pixels, layout.segments)
     flat = thumbnail.transpose(0, 2, 1).reshape(size, -1)
     for column, part in zip(layout.column, pixels, strict=True):
         assert (part[:, column >= 0] == flat[:, column[column >= 0]]).all()
@@ -55,8 +63,10 @@ def test_sums_and_spreads_are_those_of_the_windows(size):
 def test_a_grey_thumbnail_is_known_and_laid_out_in_one_channel():
     thumbnail = np.repeat(pictures.photographs(120)[0][..., :1], 3, axis=-1)
     colour, grey = plan_layout(120, 3), plan_layout(120, 1)
-    assert fill_pixels(thumbnail, colour.segments, np.empty((colour.n_groups, 120, colour.column.shape[1]), np.uint8))
-    pixels = np.empty((grey.n_groups, 120, grey.column.shape[1]), np.uint8)
-    fill_pixels(thumbnail, grey.segments, pixels)
+    pixels = allocate_pixels(colour)
+    fill_pixels(thumbnail, colour, pixels)
+    assert is_grey(pixels, colour.segments)
+    pixels = allocate_pixels(grey)
+    fill_pixels(thumbnail, grey, pixels)
     for column, part in zip(grey.column, pixels, strict=True):
         assert (part[:, column >= 0] == thumbnail[:, column[column >= 0], 0]).all()

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -20,15 +22,16 @@ from imagetwins.ssim.features import (
     feature_slack,
     feature_unit,
     make_basis,
+    measure_cells,
     plan_cells,
     store_features,
     stored_slack,
 )
-from imagetwins.ssim.image import MeasuredImage, allocate_scratch
-from imagetwins.ssim.measurements import STEP, allocate_windows, measure_windows
+from imagetwins.ssim.image import MeasuredImage, Scratch
+from imagetwins.ssim.measurements import STEP, allocate_sums, allocate_windows, measure_windows
 from imagetwins.ssim.refine import bound_blocks, make_block_bounds
 from imagetwins.ssim.vector import DEVIATION_RANK
-from imagetwins.ssim.windows import C2, fill_pixels, plan_layout
+from imagetwins.ssim.windows import C2, allocate_pixels, fill_pixels, plan_layout
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
 from tests.support import thumbnails as pictures
@@ -90,7 +93,7 @@ def test_features_their_projection_and_a_part_of_it_bound_the_score(prepare, pai
 @given(pair=pictures.pairs(SIZE))
 def test_vectors_are_never_shorter_than_one(prepare, pair):
     arrays = prepare(*pair).arrays
-    basis, scratch = make_basis(), allocate_scratch(SIZE)
+    basis, scratch = make_basis(), Scratch(SIZE)
     exact = [MeasuredImage(thumbnail, basis, scratch).features for thumbnail in pair]
     half_units = (stored_slack(SIZE) - feature_slack(SIZE)) / 2
     for vectors, shorter in ((exact, 0), (arrays["projection"], 0), (stored_features(arrays), half_units)):
@@ -180,26 +183,32 @@ def test_a_projection_never_lengthens_a_unit_vector():
 @pytest.mark.parametrize("size", [50, 300])
 def test_windows_are_measured_as_numpy_does(size):
     thumbnail, layout = pictures.photographs(size)[0], plan_layout(size, 3)
-    pixels = np.empty((layout.n_groups, size, layout.column.shape[1]), np.uint8)
-    fill_pixels(thumbnail, layout.segments, pixels)
-    measured = allocate_windows(layout)
-    assert measure_windows(pixels, layout.is_window, measured)
+    pixels = allocate_pixels(layout)
+    fill_pixels(thumbnail, layout, pixels)
     windows = np.lib.stride_tricks.sliding_window_view(thumbnail.astype(float), (7, 7), axis=(0, 1))
     centred = windows - windows.mean((3, 4), keepdims=True)
     length, weights = np.sqrt((centred**2).sum((3, 4))), (np.arange(7) - 3) / 14
     with np.errstate(invalid="ignore"):
         slopes = [np.nan_to_num((centred * w).sum((3, 4)) / length) for w in (weights, weights[:, None])]
+    running = allocate_sums(layout.n_groups, pixels.shape[2])
     for group, is_window in enumerate(layout.is_window):
         channel, column = divmod(layout.column[group, : len(is_window)][is_window], size)
-        assert (measured.sums[group][:, is_window] == windows.sum((3, 4))[:, column, channel]).all()
-        variances = (length**2 / 48)[:, column, channel]
-        assert (abs(measured.deviation[group][:, is_window] * STEP - np.sqrt(variances)) <= 0.51 * STEP).all()
-        expected = variances / (variances + float(C2) / 2)
-        np.testing.assert_allclose(measured.share[group][:, is_window], expected, rtol=1e-5, atol=1e-6)
-        first, second, rest = measured.directions[group][:, :, is_window]
-        for found, slope in zip((first, second), slopes, strict=True):
-            np.testing.assert_allclose(found, slope[:, column, channel], atol=1e-6)
-        np.testing.assert_allclose(first**2 + second**2 + rest**2, 1, atol=3e-6)
+        # In several calls, of which each continues the sums of the one before.
+        for top, bottom in itertools.pairwise([0, 1, 8, 40, layout.windows]):
+            measured = allocate_windows(bottom - top, len(is_window))
+            largest = measure_windows(pixels, layout.is_window, group, (top, bottom), running, measured)
+            found = (windows[top:bottom, column, channel], length[top:bottom, column, channel])
+            sums, lengths = found[0].sum((2, 3)), found[1]
+            assert (measured.sums[:, is_window] == sums).all()
+            variances = lengths**2 / 48
+            assert largest == np.rint(variances.max() * 49 * 48)
+            assert (abs(measured.deviation[:, is_window] * STEP - np.sqrt(variances)) <= 0.51 * STEP).all()
+            expected = (variances / (variances + float(C2) / 2)).sum(0)
+            np.testing.assert_allclose(measured.share[is_window], expected, rtol=1e-5, atol=1e-6)
+            first, second, rest = measured.directions[:, :, is_window]
+            for one, slope in zip((first, second), slopes, strict=True):
+                np.testing.assert_allclose(one, slope[top:bottom, column, channel], atol=1e-6)
+            np.testing.assert_allclose(first**2 + second**2 + rest**2, 1, atol=3e-6)
 
 
 @pytest.mark.parametrize(("variance", "is_structured"), [(19, False), (21, True)])
@@ -207,9 +216,53 @@ def test_structure_is_a_window_of_enough_variance(variance, is_structured):
     thumbnail, layout = pictures.flat(32, 100), plan_layout(32, 3)
     # One pixel that differs by d gives its windows the sample variance d^2 / 49.
     thumbnail[20, 20] += round(np.sqrt(49 * variance))
-    pixels = np.empty((layout.n_groups, 32, layout.column.shape[1]), np.uint8)
-    fill_pixels(thumbnail, layout.segments, pixels)
-    assert measure_windows(pixels, layout.is_window, allocate_windows(layout)) == is_structured
+    pixels = allocate_pixels(layout)
+    fill_pixels(thumbnail, layout, pixels)
+    assert measure_cells(pixels, layout, plan_cells(32), make_basis()).is_structured == is_structured
+
+
+@pytest.mark.parametrize("size", [16, 75, 300])
+def test_a_grey_thumbnail_is_measured_in_one_channel_as_it_would_be_in_three(size):
+    thumbnail = np.repeat(pictures.photographs(size)[0][..., :1], 3, axis=-1)
+    found = []
+    for layout in (plan_layout(size, 1), plan_layout(size, 3)):
+        pixels = allocate_pixels(layout)
+        fill_pixels(thumbnail, layout, pixels)
+        found.append(measure_cells(pixels, layout, plan_cells(size), make_basis()))
+    grey, colour = found
+    assert grey.is_structured
+    assert colour.is_structured
+    np.testing.assert_allclose(grey.features, colour.features, atol=1e-6)
+    np.testing.assert_allclose(grey.structure, colour.structure, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [16, 75, 300])
+def test_features_are_those_of_the_formulas_in_float64(size):
+    thumbnail, layout, cells, basis = (
+        pictures.photographs(size)[0],
+        plan_layout(size, 3),
+        plan_cells(size),
+        make_basis(),
+    )
+    pixels = allocate_pixels(layout)
+    fill_pixels(thumbnail, layout, pixels)
+    windows = np.lib.stride_tricks.sliding_window_view(thumbnail.astype(float), (7, 7), axis=(0, 1))
+    sums, centred = windows.sum((3, 4)).astype(int), windows - windows.mean((3, 4), keepdims=True)
+    length, weights = np.sqrt((centred**2).sum((3, 4))), (np.arange(7) - 3) / 14
+    with np.errstate(invalid="ignore"):
+        slopes = [np.nan_to_num((centred * w).sum((3, 4)) / length) for w in (weights, weights[:, None])]
+    rest = np.sqrt(np.maximum(1 - slopes[0] ** 2 - slopes[1] ** 2, 0))
+    k1, k0 = np.split(basis.of_deviation[np.floor(length / np.sqrt(48) / STEP + 0.5).astype(int)], 2, axis=-1)
+    structure = np.concatenate([*(k1 * part[..., None] for part in (*slopes, rest)), k0], -1)
+    features = measure_cells(pixels, layout, cells, basis).features.reshape(-1, CELL_RANK + 1)
+    for cell in range(0, len(features), 7):
+        row, column = divmod(cells.grid_index[cell], cells.side)
+        within = slice(*layout.edges[row : row + 2]), slice(*layout.edges[column : column + 2])
+        outer = (basis.of_mean[sums[within]][..., :, None] * structure[within][..., None, :]).astype(float)
+        mean = outer.reshape(-1, basis.axes.shape[1]).mean(0) @ basis.axes.T.astype(float)
+        root, residual = np.sqrt(cells.share[cell]), np.sqrt(1 - (mean**2).sum())
+        np.testing.assert_allclose(features[cell, :-1], root * mean, atol=1e-4 * root)
+        assert root * residual <= features[cell, -1] <= root * np.sqrt(residual**2 + 1e-3)
 
 
 @pytest.mark.parametrize("size", [16, 17, 21, 50, 70, 200, 300, 1024])
@@ -217,7 +270,7 @@ def test_no_feature_is_longer_than_the_unit_allows_and_each_is_stored_to_half_a_
     # The longest coordinates are those of an image that is the same all over: all of a cell lies on one axis.
     drawn = [pictures.flat(size, level) for level in (0, 1, 128, 255)]
     noise = np.random.default_rng(0).integers(0, 2, (size, size, 3)).astype(np.uint8) * 255
-    scratch, basis = allocate_scratch(size), make_basis()
+    scratch, basis = Scratch(size), make_basis()
     for thumbnail in (*drawn, noise, *pictures.photographs(size)[:2]):
         features = MeasuredImage(thumbnail, basis, scratch).features
         unit, stored = feature_unit(len(features)), store_features(features)
