@@ -30,8 +30,8 @@ test: lint  ## Lint, types, import rules, then all tests, in two processes.
 test-ui: $(READY)  ## The way through Prefect's UI, in headless Chromium.
 	$(BIN)/pytest -rs tests/ui
 
-soak: $(READY)  ## Try for minutes, and not seconds, to lose a file or to crash a decoder.
-	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --timeout 0 tests/imagetwins/moving/test_conservation.py tests/imagetwins/decoding/test_pool.py
+soak: $(READY)  ## Try for minutes, and not seconds, to lose a file or a pair, or to crash a decoder.
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --timeout 0 tests/imagetwins/moving/test_conservation.py tests/imagetwins/decoding/test_pool.py tests/imagetwins/ssim/test_floor.py
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -44,6 +44,7 @@ bench: $(READY) $(PEERS)/.ready accuracy  ## Measure all that is claimed; takes 
 	$(BIN)/python -m benchmarks.peers --peers $(PEERS)/bin/python $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.large_photos $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.cluster $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m benchmarks.scale $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.buckets $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.audit_queries
 	$(BIN)/python -m benchmarks.report_size

@@ -3,7 +3,11 @@
 Mapped over batches of files.
 """
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -79,14 +83,18 @@ def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFra
     facts = {name: table[name].astype(object).where(table[name].notna(), None).tolist() for name in DECODED_FIELDS}
     to_decode = np.flatnonzero(needs_decoding(table))
     progress = without_total(progress_of(Stage.LOAD, part=start))
-    for first in range(0, len(to_decode), CHUNK):
-        chunk = to_decode[first : first + CHUNK]
-        loaded = _load_chunk(run, parameters, table.iloc[chunk], continued(progress, first))
-        for position, decoded in zip(chunk, loaded, strict=True):
-            for name in DECODED_FIELDS:
-                facts[name][position] = getattr(decoded, name)
-    # Before any table says that they are there.
-    ssim.flush_workspace(cache)
+    # The same memory for all chunks: new memory would have to be cleared by the system each time.
+    thumbnails = np.empty((min(CHUNK, len(to_decode)), parameters.size, parameters.size, 3), np.uint8)
+    with _flushing(cache) as flush_behind:
+        for first in range(0, len(to_decode), CHUNK):
+            chunk = to_decode[first : first + CHUNK]
+            loaded = _load_chunk(
+                run, parameters, table.iloc[chunk], thumbnails[: len(chunk)], continued(progress, first)
+            )
+            flush_behind()
+            for position, decoded in zip(chunk, loaded, strict=True):
+                for name in DECODED_FIELDS:
+                    facts[name][position] = getattr(decoded, name)
     rows = np.where([error is None for error in facts["error"]], table["row"], -1)
     digests = ssim.open_workspace(cache).digests[rows]
     own = facts | {
@@ -96,15 +104,43 @@ def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFra
     return as_frame({name: own.get(name, table.get(name)) for name in LOADED.names}, LOADED)
 
 
-def _load_chunk(run: Run, parameters: Parameters, files: pd.DataFrame, progress: Progress) -> list[Decoded]:
-    """Decode some files, prepare their thumbnails in the rows given to them, and return what they are."""
-    size = parameters.size
-    thumbnails = np.zeros((len(files), size, size, 3), np.uint8)
+@contextmanager
+def _flushing(cache: Path) -> Iterator[Callable[[], None]]:
+    """Provide a function that begins to write what was prepared to the disk, while more is decoded; at the end, all is written.
+
+    It does nothing as long as it is at work: a slow disk is not given more to do.
+
+    Raises:
+        OSError: the disk is full, or fails.
+    """
+    with ThreadPoolExecutor(1, "flush") as thread:
+        begun: list[Future[None]] = []
+
+        def flush_behind() -> None:
+            if not begun or begun[-1].done():
+                begun.append(thread.submit(ssim.flush_workspace, cache))
+
+        yield flush_behind
+    # The system tells of an error only once.
+    for flushed in begun:
+        flushed.result()
+    # Before any table says that they are there.
+    ssim.flush_workspace(cache)
+
+
+def _load_chunk(
+    run: Run, parameters: Parameters, files: pd.DataFrame, thumbnails: NDArray[np.uint8], progress: Progress
+) -> list[Decoded]:
+    """Decode some files, prepare their thumbnails in the rows given to them, and return what they are.
+
+    `thumbnails`, (files, size, size, 3) uint8, is overwritten.
+    """
     locations = [from_columns(*names) for names in zip(files["path"], files["path_bytes"], strict=True)]
     decoded = decode_locations(locations, parameters.decode_settings, thumbnails, progress)
     is_image = np.array([one.error is None for one in decoded], bool)
     rows = files["row"].to_numpy()
-    ssim.prepare_images(run.cache_directory(), rows[is_image], thumbnails[is_image])
+    images = thumbnails if is_image.all() else thumbnails[is_image]
+    ssim.prepare_images(run.cache_directory(), rows[is_image], images)
     structured = ssim.open_workspace(run.cache_directory()).structured[rows].astype(bool)
     return _add_pixels_digests(decoded, locations, is_image & ~structured)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagetwins import ssim
-from imagetwins.decoding import decoder, headers, jpeg, jxl, model, pixels, program, raw
+from imagetwins.decoding import decoder, headers, jpeg, jxl, model, pixels, program, raw, shared
+from imagetwins.ssim import area
 from tests.support.fingerprint import describe, fingerprint
 
 RECORD = Path(__file__).with_name("versions.json")
@@ -17,7 +18,7 @@ GUARDED = {
     # Of `model` only settings and limits, which are in a cache's key anyway; `formats` says what is decoded, not to what.
     "DECODER_VERSION": (
         model.DECODER_VERSION,
-        [Path(module.__file__) for module in (decoder, headers, jpeg, jxl, pixels, program, raw)],
+        [Path(module.__file__) for module in (area, decoder, headers, jpeg, jxl, pixels, program, raw, shared)],
     ),
 }
 

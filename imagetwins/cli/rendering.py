@@ -215,6 +215,8 @@ def _print_audit(console: Console, audit: RunAudit) -> None:
             table.add_row(name.replace("_", " "), escape_markup(shown))
         console.print(table)
         console.print()
+    if record.kernels:
+        console.print(f"Compared with the kernels for {escape_markup(record.kernels)}.\n")
     if record.pairs_from_why:
         console.print(f"{escape_markup(record.pairs_from_why)}\n")
     print_run(console, audit)

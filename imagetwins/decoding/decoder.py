@@ -62,13 +62,24 @@ _ORIENTATIONS: dict[int, Callable[[Any], Any]] = {
 """How stored pixels become what is displayed, by EXIF orientation (EXIF 2.32, tag 0x0112); 1 is as stored."""
 
 
+def to_thumbnail(pixels: Pixels, settings: DecodeSettings) -> Pixels:
+    """Return displayed pixels resized to (size, size, 3) uint8 BGR; grey becomes three equal channels."""
+    shape = (settings.size, settings.size)
+    small = cv2.resize(pixels, shape, interpolation=_INTERPOLATION[settings.resampling])
+    return cv2.cvtColor(small, cv2.COLOR_GRAY2BGR) if small.ndim == 2 else small
+
+
 def decode(
-    path: Path, settings: DecodeSettings | None, reserve: Callable[[int], None] = lambda _bytes: None
+    path: Path,
+    settings: DecodeSettings | None,
+    reserve: Callable[[int], None] = lambda _bytes: None,
+    finish: Callable[[Pixels, DecodeSettings], Pixels] = to_thumbnail,
 ) -> tuple[Decoded, Pixels | None]:
     """Return what the file `path` is, and its thumbnail, (size, size, 3) uint8 BGR, or None where there is an error.
 
     Without settings there is no thumbnail, but `Decoded.pixels_digest`. `reserve` is called with the bytes of memory that
-    decoding will take, and returns when it may begin. Never raises for a bad file.
+    decoding will take, and returns when it may begin; `finish` makes the thumbnail of displayed pixels, or whatever else is
+    to be returned in its place. Never raises for a bad file.
     """
     decoded, thumbnail = Decoded(), None
     try:
@@ -85,7 +96,7 @@ def decode(
         if header.format != RAW.name:
             height, width = (reduction * side for side in pixels.shape[:2])
             decoded = replace(decoded, width_px=width, height_px=height)
-        thumbnail = to_thumbnail(pixels, settings)
+        thumbnail = finish(pixels, settings)
     except (UndecodableError, OSError, MemoryError, cv2.error) as error:
         return replace(decoded, error=_describe(error)), None
     return decoded, thumbnail
@@ -229,13 +240,6 @@ def _turn(pixels: NDArray[Any], header: Header) -> NDArray[Any]:
     # OpenCV turns TIFFs by itself, whatever it was asked for.
     turn = _ORIENTATIONS.get(header.orientation) if header.format != "TIFF" else None
     return turn(pixels) if turn else pixels
-
-
-def to_thumbnail(pixels: Pixels, settings: DecodeSettings) -> Pixels:
-    """Return displayed pixels resized to (size, size, 3) uint8 BGR; grey becomes three equal channels."""
-    shape = (settings.size, settings.size)
-    small = cv2.resize(pixels, shape, interpolation=_INTERPOLATION[settings.resampling])
-    return cv2.cvtColor(small, cv2.COLOR_GRAY2BGR) if small.ndim == 2 else small
 
 
 def digest_pixels(content: bytes, header: Header, reserve: Callable[[int], None]) -> str | None:

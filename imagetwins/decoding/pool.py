@@ -8,8 +8,10 @@ memory, of which all children share a budget.
 """
 
 import atexit
+import functools
 import itertools
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -20,20 +22,28 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagetwins.decoding.model import MAX_SECONDS, Decoded, DecodeSettings
+from imagetwins.decoding.shared import AHEAD, SHARED_BYTES, SLOT_BYTES, Band, Shrink, plan_bands, probe, slot_of
 from imagetwins.errors import ImagetwinsError
 
 # -P: nothing is imported from the directory in which this process happens to have been started.
 DECODER_COMMAND = [sys.executable, "-P", "-m", "imagetwins.decoding.program"]
 """What starts a decoder process; two file descriptors follow, see `program`."""
 
-DECODER_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
-"""NumPy's BLAS, of which a decoder needs nothing, starts a thread for each core otherwise: half of the time that starting takes."""
+DECODER_ENVIRONMENT = {
+    # NumPy's BLAS, of which a decoder needs nothing, starts a thread for each core otherwise: half of the time that starting takes.
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc would give the memory of each picture back, and have the system map and clear it anew for the next one: a sixth of
+    # the time of decoding. What a decoder keeps so is at most the second of these.
+    "MALLOC_MMAP_THRESHOLD_": str(2 * SLOT_BYTES),
+    "MALLOC_TRIM_THRESHOLD_": str(4 * SLOT_BYTES),
+}
+"""What is added to the environment of a decoder process."""
 
 MAX_DECODING_BYTES = 1 << 30
 """Memory that this process and its decoders together may use for pictures; one that needs more is decoded alone.
@@ -41,15 +51,25 @@ MAX_DECODING_BYTES = 1 << 30
 That is seven JPEGs of 24 megapixels at once, or one of 100; and `model.UNRESERVED_BYTES` a child beside it, for smaller ones.
 """
 
-_AHEAD = 2
-"""Requests that a child is sent before it has answered the first: it never waits for its parent between two files."""
-
 
 class DecoderError(ImagetwinsError):
     """The decoder process does not start; no file is to blame."""
 
 
-def decode_files(files: Iterable[Path], settings: DecodeSettings, thumbnails_out: NDArray[np.uint8]) -> list[Decoded]:
+class _Task(NamedTuple):
+    """What is to be done with files: the arguments of `decode_files`, or None for `digest_files`."""
+
+    settings: DecodeSettings | None = None
+    thumbnails_out: NDArray[np.uint8] | None = None
+    shrink: Shrink | None = None
+
+
+def decode_files(
+    files: Iterable[Path],
+    settings: DecodeSettings,
+    thumbnails_out: NDArray[np.uint8],
+    shrink: Shrink | None = None,
+) -> list[Decoded]:
     """Decode `files` in order in a child process, each to a thumbnail; may be called from several threads at once.
 
     Args:
@@ -58,6 +78,8 @@ def decode_files(files: Iterable[Path], settings: DecodeSettings, thumbnails_out
         settings: how thumbnails are made.
         thumbnails_out: (number of files, size, size, 3) uint8, C-contiguous, BGR; row i is written where file i has no
             error, and left alone where it has.
+        shrink: resizes by area in this process, where OpenCV would take its general path: see `shared`. Not used if it does
+            not do so to the bit as the child's OpenCV does.
 
     Returns:
         What each file is. Never raises for a bad file: what is wrong with it is in its `Decoded.error`.
@@ -65,7 +87,7 @@ def decode_files(files: Iterable[Path], settings: DecodeSettings, thumbnails_out
     Raises:
         DecoderError: no decoder process can be started.
     """
-    return _decode_all(iter(files), settings, thumbnails_out)
+    return _decode_all(iter(files), _Task(settings, thumbnails_out, shrink))
 
 
 def digest_files(files: Iterable[Path]) -> list[Decoded]:
@@ -74,22 +96,20 @@ def digest_files(files: Iterable[Path]) -> list[Decoded]:
     Raises:
         DecoderError: no decoder process can be started.
     """
-    return _decode_all(iter(files), None, None)
+    return _decode_all(iter(files), _Task())
 
 
-def _decode_all(
-    remaining: Iterator[Path], settings: DecodeSettings | None, thumbnails_out: NDArray[np.uint8] | None
-) -> list[Decoded]:
+def _decode_all(remaining: Iterator[Path], task: _Task) -> list[Decoded]:
     unanswered: deque[Path] = deque()
     answers: list[Decoded] = []
     while True:
-        unanswered.extend(itertools.islice(remaining, _AHEAD - len(unanswered)))
+        unanswered.extend(itertools.islice(remaining, AHEAD - len(unanswered)))
         if not unanswered:
             return answers
-        _decode_until_death(unanswered, remaining, settings, thumbnails_out, answers)
+        _decode_until_death(unanswered, remaining, task, answers)
         if unanswered:
             suspect = deque([unanswered.popleft()])
-            death = _decode_until_death(suspect, iter(()), settings, thumbnails_out, answers, fresh=True)
+            death = _decode_until_death(suspect, iter(()), task, answers, fresh=True)
             if death:
                 answers.append(Decoded(error=death))
 
@@ -97,13 +117,12 @@ def _decode_all(
 def _decode_until_death(
     unanswered: deque[Path],
     remaining: Iterator[Path],
-    settings: DecodeSettings | None,
-    thumbnails_out: NDArray[np.uint8] | None,
+    task: _Task,
     answers: list[Decoded],
     *,
     fresh: bool = False,
 ) -> str:
-    """Have one child decode the `unanswered` files, at most `_AHEAD`, and then the `remaining` ones.
+    """Have one child decode the `unanswered` files, at most `AHEAD`, and then the `remaining` ones.
 
     Each file goes from `remaining` to `unanswered` when the child is sent it, and from there when its answer is appended to
     `answers`. Returns how the child died; "" if it did not, and then no file is left.
@@ -111,13 +130,13 @@ def _decode_until_death(
     with _borrowed_child(fresh=fresh) as child:
         try:
             for file in unanswered:
-                child.send(file, settings)
+                child.send(file, task)
             while unanswered:
-                answers.append(child.receive(None if thumbnails_out is None else thumbnails_out[len(answers)]))
+                answers.append(child.receive(task, len(answers)))
                 unanswered.popleft()
                 for file in itertools.islice(remaining, 1):
                     unanswered.append(file)
-                    child.send(file, settings)
+                    child.send(file, task)
         except _ChildDeathError:
             return child.describe_death()
     return ""
@@ -128,23 +147,27 @@ class _ChildDeathError(Exception):
 
 
 class _Child:
-    """One decoder process, the pipes to it, and the memory through which it returns thumbnails, with room for `_AHEAD`."""
+    """One decoder process, the pipes to it, and the memory through which it returns pixels, in `AHEAD` slots."""
 
     def __init__(self) -> None:
-        self.thumbnails = _open_unnamed_file()
+        shared = _open_unnamed_file()
+        os.ftruncate(shared, SHARED_BYTES)
+        self.memory = np.frombuffer(mmap.mmap(shared, SHARED_BYTES), np.uint8)
         self.n_sent = self.n_received = 0
+        self.probed = ""
         grants, self.grants = os.pipe()
         # A process group of its own: Ctrl-C in the terminal is for the parent, which decides what happens.
         self.process = subprocess.Popen(  # noqa: S603
-            [*DECODER_COMMAND, str(self.thumbnails), str(grants)],
+            [*DECODER_COMMAND, str(shared), str(grants)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=[self.thumbnails, grants],
+            pass_fds=[shared, grants],
             process_group=0,
             env=os.environ | DECODER_ENVIRONMENT,
         )
         os.close(grants)
+        os.close(shared)
         self.requests = cast("BinaryIO", self.process.stdin)
         self.answers = cast("BinaryIO", self.process.stdout)
 
@@ -157,7 +180,7 @@ class _Child:
         stderr = cast("BinaryIO", self.process.stderr)
         if stderr.closed:
             return
-        is_ready = bool(self.answers.readline())
+        is_ready = bool(line := self.answers.readline())
         message = b"" if is_ready else stderr.read()
         stderr.close()
         if not is_ready:
@@ -165,15 +188,17 @@ class _Child:
                 f"the decoder process does not start: {message.decode(errors='replace').strip()[-500:]}. "
                 f"Check that {sys.executable} has imagetwins, numpy, OpenCV and Pillow installed, and that memory is free."
             )
+        self.probed = json.loads(line)["ready"]
 
-    def send(self, file: Path, settings: DecodeSettings | None) -> None:
-        """Request the thumbnail of `file`; the thumbnail of the request `_AHEAD` before it must have been received.
-
-        Without settings, request the digest of its pixels.
-        """
-        offset = self.n_sent % _AHEAD * settings.size * settings.size * 3 if settings else 0
+    def send(self, file: Path, task: _Task) -> None:
+        """Request the thumbnail of `file`, or its digest; the answer to the request `AHEAD` before it must have been received."""
+        request = {
+            "path": os.fspath(file),
+            "settings": vars(task.settings) if task.settings else None,
+            "offset": self.n_sent % AHEAD * SLOT_BYTES,
+            "shrinks": task.shrink is not None and _probe_once(task.shrink) == self.probed,
+        }
         self.n_sent += 1
-        request = {"path": os.fspath(file), "settings": vars(settings) if settings else None, "offset": offset}
         try:
             self.requests.write(json.dumps(request).encode() + b"\n")
             self.requests.flush()
@@ -181,19 +206,42 @@ class _Child:
             raise _ChildDeathError from error
         _read_ahead(file)
 
-    def receive(self, thumbnail_out: NDArray[np.uint8] | None) -> Decoded:
-        """Wait for the next answer, granting the memory that it takes, and copy its thumbnail, if any, to `thumbnail_out`."""
+    def receive(self, task: _Task, index: int) -> Decoded:
+        """Wait for the next answer, granting the memory that it takes, and put its thumbnail, if any, in the row `index`."""
         answer = self._read_line()
-        if "needs" in answer:
-            with memory_budget().reserved(answer["needs"]):
-                with suppress(OSError):
-                    os.write(self.grants, b"\n")
-                answer = self._read_line()
-        decoded = Decoded(**answer)
-        if decoded.error is None and thumbnail_out is not None:
-            os.preadv(self.thumbnails, [thumbnail_out.data], self.n_received % _AHEAD * thumbnail_out.nbytes)
+        if "needs" not in answer:
+            return self._take(answer, task, index)
+        with memory_budget().reserved(answer["needs"]):
+            self._grant()
+            return self._take(self._read_line(), task, index)
+
+    def _take(self, answer: dict[str, Any], task: _Task, index: int) -> Decoded:
+        shape, offset = answer.pop("shape"), self.n_received % AHEAD * SLOT_BYTES
         self.n_received += 1
-        return decoded
+        if shape is not None and task.settings is not None and task.thumbnails_out is not None:
+            thumbnail_out, bands = task.thumbnails_out[index], plan_bands(tuple(shape), task.settings.size)
+            if task.shrink is None or not bands:
+                thumbnail_out[:] = slot_of(self.memory, offset, thumbnail_out.shape)
+            else:
+                self._shrink_bands(task.shrink, bands, shape, offset, thumbnail_out)
+        return Decoded(**answer)
+
+    def _shrink_bands(
+        self, shrink: Shrink, bands: list[Band], shape: list[int], offset: int, thumbnail_out: NDArray[np.uint8]
+    ) -> None:
+        """Resize a picture of this shape, of which the first band is there, and the others come one by one."""
+        height, *line = shape
+        for number, band in enumerate(bands):
+            if number:
+                self._grant()
+                self._read_line()
+            pixels = slot_of(self.memory, offset, (band.bottom - band.top, *line))
+            shrink(pixels, thumbnail_out, height, band.top, (band.first, band.last))
+
+    def _grant(self) -> None:
+        """Let the child go on that waits for it."""
+        with suppress(OSError):
+            os.write(self.grants, b"\n")
 
     def _read_line(self) -> dict[str, Any]:
         line = self.answers.readline()
@@ -216,9 +264,13 @@ class _Child:
             self.requests.close()
         self.answers.close()
         cast("BinaryIO", self.process.stderr).close()
-        os.close(self.thumbnails)
         os.close(self.grants)
         return self.process.wait()
+
+
+@functools.cache
+def _probe_once(shrink: Shrink) -> str:
+    return probe(shrink)
 
 
 def _read_ahead(file: Path) -> None:

@@ -3,17 +3,23 @@
 Run as `python -P -m imagetwins.decoding.program SHARED GRANTS`, with the file descriptors of a memory that it shares with its
 parent and of a pipe from it. Parent and process exchange lines of JSON over standard input and output:
 
-    process: {"ready": its process id}                           once, at the start
-    parent:  {"path": ..., "settings": {...}, "offset": ...}     a file to decode, and where in SHARED its thumbnail belongs;
+    process: {"ready": ...}                                      once, at the start: what OpenCV makes of `shared.probe`
+    parent:  {"path": ..., "settings": {...}, "offset": ..., "shrinks": ...}
+                                                                 a file to decode, where in SHARED its thumbnail belongs, and
+                                                                 whether the parent resizes where there are `plan_bands`;
                                                                  with "settings": null, its pixels are to be digested
     process: {"needs": bytes}                                    of a large picture: it waits until a line comes from GRANTS
-    process: {"digest": ..., ..., "error": ...}                  the fields of `Decoded`; SHARED is filled if there is no error
+    process: {"digest": ..., ..., "error": ..., "shape": [...]}  the fields of `Decoded`; and the shape of what is in SHARED,
+                                                                 the thumbnail or the picture, null if there is an error;
+                                                                 of a picture, its first band
+    process: {"band": number}                                    for each other band, when a line has come from GRANTS
 
 Requests are answered in their order.
 """
 
 import functools
 import json
+import mmap
 import os
 import resource
 import signal
@@ -22,7 +28,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,7 +36,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from imagetwins.decoding.decoder import decode
+from imagetwins.decoding.decoder import decode, to_thumbnail
 from imagetwins.decoding.model import (
     MAX_ADDRESS_SPACE,
     MAX_IDLE_SECONDS,
@@ -40,23 +46,38 @@ from imagetwins.decoding.model import (
     DecodeSettings,
 )
 from imagetwins.decoding.pixels import Pixels
+from imagetwins.decoding.shared import SHARED_BYTES, plan_bands, probe, slot_of
 
 
 def main() -> None:
     """Answer requests until the standard input ends, as it does when the parent ends, in whatever way."""
-    shared, grants = int(sys.argv[1]), os.fdopen(int(sys.argv[2]), "rb")
+    shared = np.frombuffer(mmap.mmap(int(sys.argv[1]), SHARED_BYTES), np.uint8)
+    grants = os.fdopen(int(sys.argv[2]), "rb")
     answers, stderr = _redirect_streams()
     _limit_process()
     reserve = functools.partial(_reserve, answers, grants)
     # Perhaps it was started in advance, and is not needed.
     _end_after(MAX_IDLE_SECONDS)
-    _send(answers, {"ready": os.getpid()})
+    _send(answers, {"ready": probe(_resize_by_area)})
     for line in sys.stdin.buffer:
         request = json.loads(line)
         decoded, pixels = _decode(request, stderr, reserve)
-        if pixels is not None:
-            os.pwrite(shared, np.ascontiguousarray(pixels).data, request["offset"])
-        _send(answers, asdict(decoded))
+        shape = None if pixels is None else pixels.shape
+        parts = [] if pixels is None else _cut(pixels, request["settings"]["size"])
+        for part in parts[:1]:
+            np.copyto(slot_of(shared, request["offset"], part.shape), part)
+        _send(answers, vars(decoded) | {"shape": shape})
+        for number, part in enumerate(parts[1:], 1):
+            _wait_for_parent(grants)
+            np.copyto(slot_of(shared, request["offset"], part.shape), part)
+            _send(answers, {"band": number})
+        # It also ends a process that gets no more requests: an idle one holds 50 MB of its own.
+        _end_after(MAX_IDLE_SECONDS)
+
+
+def _cut(pixels: Pixels, size: int) -> list[Pixels]:
+    """Return a thumbnail itself, the bands of a picture."""
+    return [pixels[band.top : band.bottom] for band in plan_bands(pixels.shape, size)] or [pixels]
 
 
 def _redirect_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -85,13 +106,23 @@ def _decode(request: dict[str, Any], stderr: BinaryIO, reserve: Callable[[int], 
     # The signal ends this process even inside a decoder that hangs; the parent sees which file it was.
     _end_after(MAX_SECONDS)
     settings = DecodeSettings(**request["settings"]) if request["settings"] else None
-    decoded, pixels = decode(Path(request["path"]), settings, reserve)
-    # It also ends a process that gets no more requests: an idle one holds 20 MB of its own.
-    _end_after(MAX_IDLE_SECONDS)
+    finish = _leave_to_parent if request["shrinks"] else to_thumbnail
+    decoded, pixels = decode(Path(request["path"]), settings, reserve, finish)
+    _end_after(0)
     warning = _read_warning(stderr)
     if decoded.error is None and warning:
         return replace(decoded, error=f"damaged: {warning}"), None
     return decoded, pixels
+
+
+def _leave_to_parent(pixels: Pixels, settings: DecodeSettings) -> Pixels:
+    """Return the picture itself, where the parent makes the thumbnail faster, else the thumbnail."""
+    is_left = settings.resampling == "area" and plan_bands(pixels.shape, settings.size)
+    return pixels if is_left else to_thumbnail(pixels, settings)
+
+
+def _resize_by_area(pixels: Pixels, thumbnail_out: Pixels) -> None:
+    thumbnail_out[:] = to_thumbnail(pixels, DecodeSettings(len(thumbnail_out)))
 
 
 def _end_after(seconds: float) -> None:
@@ -105,9 +136,13 @@ def _reserve(answers: BinaryIO, grants: BinaryIO, count: int) -> None:
         return
     _end_after(0)
     _send(answers, {"needs": count})
+    _wait_for_parent(grants)
+    _end_after(MAX_SECONDS)
+
+
+def _wait_for_parent(grants: BinaryIO) -> None:
     if not grants.readline():
         sys.exit("the parent died")
-    _end_after(MAX_SECONDS)
 
 
 _HARMLESS = (

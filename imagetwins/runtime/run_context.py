@@ -191,6 +191,7 @@ def _begin_record(
         flow_run_name=flow_run.name,
         version=__version__,
         versions=describe_installation(),
+        kernels=ssim.choose_kernels().label,
         parameters=parameters,
     )
 

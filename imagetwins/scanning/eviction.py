@@ -9,13 +9,14 @@ from imagetwins import ssim
 from imagetwins.errors import StoreError
 from imagetwins.scanning.activity import iter_other_runs_at_work, lock_caches
 from imagetwins.scanning.cache import Cache, collect_loaded, read_index
+from imagetwins.settings import count_cores
 from imagetwins.store.runs import Run
 
 
 def release_run(run: Run, limit: int, *, keeps_pixels: bool = True) -> None:
     """Put what `run` has loaded into the cache, reduce all caches to `limit` bytes, and remove the run's workspace.
 
-    Unless it `keeps_pixels`, those of all images are dropped from the cache.
+    The last run that uses a cache packs the pixels of all images in it or, unless it `keeps_pixels`, forgets them.
     """
     with lock_caches(run.home):
         directory = run.cache
@@ -23,8 +24,8 @@ def release_run(run: Run, limit: int, *, keeps_pixels: bool = True) -> None:
         if directory and size is not None:
             cache = collect_loaded(run, Cache(directory, size, read_index(directory)))
             in_use = {other.cache for other in iter_other_runs_at_work(run)}
-            if directory not in in_use and not keeps_pixels:
-                ssim.drop_pixels(directory)
+            if directory not in in_use:
+                ssim.settle_pixels(directory, keep=keeps_pixels, workers=count_cores())
             _remove_others(cache, in_use, limit)
             if directory not in in_use:
                 _shrink(cache, limit // ssim.row_bytes(size, with_pixels=keeps_pixels))

@@ -141,7 +141,7 @@ def _give_rows(run: Run, cache: Cache, own: Rows, count: int, max_rows: int) -> 
         taken = np.setdiff1d(taken, evicted)
     n_rows = ssim.count_rows(cache.directory, cache.size) or 0
     rows: Rows = np.setdiff1d(np.arange(len(taken) + count), taken)[:count]
-    grown = max(int(rows.max(initial=-1)) + 1 - n_rows, 0) * ssim.row_bytes(cache.size)
+    grown = max(int(rows.max(initial=-1)) + 1 - n_rows, 0) * ssim.working_row_bytes(cache.size)
     free = shutil.disk_usage(run.home).free
     if grown > free:
         raise StoreError(

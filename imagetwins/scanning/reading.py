@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from imagetwins.decoding.model import Decoded, DecodeSettings
 from imagetwins.decoding.pool import decode_files, digest_files, start_decoders
 from imagetwins.progress import Progress, counted, no_progress
+from imagetwins.ssim.area import shrink_area
 from imagetwins.ssim.warming import warm_up
 from imagetwins.storage import Location, storage_of
 
@@ -43,7 +44,7 @@ def decode_locations(
     Raises:
         DecoderError: no decoder process can be started.
     """
-    return _read(locations, lambda files: decode_files(files, settings, thumbnails_out), progress)
+    return _read(locations, lambda files: decode_files(files, settings, thumbnails_out, shrink_area), progress)
 
 
 def digest_locations(locations: Sequence[Location]) -> list[Decoded]:

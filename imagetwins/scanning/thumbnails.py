@@ -18,6 +18,7 @@ from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import StoreError
 from imagetwins.scanning.cache import INDEX, find_caches
 from imagetwins.scanning.reading import decode_locations
+from imagetwins.ssim.windows import restore_channels
 from imagetwins.storage import Location, Storage, parse_location, storage_of
 from imagetwins.storage.location import from_columns, unescape_path
 from imagetwins.store.runs import Run
@@ -51,7 +52,7 @@ def cached_thumbnails(run: Run) -> ThumbnailLoader:
 
     def load(image: int) -> NDArray[np.uint8]:
         ssim.restore_pixels(directory, rows[image : image + 1], source)
-        return workspace.unpack_thumbnail(rows[image])
+        return restore_channels(workspace.pixels[rows[image]]).transpose(1, 2, 0)
 
     return load
 

@@ -11,12 +11,16 @@ threads and processes at once:
 
 The modules, from the bottom up:
 
-    windows, kernels, vector      memory layout and window sums; the exact SSIM of a block; sums of outer products
+    area                          a picture averaged down to a thumbnail
+    windows, vector               memory layout and running sums of windows; outer products, narrow matrices
+    kernels, columns              the exact SSIM of a column of windows; which windows are in which
     local                         the square of a pair's SSIM map that is lowest
     measurements, features        what is measured of a window; the vectors whose inner products bound the SSIM
     image                         one thumbnail with what is measured of it
-    tiles, bounds                 the pairs of a tile; the bounds that prune them
-    workspace                     the arrays on the disk
+    processor, integers           the kernels that this processor can run; inner products of 8-bit integers
+    tiles, codes                  the pairs of a tile; vectors as 8-bit integers, and the pairs they leave of a tile
+    bounds                        the bounds that prune pairs
+    packing, workspace, pixels    a thumbnail without loss in half of its bytes; the arrays on the disk; pixels in them
     groups, plan                  identical thumbnails; the batches of tiles
     refine, reference             scores: block by block, and scikit-image's own
     peaks                         where a pair differs most: in its pixels, in its colours
@@ -34,7 +38,7 @@ from pathlib import Path
 
 from numba import config
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Raise this when any score, bound or stored array may change: scores of another version are not used again.
 
 If the stored arrays change, raise WORKSPACE_VERSION too. A test compares the code with the fingerprint recorded for
@@ -83,9 +87,11 @@ KEEPS_KERNELS = _found is not None
 # Numba compiles nothing with `cache=True` unless it has a directory.
 config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 
-from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, PixelSource, join_batch, reuse_pairs  # noqa: E402
+from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
 from imagetwins.ssim.peaks import Differences, measure_differences  # noqa: E402
+from imagetwins.ssim.pixels import PixelSource, load_thumbnail, read_thumbnails, restore_pixels, settle_pixels  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
+from imagetwins.ssim.processor import choose_kernels  # noqa: E402
 from imagetwins.ssim.reference import reference_ssim  # noqa: E402
 from imagetwins.ssim.stages import TOTALS, stage_labels  # noqa: E402
 from imagetwins.ssim.tiles import Tile  # noqa: E402
@@ -95,15 +101,12 @@ from imagetwins.ssim.workspace import (  # noqa: E402
     copy_rows,
     count_rows,
     create_workspace,
-    drop_pixels,
     flush_workspace,
-    load_thumbnail,
     open_workspace,
     prepare_images,
-    read_thumbnails,
-    restore_pixels,
     row_bytes,
     truncate_workspace,
+    working_row_bytes,
 )
 
 __all__ = [
@@ -118,10 +121,10 @@ __all__ = [
     "JoinResult",
     "PixelSource",
     "Tile",
+    "choose_kernels",
     "copy_rows",
     "count_rows",
     "create_workspace",
-    "drop_pixels",
     "flush_workspace",
     "join_batch",
     "load_thumbnail",
@@ -134,6 +137,8 @@ __all__ = [
     "restore_pixels",
     "reuse_pairs",
     "row_bytes",
+    "settle_pixels",
     "stage_labels",
     "truncate_workspace",
+    "working_row_bytes",
 ]

@@ -10,11 +10,11 @@ those:
 Pairs of identical thumbnails ("identical") need none of this, and pairs of images whose pairs are known from an earlier
 join ("known") are left out. Pairs that are left and score at or above the floor are stored. A score within
 VERIFY_MARGIN of the threshold or of the floor is replaced by scikit-image's own before it is compared. Scores do not
-depend on the tiles, because the blocks of a pair are always the same.
+depend on the tiles, because the columns and blocks of a pair are always the same.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,19 +24,22 @@ from numpy.typing import NDArray
 
 from imagetwins.ssim.bounds.cells import CellBound
 from imagetwins.ssim.groups import Groups
+from imagetwins.ssim.kernels import Windows
+from imagetwins.ssim.pixels import PixelSource, restore_pixels
 from imagetwins.ssim.plan import OpenPlan, open_plan, tile_side
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.refine import (
     IS_SCORED,
     PRUNED_BY_BLOCKS,
-    Buffers,
     Scores,
     allocate_buffers,
+    largest_difference,
     score_or_prune,
 )
 from imagetwins.ssim.stages import BLOCKS, IDENTICAL, KNOWN, PAIRS, SCORED, STORED, VERIFIED, zero_counts
-from imagetwins.ssim.tiles import Pairs, Tile, TilePairs
-from imagetwins.ssim.workspace import Workspace, keep_blas_single_threaded, open_workspace, restore_pixels
+from imagetwins.ssim.tiles import Pairs, Tile, TilePairs, divide_pairs
+from imagetwins.ssim.windows import restore_thumbnail
+from imagetwins.ssim.workspace import Workspace, keep_blas_single_threaded, open_workspace
 
 VERIFY_MARGIN = 1e-4
 """Scores this close to the threshold or to the floor are replaced by scikit-image's own."""
@@ -69,24 +72,20 @@ class JoinResult:
     counts: dict[str, int]
 
 
-PixelSource = Callable[[Sequence[int]], Sequence[NDArray[np.uint8] | None]]
-"""Returns the thumbnails of workspace rows whose pixels are not kept; see `restore_pixels`."""
-
-
 def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]], load: PixelSource | None = None) -> JoinResult:
     """Return the stored pairs of some tiles. The kernels release the GIL; safe in any number of threads and processes.
 
     Args:
         plan_directory: where `plan_join` wrote the plan.
         batch: one of the plan's batches; its tiles may have become plain sequences on the way.
-        load: where pixels come from that the workspace does not keep; by default it must keep all that are needed.
+        load: where pixels come from that the workspace does not keep.
 
     Raises:
         StoreError: the workspace is missing or damaged.
     """
     plan = open_plan(plan_directory)
     workspace = open_workspace(plan.workspace)
-    buffers = _thread_buffers(workspace.size, plan)
+    buffers = _thread_buffers(workspace.size)
     keep_blas_single_threaded()
     results = []
     for tile in (Tile(*given) for given in batch):
@@ -100,7 +99,7 @@ def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]], load: Pixel
 
 
 def _join_pairs(
-    workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Buffers, load: PixelSource | None
+    workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windows, load: PixelSource | None
 ) -> JoinResult:
     """Pass the pairs of one tile through the stages."""
     weights, counts = plan.weights, zero_counts()
@@ -111,9 +110,8 @@ def _join_pairs(
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
     # Blocks refine the bound by cells, which is used wherever that is worth its cost.
     is_refined = any(isinstance(bound, CellBound) for bound, _ in plan.bounds)
-    if load:
-        restore_pixels(plan.workspace, np.concatenate(pairs.listed_rows), load)
-    part = _number_parts(pairs.listed, len(plan.groups.rows), len(buffers.sums) // 2)
+    restore_pixels(plan.workspace, np.concatenate(pairs.listed_rows), load)
+    part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.rows) // 2)
     scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, plan.floor if is_refined else None)
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
         counts[name] = weights.count_pairs(pairs.listed, scores.outcome == outcome)
@@ -128,12 +126,6 @@ def _count_pairs(tile: Tile, images: NDArray[np.int64]) -> int:
     return int(rows.sum() * columns.sum())
 
 
-def _number_parts(pairs: Pairs, n: int, side: int) -> NDArray[np.int64]:
-    """Divide pairs of numbers below `n` into squares of `side` x `side`; return the number of each pair's square."""
-    first, second = pairs
-    return (first // side) * (n // side + 1) + second // side
-
-
 def _store_pairs(
     workspace: Workspace, plan: OpenPlan, pairs: Pairs, scores: Scores, counts: dict[str, int]
 ) -> JoinResult:
@@ -146,11 +138,11 @@ def _store_pairs(
     kernel = np.where(verified, score, np.nan)
     difference = np.zeros(len(left), np.uint8)
     for k in np.flatnonzero(verified | np.isnan(detail)):
-        x, y = (workspace.unpack_thumbnail(groups.rows[side[k]]) for side in (first, second))
+        x, y = workspace.pixels[groups.rows[first[k]]], workspace.pixels[groups.rows[second[k]]]
         if verified[k]:
-            score[k] = reference_ssim(x, y)
+            score[k] = reference_ssim(restore_thumbnail(x), restore_thumbnail(y))
         if np.isnan(detail[k]):
-            difference[k] = (np.maximum(x, y) - np.minimum(x, y)).max()
+            difference[k] = largest_difference(x, y)
     stored = score >= floor
     image1, image2, origin = groups.expand((first[stored], second[stored]))
     columns: Any = (score, detail, local, difference, verified, kernel)
@@ -201,8 +193,7 @@ def reuse_pairs(
     score[is_kept] = past.kernel_ssim[is_kept]
     # Older versions did not keep them.
     replaced = np.flatnonzero(was_verified & ~is_kept)
-    if load:
-        restore_pixels(directory, np.concatenate([first[replaced], second[replaced]]), load)
+    restore_pixels(directory, np.concatenate([first[replaced], second[replaced]]), load)
     for start in range(0, len(replaced), side):
         some = replaced[start : start + side]
         score[some] = _score_rows(workspace, first[some], second[some])
@@ -210,10 +201,9 @@ def reuse_pairs(
     kernel = np.where(is_close, score, np.nan)
     score[is_close & was_verified] = past.ssim[is_close & was_verified]
     unverified = np.flatnonzero(is_close & ~was_verified)
-    if load:
-        restore_pixels(directory, np.concatenate([first[unverified], second[unverified]]), load)
+    restore_pixels(directory, np.concatenate([first[unverified], second[unverified]]), load)
     for k in unverified:
-        x, y = (workspace.unpack_thumbnail(row) for row in (first[k], second[k]))
+        x, y = (restore_thumbnail(workspace.pixels[row]) for row in (first[k], second[k]))
         score[k] = reference_ssim(x, y)
     stored, verified = score >= floor, is_close | is_identical
     return JoinResult(
@@ -231,11 +221,11 @@ def reuse_pairs(
 
 def _score_rows(workspace: Workspace, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the kernels' scores of pairs of workspace rows: no more pairs than a tile has rows."""
-    buffers = _thread_buffers(workspace.size, None)
+    buffers = _thread_buffers(workspace.size)
     rows = first.astype(np.int64), second.astype(np.int64)
     _, position = np.unique(rows, return_inverse=True)
     a, b = position.reshape(2, -1)
-    part = _number_parts((a, b), int(position.max(initial=-1)) + 1, len(buffers.sums) // 2)
+    part = divide_pairs(a, b, int(position.max(initial=-1)) + 1, len(buffers.rows) // 2)
     return score_or_prune(workspace, rows, part, buffers, None).score
 
 
@@ -268,18 +258,11 @@ def _join_identical(workspace: Workspace, tile: Tile, groups: Groups) -> JoinRes
 _thread = threading.local()
 
 
-def _thread_buffers(size: int, plan: OpenPlan | None) -> Buffers:
-    """Return this thread's buffers for one tile: fresh memory for every batch would cost more than filling it.
-
-    While a `plan` is worked on, no row of the workspace is given to another image.
-    """
+def _thread_buffers(size: int) -> Windows:
+    """Return this thread's buffers for one tile: fresh memory for every batch would cost more than filling it."""
     if getattr(_thread, "size", None) != size:
         _thread.size, _thread.buffers = size, allocate_buffers(size, tile_side(size))
-    if plan is None or getattr(_thread, "plan", None) is not plan:
-        for pool in _thread.buffers.pools.values():
-            pool.clear()
-    _thread.plan = plan
-    buffers: Buffers = _thread.buffers
+    buffers: Windows = _thread.buffers
     return buffers
 
 

@@ -1,32 +1,43 @@
-"""The exact SSIM of a block of windows of one pair: the only work that is done for every window of a pair.
+"""The exact SSIM of a column of windows of one pair: the only work that is done for every window of a pair.
 
 SSIM is that of Wang, Bovik, Sheikh and Simoncelli 2004 (doi:10.1109/TIP.2003.819861), with the parameters and the
 sample covariance of scikit-image. Of a pair, only the sums Sxy of the products of pixels are new; everything else was
-computed once for each image (windows.py). With the exact integers
+computed once for each image. With the means ux = Sx/49 and the exact integer d = 49 Sxy - Sx Sy, the SSIM of a window is
+one division, evaluated in float32:
 
-    m = Sx Sy < 2^28        d = 49 Sxy - m, |d| < 2^27
+    (p - (ux - uy)^2) (2 d/(49*48) + C2)  /  (p (qx + qy))        p = (ux^2 + C1/2) + (uy^2 + C1/2)
 
-the SSIM of a window is one division, evaluated in float32:
+since p - (ux - uy)^2 = 2 ux uy + C1. Exchanging x and y changes no bit.
 
-    (2 m/49^2 + C1) (2 d/(49*48) + C2)  /  ((Sx^2 + Sy^2)/49^2 + C1) (qx + qy)
+**Sums of products.** Sxy is the sum of 7 sums, each over 7 neighbouring pixels of a row: the newest is added as the
+window moves down, the oldest, which was kept, is subtracted. The covariance does not change if 128 is subtracted from
+all pixels of x. So with x' = x - 128, a signed byte, d = 49 Sx'y - Sx' Sy, and where the processor multiplies signed
+with unsigned bytes and adds four such products at once (AVX-512 VNNI), the sum over a row takes two instructions and two
+permutations (VBMI). Elsewhere the products are added to their neighbours with ordinary vectors. Both are exact, so both
+give the same sums, and the same scores if both fuse multiplications with additions.
 
-Sx^2 + Sy^2 is computed as (Sx + Sy)^2 - 2 m, because Sx^2 + Sy^2 with fused multiplications would not be symmetric in x
-and y. Sx + Sy is exact, and the difference is at least half of the square, so the rounding error of m stays as small
-relative to it. d is exact before it is converted to float32, so nothing cancels: the relative error of a window is a
-few 2^-24, and that of a score about 1e-6. Positions that hold no window have qx = inf and contribute exactly 0. Along a
-row, windows are added in float32, in LANES partial sums; rows are added in float64. So the sum of a block depends on
-the block alone, and not on tiles, threads or processes.
+**Error.** d is exact before it is converted to float32, so nothing cancels in it. In units of 2^-24, and relative to p or to
+qx + qy, which the two factors of the numerator do not exceed: ux and uy are rounded twice, once alike, as if the means were
+others, which moves the ratio to p by 2, since its derivative by the logarithm of a mean is at most 1/2, and by that of both 1;
+p has 3 roundings, in the numerator and in the denominator; the difference of the means, its square and the subtraction 4;
+d, its factor and the addition of C2 3; q 4, and the sum of two 1; two products and the division 3. So the SSIM of a window is
+off by less than 24 * 2^-24. Windows of a lane are added over the rows of a cell, then over those of a strip, then over the
+LANES: n + 2 + 4 roundings, where n is the number of rows of a cell; further sums are float64. So the sum of a block, divided
+by its number of windows, differs from the true mean by less than (n + 32) 2^-24 (`block_slack`), since no |SSIM| is above 1.
 
-What structured windows lose, 1 - SSIM, is added up position by position, down the rows of a cell: the losses of cells and
-squares follow from that (local.py), and so does the detail SSIM.
+The sum of a block depends on the block alone, and not on tiles, threads or processes.
+
+What structured windows lose, 1 - SSIM, is added up lane by lane, down the rows of a cell and over the channels: the
+losses of cells and squares follow from that (local.py), and so does the detail SSIM.
 """
 
+import itertools
+import math
 from collections.abc import Callable
-from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils as untyped_cgutils
 from numba.core import types as untyped_types
 from numba.extending import intrinsic, overload
@@ -41,287 +52,927 @@ DETAIL_VARIANCE = 20
 The detail SSIM is the mean of the SSIM over the windows that are structured in at least one of the two images."""
 
 DETAIL_SPREAD = np.float32(np.float32(DETAIL_VARIANCE * VARIANCE_SCALE) * TO_VARIANCE + HALF_C2)
-"""The spread of a window of that variance, rounded as `fill_windows` rounds it."""
+"""The spread of a window of that variance, rounded as `fill_column` rounds it."""
 
-TO_TWICE_MEANS, TO_MEANS = np.float32(2 / WINDOW_PIXELS**2), np.float32(1 / WINDOW_PIXELS**2)
-"""Factors from a product of two window sums to the product of the means, twice and once."""
+HALF_C1 = np.float32(C1 / 2)
+
+TO_MEAN = np.float32(1 / WINDOW_PIXELS)
+"""Factor from the sum of a window to its mean."""
 
 TO_TWICE_COVARIANCE = np.float32(2 / VARIANCE_SCALE)
 """Factor from `49 Sxy - Sx Sy` to twice the sample covariance."""
 
 
-def sum_block(
-    pixels: NDArray[np.uint8],
-    sums: NDArray[np.int16],
-    spreads: NDArray[np.float32],
-    group: int,
-    images: tuple[int, int],
-    slots: tuple[int, int],
-    rows: tuple[int, int],
-    continues: bool,  # noqa: ARG001
-    columns: NDArray[np.int32],  # noqa: ARG001
-    cell_rows: NDArray[np.int64],
-    losses: NDArray[np.float32],
-) -> tuple[float, float]:
-    """Add up the SSIM of a block of windows of two images.
+PIXELS = 2 * LANES
+"""Pixels in a row of a column."""
 
-    Positions that hold no window are counted as structured; callers subtract them (`WindowCache.padding`).
 
-    This body defines the result and is what runs without numba's JIT; compiled, `_Block` is used.
+ROW_BYTES = 8 * LANES
+"""Bytes of a row of a column: its pixels, and of the windows that begin there their sums and spreads; two cache lines."""
+
+
+class Windows(NamedTuple):
+    """What the kernels read of the windows of some images, by columns.
+
+    Attributes:
+        rows: (images, columns, size, ROW_BYTES) uint8, of each row of pixels of a column
+            PIXELS uint8, the pixels;
+            LANES int16, the sum of the pixels of each window that begins there;
+            LANES float32, its spread vx + C2/2; infinite in lanes that hold no window, which therefore add 0.
+        structured: (images, columns, windows) uint16, which windows are structured: bit k is lane k.
+    """
+
+    rows: NDArray[np.uint8]
+    structured: NDArray[np.uint16]
+
+
+SUMS, SPREADS = PIXELS, PIXELS + 2 * LANES
+"""Where the sums and the spreads begin in a row."""
+
+
+def take_apart(rows: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.float32]]:
+    """Return views of the pixels, the sums and the spreads of `rows`, (n, ROW_BYTES) of `Windows`."""
+    return rows[:, :PIXELS], rows[:, SUMS:SPREADS].view(np.int16), rows[:, SPREADS:].view(np.float32)
+
+
+def block_slack(size: int, cells: int) -> float:
+    """Return how far the computed mean SSIM of a block may be off, with `cells` cells along a side of `size` pixels."""
+    rows = math.ceil((size - HALO) / cells)
+    return (rows + 32) * 2.0**-24
+
+
+def fill_column(
+    source: NDArray[np.uint8],
+    place: tuple[int, int, int],
+    windows: Windows,
+    image: int,
+    column: int,
+    span: tuple[int, int],
+    held: int,
+) -> None:
+    """Compute some rows of a column of windows of an image.
+
+    This body defines the result and is what runs without numba's JIT, as those below.
 
     Args:
-        pixels: (images, groups, size, pixel_width) uint8, contiguous.
-        sums: (slots, groups, windows, window_width) int16, contiguous.
-        spreads: (slots, groups, windows, window_width) float32, contiguous.
-        group: the group of the block.
-        images: the indices of the two images in `pixels`.
-        slots: their indices in `sums` and `spreads`.
-        rows: the first row of windows of the block, and the end.
-        continues: whether the previous call with these `columns` was for the same images and group, and the rows just
-            above.
-        columns: (2, pixel_width) int32, scratch for the column sums of the products of pixels.
-        cell_rows: (windows,) int64, the row of cells that each row of windows belongs to.
-        losses: (groups, cells, window_width) float32; 1 - SSIM of each structured window is added at its position in its
-            row of cells. Positions that hold no window get 1 a row.
+        source: (rows, groups, size, pixel_width) uint8, the workspace's.
+        place: where the column is in it: the row of the image, the group, and the position of the first pixel.
+        windows: overwritten.
+        image, column: where in them.
+        span: the first row of windows, and the end.
+        held: bit k says whether lane k holds a window.
+    """
+    (row, group, position), (start, stop) = place, span
+    available = source[row, group, start : stop + HALO, position : position + PIXELS]
+    pixels, sums, spreads = take_apart(windows.rows[image, column, start : stop + HALO])
+    pixels[:], pixels[:, : available.shape[1]] = 0, available
+    views = sliding_window_view(pixels.astype(np.int32), (WINDOW, WINDOW))[:, :LANES]
+    s, squares = views.sum((-1, -2), dtype=np.int32), np.square(views).sum((-1, -2), dtype=np.int32)
+    spread = (WINDOW_PIXELS * squares - s * s).astype(np.float32) * TO_VARIANCE + HALF_C2
+    is_window = (held >> np.arange(LANES)) & 1 == 1
+    sums[: stop - start], spreads[: stop - start] = s, np.where(is_window, spread, np.float32(np.inf))
+    bits = ((spread >= DETAIL_SPREAD) & is_window) << np.arange(LANES)
+    windows.structured[image, column, start:stop] = bits.sum(1)
+
+
+def score_column(
+    windows: Windows,
+    images: tuple[int, int],
+    column: int,
+    edges: NDArray[np.int64],
+    strips: NDArray[np.int64],
+    span: tuple[int, int],
+    totals: NDArray[np.float64],
+    losses: NDArray[np.float32],
+    place: tuple[int, int, int],
+    continues: bool,
+    ahead: tuple[int, int],  # noqa: ARG001
+) -> int:
+    """Add up the SSIM of a column of windows of two images, over some strips.
+
+    Args:
+        windows: of the images.
+        images: the two images, in these.
+        column: the column.
+        edges: (cells + 1,) int64, the first row of windows of each cell, and the end.
+        strips: (strips + 1,) int64, the first row of cells of each strip, and the end.
+        span: the first strip, and the end.
+        totals: (pairs, strips, bands) float64; the sum over each strip is added.
+        losses: (pairs, cell rows, lanes) float32; of each row of cells in the strips, beginning with 0, the sums of
+            1 - SSIM over its structured windows, in each lane.
+        place: the pair, the band and the first lane in these two.
+        continues: whether losses are added to those that are there; else those are overwritten.
+        ahead: the images of the next pair: the same rows of them are brought into the core's cache meanwhile.
 
     Returns:
-        The sum of the SSIM over the windows, and the number of structured positions.
+        The number of windows that are structured in at least one of the two images.
     """
-    (i, j), (a, b), (start, stop), shape = images, slots, rows, (WINDOW, WINDOW)
-    x, y = (pixels[image, group, start : stop + HALO].astype(np.int32) for image in (i, j))
-    sx, sy = (sums[slot, group, start:stop].astype(np.int32) for slot in (a, b))
-    qx, qy = (spreads[slot, group, start:stop] for slot in (a, b))
-    products = sliding_window_view(x * y, shape).sum((-1, -2), dtype=np.int32)[:, : sx.shape[1]]
-    m = sx * sy
-    both, product = (sx + sy).astype(np.float32), m.astype(np.float32)
-    covariance = (WINDOW_PIXELS * products - m).astype(np.float32)
-    numerator = (product * TO_TWICE_MEANS + C1) * (covariance * TO_TWICE_COVARIANCE + C2)
-    denominator = ((both * both - np.float32(2) * product) * TO_MEANS + C1) * (qx + qy)
-    ssim = numerator / denominator
-    is_structured = np.maximum(qx, qy) >= DETAIL_SPREAD
-    np.add.at(losses[group], cell_rows[start:stop], np.where(is_structured, np.float32(1) - ssim, np.float32(0)))
-    return float(ssim.sum(dtype=np.float64)), float(is_structured.sum())
+    (i, j), (pair, band, lane) = images, place
+    top, count, lanes = strips[span[0]], 0, slice(lane, lane + LANES)
+    for strip in range(*span):
+        for cell in range(strips[strip], strips[strip + 1]):
+            n, rows = edges[cell + 1] - edges[cell], slice(edges[cell], edges[cell + 1])
+            taken = [take_apart(windows.rows[image, column, rows.start : rows.stop + HALO]) for image in (i, j)]
+            x, y = (pixels.astype(np.int32) for pixels, _, _ in taken)
+            products = sliding_window_view(x * y, (WINDOW, WINDOW)).sum((-1, -2), dtype=np.int32)[:, :LANES]
+            sx, sy = (sums[:n].astype(np.int32) for _, sums, _ in taken)
+            ux, uy = (s.astype(np.float32) * TO_MEAN for s in (sx, sy))
+            p = (ux * ux + HALF_C1) + (uy * uy + HALF_C1)
+            covariance = (WINDOW_PIXELS * products - sx * sy).astype(np.float32) * TO_TWICE_COVARIANCE + C2
+            spread = taken[0][2][:n] + taken[1][2][:n]
+            ssim = ((p - (ux - uy) ** 2) * covariance) / (p * spread)
+            bits = windows.structured[i, column, rows] | windows.structured[j, column, rows]
+            is_structured = (bits[:, np.newaxis] >> np.arange(LANES)) & 1 == 1
+            count += int(is_structured.sum())
+            totals[pair, strip, band] += float(ssim.sum(dtype=np.float64))
+            before = losses[pair, cell - top, lanes] if continues else np.float32(0)
+            losses[pair, cell - top, lanes] = before + np.where(is_structured, np.float32(1) - ssim, 0).sum(0)
+    return count
+
+
+def score_pixels(
+    source: NDArray[np.uint8],
+    images: tuple[int, int],
+    place: tuple[int, int],
+    held: int,
+    edges: NDArray[np.int64],
+    strips: NDArray[np.int64],
+    span: tuple[int, int],
+    totals: NDArray[np.float64],
+    losses: NDArray[np.float32],
+    target: tuple[int, int, int],
+    continues: bool,
+) -> int:
+    """Do as `score_column`, to the bit, for two images of which nothing is computed yet.
+
+    It takes twice as long, but neither `fill_column` nor the memory for its results.
+
+    Args:
+        source: (rows, groups, size, pixel_width) uint8, the workspace's pixels.
+        images: the rows of the two images.
+        place: the group of the column, and the position of its first pixel.
+        held: bit k says whether lane k holds a window.
+        edges, strips, span, totals, losses, continues: as for `score_column`.
+        target: its `place`.
+    """
+    rows = edges[-1]
+    windows = Windows(np.empty((2, 1, rows + HALO, ROW_BYTES), np.uint8), np.empty((2, 1, rows), np.uint16))
+    for k in range(2):
+        fill_column(source, (images[k], *place), windows, k, 0, (0, int(rows)), held)
+    return score_column(windows, (0, 1), 0, edges, strips, span, totals, losses, target, continues, (0, 1))
+
+
+def collect_losses(
+    losses: NDArray[np.float32],
+    pair: int,
+    edges: NDArray[np.int64],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    sums: NDArray[np.float32],  # noqa: ARG001
+    cells: NDArray[np.float32],
+) -> None:
+    """Add up the losses of the windows of each cell of one band, in some rows of cells.
+
+    Args:
+        losses: (pairs, cell rows, lanes) float32, see `score_column`; at least as many lanes more as a cell is wide.
+        pair: the pair, in `losses` and in `cells`.
+        edges: (cells + 1,) int64, the row or column of windows at which each cell begins, and the end. No cell is wider
+            than another by more than one.
+        rows: the first row of cells, and the end.
+        columns: the first column of cells of the band, and the end.
+        sums: (lanes,) float32, scratch.
+        cells: (pairs, cells, cells) float32, the losses of each cell; those of these rows and columns are overwritten.
+    """
+    left = edges[columns[0]]
+    for column in range(*columns):
+        lanes = slice(edges[column] - left, edges[column + 1] - left)
+        cells[pair, rows[0] : rows[1], column] = losses[pair, : rows[1] - rows[0], lanes].sum(-1)
+
+
+def bound_block(
+    features: NDArray[np.int16], images: tuple[int, int], runs: NDArray[np.int64], span: tuple[int, int]
+) -> tuple[float, float]:
+    """Return what bounds the SSIM of a block of two images (features.py), and how loose that may be.
+
+    Args:
+        features: (images, cells * LANES) int16, LANES numbers of each cell; the last is its residual.
+        images: the two images, in these.
+        runs: (n, 2) int64, the first of cells that follow each other, and the end.
+        span: the first run of the block, and the end.
+
+    Returns:
+        The sum over its cells of the inner products, and of the products of the residuals alone: the inner product of the
+        rests of two cells may be anything from minus to plus that, and the bound counts it as plus. Both in units of the
+        features, squared.
+    """
+    bound, loose = 0.0, 0.0
+    for first, last in runs[span[0] : span[1]]:
+        x, y = (features[image, first * LANES : last * LANES].astype(np.float32) for image in images)
+        bound += float(x @ y)
+        loose += float(x[LANES - 1 :: LANES] @ y[LANES - 1 :: LANES])
+    return bound, loose
 
 
 # Numba's own helpers have no type hints.
 cgutils: Any = untyped_cgutils
 types: Any = untyped_types
 
-FLOATS, INTS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
-DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+BIT, BYTE, SHORT, INT, INDEX = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+BITS, SHORTS, INTS = (ir.VectorType(kind, LANES) for kind in (BIT, SHORT, INT))
+FLOATS, DOUBLE = ir.VectorType(ir.FloatType(), LANES), ir.DoubleType()
+ROW, SHORT_ROW, WIDE_ROW = (ir.VectorType(kind, PIXELS) for kind in (BYTE, SHORT, INT))
+QUADS = ir.VectorType(BYTE, 4 * LANES)
+"""Four bytes for each lane: what one instruction multiplies and adds up."""
+
+SIGN = 128
+"""What is subtracted from the pixels of x to make them signed, where the processor multiplies signed with unsigned."""
+
+RING = 8
+"""Sums over rows that are kept: a power of two above WINDOW."""
+
+VECTOR_BYTES = CACHE_LINE = 4 * LANES
+
+
+def allocate_aligned(size: int) -> NDArray[np.uint8]:
+    """Return `size` bytes of memory that begin at a cache line, which vectors then do not lie across."""
+    memory = np.empty(size + VECTOR_BYTES, np.uint8)
+    begin = -memory.ctypes.data % VECTOR_BYTES
+    return memory[begin : begin + size]
 
 
 def _splat(kind: ir.VectorType, value: Any) -> ir.Constant:
-    return ir.Constant(kind, [value] * LANES)
+    return ir.Constant(kind, [value] * kind.count)
 
 
 def _index(value: int) -> ir.Constant:
-    return ir.Constant(ir.IntType(64), value)
+    return ir.Constant(INDEX, value)
 
 
-class _Block:
-    """Generates the LLVM code of `sum_block`, with vectors of LANES elements.
+def has_byte_products(features: str) -> bool:
+    """Return whether a processor with these LLVM features multiplies bytes as the fast path needs it."""
+    return {"+avx512vnni", "+avx512vbmi", "+avx512bw"} <= set(features.split(","))
 
-    Loops that the compiler vectorises by itself begin every row with a check that no two arrays overlap, and end it
-    with single windows: on rows as short as a group's, that took a quarter longer. The column sums of the next row are
-    stored while the windows of this row are added: a load that overlaps two vectors just stored would wait for both.
-    """
+
+class _Writer:
+    """Generates the LLVM code of the functions above, for one processor."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        self.builder = builder
-        kinds = signature.args
-        pixels, sums, spreads, columns, cell_rows, losses = (
-            context.make_array(kinds[k])(context, builder, arguments[k]) for k in (0, 1, 2, 8, 9, 10)
-        )
-        group, images, slots, rows, self.continues = arguments[3:8]
-        self.start, self.stop = cgutils.unpack_tuple(builder, rows)
-        *_, self.size, self.pixel_width = cgutils.unpack_tuple(builder, pixels.shape)
-        *_, self.width = cgutils.unpack_tuple(builder, sums.shape)
-        self.x, self.y = self._find(pixels, images, group)
-        self.sums_x, self.sums_y = self._find(sums, slots, group)
-        self.spreads_x, self.spreads_y = self._find(spreads, slots, group)
-        self.columns, self.cell_rows = columns.data, cell_rows.data
-        *_, cells, _ = cgutils.unpack_tuple(builder, losses.shape)
-        self.losses = builder.gep(losses.data, [builder.mul(group, builder.mul(cells, self.width))])
-        # The optimiser keeps these in registers, since nothing else refers to them.
-        self.ssim = cgutils.alloca_once(builder, DOUBLES)
-        self.row_ssim = cgutils.alloca_once(builder, FLOATS)
-        self.count = cgutils.alloca_once(builder, INTS)
+        self.context, self.builder, self.kinds, self.arguments = context, builder, signature.args, arguments
+        # Numba keeps compiled code apart by these features.
+        self.has_byte_products = has_byte_products(context.codegen().magic_tuple()[2])
 
-    def _find(self, array: Any, images: Any, group: Any) -> list[Any]:
-        """Return pointers to one group of two images.
+    # -- arrays --------------------------------------------------------------------------------------------------------
+
+    def array(self, argument: int, field: int | None = None) -> Any:
+        """Return an array that is an argument, or a field of one."""
+        kind, value = self.kinds[argument], self.arguments[argument]
+        if field is not None:
+            kind, value = kind.types[field], self.builder.extract_value(value, field)
+        return self.context.make_array(kind)(self.context, self.builder, value)
+
+    def unpack(self, argument: int) -> list[Any]:
+        """Return the elements of a tuple that is an argument."""
+        elements: list[Any] = cgutils.unpack_tuple(self.builder, self.arguments[argument])
+        return elements
+
+    def find(self, array: Any, *indices: Any) -> Any:
+        """Return a pointer to the part of a contiguous array at its first indices.
 
         Views of the array would be reference-counted, with atomic instructions.
         """
         b = self.builder
-        _, groups, height, width = cgutils.unpack_tuple(b, array.shape)
-        first = [b.add(b.mul(image, groups), group) for image in cgutils.unpack_tuple(b, images)]
-        return [b.gep(array.data, [b.mul(index, b.mul(height, width))]) for index in first]
+        offset = _index(0)
+        for k, length in enumerate(cgutils.unpack_tuple(b, array.shape)):
+            offset = b.mul(offset, length)
+            if k < len(indices):
+                offset = b.add(offset, indices[k])
+        return b.gep(array.data, [offset])
 
-    def write(self) -> list[Any]:
-        """Generate the loops over rows and along them; return the two sums, float64."""
-        b = self.builder
-        for total, kind in ((self.ssim, DOUBLES), (self.count, INTS)):
-            b.store(_splat(kind, 0), total)
-        with b.if_then(b.not_(self.continues)):
-            self._along(self.pixel_width, self._begin_columns)
-        with cgutils.for_range_slice(b, self.start, self.stop, _index(1)) as (row, _):
-            b.store(_splat(FLOATS, 0), self.row_ssim)
-            self._write_row(row)
-            b.store(b.fadd(b.load(self.ssim), b.fpext(b.load(self.row_ssim), DOUBLES)), self.ssim)
-        count = b.sitofp(b.load(self.count), DOUBLES)
-        return [self._sum_lanes(total) for total in (b.load(self.ssim), count)]
+    def load(self, pointer: Any, offset: Any, kind: Any, align: int = 1) -> Any:
+        place = self.builder.gep(pointer, [offset])
+        return self.builder.load(self.builder.bitcast(place, kind.as_pointer()), align=align)
 
-    def _write_row(self, row: Any) -> None:
-        b = self.builder
-        after = b.add(row, _index(WINDOW))
-        last = b.sub(self.size, _index(1))
-        # Below the last row of pixels there is none: the last is added again, and the result is not used.
-        below = b.select(b.icmp_signed("<", after, last), after, last)
-        old, new = (b.mul(of_pixels, self.pixel_width) for of_pixels in (row, below))
-        here, there = self._columns_of(row), self._columns_of(b.add(row, _index(1)))
-        windows = b.mul(row, self.width)
-        losses = b.gep(self.losses, [b.mul(b.load(b.gep(self.cell_rows, [row])), self.width)])
+    def store(self, value: Any, pointer: Any, offset: Any, align: int = 1) -> None:
+        place = self.builder.gep(pointer, [offset])
+        self.builder.store(value, self.builder.bitcast(place, value.type.as_pointer()), align=align)
 
-        def write(column: Any) -> None:
-            self._slide_columns(old, new, here, there, column)
-            self._add_windows(b.add(here, column), b.add(windows, column), b.gep(losses, [column]))
+    def allocate(self, kind: Any, value: Any = None, size: int | None = None) -> Any:
+        """Return memory on the stack. The optimiser keeps single values in registers, since nothing else refers to them."""
+        place = cgutils.alloca_once(self.builder, kind, size=size)
+        if value is not None:
+            self.builder.store(value, place)
+        return place
 
-        self._along(self.width, write)
-        self._slide_columns(old, new, here, there, self.width)
+    def fetch(self, pointer: Any, offset: Any) -> None:
+        """Bring the cache line at a place into the core's cache: it is read soon."""
+        b, hints = self.builder, [ir.Constant(INT, value) for value in (0, 3, 1)]
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT, INT, INT])
+        fetch = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
+        b.call(fetch, [b.gep(pointer, [offset]), *hints])
 
-    def _columns_of(self, row: Any) -> Any:
-        """Return the offset in `columns` of the column sums of a row of windows: even and odd rows alternate."""
-        return self.builder.mul(self.builder.and_(row, _index(1)), self.pixel_width)
+    def loop(self, start: Any, stop: Any) -> Any:
+        return cgutils.for_range_slice(self.builder, start, stop, _index(1))
 
-    def _along(self, width: Any, write: Callable[[Any], None]) -> None:
-        with cgutils.for_range_slice(self.builder, _index(0), width, _index(LANES)) as (column, _):
-            write(column)
+    # -- arithmetic ----------------------------------------------------------------------------------------------------
 
-    def _load(self, array: Any, offset: Any, kind: Any, size: int) -> Any:
-        pointer = self.builder.bitcast(self.builder.gep(array, [offset]), ir.VectorType(kind, LANES).as_pointer())
-        return self.builder.load(pointer, align=size)
+    def call(self, name: str, result: Any, *given: Any) -> Any:
+        kind = ir.FunctionType(result, [value.type for value in given])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), given)
 
-    def _products(self, offset: Any) -> Any:
-        """Return x*y of LANES pixels from `offset` on."""
-        x, y = (self.builder.zext(self._load(array, offset, ir.IntType(8), 1), INTS) for array in (self.x, self.y))
-        return self.builder.mul(x, y)
-
-    def _store_columns(self, offset: Any, sums: Any) -> None:
-        pointer = self.builder.bitcast(self.builder.gep(self.columns, [offset]), INTS.as_pointer())
-        self.builder.store(sums, pointer, align=4)
-
-    def _begin_columns(self, column: Any) -> None:
-        """Set the column sums to those of the products in the first 7 rows."""
-        b = self.builder
-        offset, total = b.add(b.mul(self.start, self.pixel_width), column), _splat(INTS, 0)
-        for _ in range(WINDOW):
-            total = b.add(total, self._products(offset))
-            offset = b.add(offset, self.pixel_width)
-        self._store_columns(b.add(self._columns_of(self.start), column), total)
-
-    def _slide_columns(self, old: Any, new: Any, here: Any, there: Any, column: Any) -> None:
-        """Store LANES column sums of the next row: those of this row, plus the new products, minus the old ones."""
-        b = self.builder
-        added, left = (self._products(b.add(row, column)) for row in (new, old))
-        before = self._load(self.columns, b.add(here, column), ir.IntType(32), 4)
-        self._store_columns(b.add(there, column), b.add(before, b.sub(added, left)))
-
-    def _add_windows(self, column: Any, window: Any, losses: Any) -> None:
-        """Add the SSIM of LANES windows to the sum of the row, and their losses to those above them.
-
-        `window` is the offset of the first of them in `sums` and `spreads`, `column` that of its first column in
-        `columns`; `losses` points to the losses above it.
-        """
-        b = self.builder
-        offsets = [b.add(column, _index(k)) for k in range(WINDOW)]
-        products = reduce(b.add, [self._load(self.columns, offset, ir.IntType(32), 4) for offset in offsets])
-        sx, sy = (b.sext(self._load(sums, window, ir.IntType(16), 2), INTS) for sums in (self.sums_x, self.sums_y))
-        qx, qy = (self._load(spreads, window, ir.FloatType(), 4) for spreads in (self.spreads_x, self.spreads_y))
-        m = b.mul(sx, sy)
-        d = b.sitofp(b.sub(b.mul(products, _splat(INTS, WINDOW_PIXELS)), m), FLOATS)
-        both, product = b.sitofp(b.add(sx, sy), FLOATS), b.sitofp(m, FLOATS)
-        squares = self._fused(b.fneg(b.fadd(product, product)), both, both)
-        numerator = b.fmul(self._fused(C1, product, TO_TWICE_MEANS), self._fused(C2, d, TO_TWICE_COVARIANCE))
-        ssim = b.fdiv(numerator, b.fmul(self._fused(C1, squares, TO_MEANS), b.fadd(qx, qy)))
-        larger = b.select(b.fcmp_ordered(">", qx, qy), qx, qy)
-        is_structured = b.fcmp_ordered(">=", larger, _splat(FLOATS, DETAIL_SPREAD))
-        b.store(b.fadd(b.load(self.row_ssim), ssim), self.row_ssim)
-        loss = b.select(is_structured, b.fsub(_splat(FLOATS, 1), ssim), _splat(FLOATS, 0))
-        above = b.bitcast(losses, FLOATS.as_pointer())
-        b.store(b.fadd(b.load(above, align=4), loss), above, align=4)
-        b.store(b.sub(b.load(self.count), b.sext(is_structured, INTS)), self.count)
-
-    def _fused(self, added: Any, left: Any, right: Any) -> Any:
+    def fused(self, added: Any, left: Any, right: Any) -> Any:
         """Return `added + left * right`, fused if the processor can; constants may be given as float32 numbers."""
         b = self.builder
         added, right = (_splat(FLOATS, value) if isinstance(value, np.float32) else value for value in (added, right))
         return b.fadd(b.fmul(left, right, flags=["contract"]), added, flags=["contract"])
 
-    def _sum_lanes(self, vector: Any) -> Any:
+    def means(self, sums: Any) -> Any:
+        return self.builder.fmul(self.builder.sitofp(sums, FLOATS), _splat(FLOATS, TO_MEAN))
+
+    def take(self, vector: Any, start: int, length: int) -> Any:
+        lanes = ir.Constant(ir.VectorType(INT, length), [*range(start, start + length)])
+        return self.builder.shuffle_vector(vector, vector, lanes)
+
+    def sum_lanes(self, vector: Any) -> Any:
         """Return the sum of the elements of a vector: its halves are added, then the halves of that, and so on."""
-        b = self.builder
         width = LANES
         while width > 1:
             width //= 2
-            halves = [ir.Constant(ir.VectorType(ir.IntType(32), width), [*range(k, k + width)]) for k in (0, width)]
-            vector = b.fadd(*(b.shuffle_vector(vector, vector, half) for half in halves))
-        return b.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+            vector = self.builder.fadd(self.take(vector, 0, width), self.take(vector, width, width))
+        return self.builder.extract_element(vector, ir.Constant(INT, 0))
+
+    # -- sums over 7 neighbouring pixels of a row ------------------------------------------------------------------------
+
+    def spread(self, pixels: Any) -> list[Any]:
+        """Return a row of pixels as `dot` takes it as y: for each lane, 4 pixels from its own on, and 4 further ones."""
+        b = self.builder
+        if not self.has_byte_products:
+            return [b.zext(pixels, SHORT_ROW)]
+        widened = b.shuffle_vector(pixels, pixels, ir.Constant(ir.VectorType(INT, 4 * LANES), [*range(PIXELS)] * 2))
+        indices = [[lane + first + k for lane in range(LANES) for k in range(4)] for first in (0, 4)]
+        permute = "llvm.x86.avx512.permvar.qi.512"
+        return [self.call(permute, QUADS, widened, ir.Constant(QUADS, part)) for part in indices]
+
+    def spread_signed(self, pixels: Any) -> list[Any]:
+        """Return a row of pixels as `dot` takes it as x: less 128, and 0 for the eighth neighbour."""
+        if not self.has_byte_products:
+            return self.spread(pixels)
+        first, second = self.spread(self.builder.xor(pixels, _splat(ROW, -SIGN)))
+        is_within = ir.Constant(ir.VectorType(BIT, 4 * LANES), [1, 1, 1, 0] * LANES)
+        return [first, self.builder.select(is_within, second, _splat(QUADS, 0))]
+
+    def dot(self, x: list[Any], y: list[Any]) -> Any:
+        """Return, for each lane, the sum of the products of 7 neighbours of two rows."""
+        if not self.has_byte_products:
+            # A product of two bytes fits into 16 bits.
+            return self.sum_neighbours(self.builder.zext(self.builder.mul(x[0], y[0]), WIDE_ROW))
+        total = _splat(INTS, 0)
+        for signed, unsigned in zip(x, y, strict=True):
+            total = self.multiply_bytes(total, unsigned, signed)
+        return total
+
+    def total(self, y: list[Any]) -> Any:
+        """Return, for each lane, the sum of 7 neighbours of a row."""
+        if not self.has_byte_products:
+            return self.builder.zext(self.sum_neighbours(y[0]), INTS)
+        weights = [_splat(QUADS, 1), ir.Constant(QUADS, [1, 1, 1, 0] * LANES)]
+        return self.dot(weights, y)
+
+    def multiply_bytes(self, added: Any, unsigned: Any, signed: Any) -> Any:
+        return self.call_vnni("vpdpbusd", QUADS, added, unsigned, signed)
+
+    def call_vnni(self, name: str, kind: Any, added: Any, *factors: Any) -> Any:
+        """Return `added` and the sums of the products of the elements, of this kind, of two vectors."""
+        # Until version 22, LLVM took the elements as 32-bit integers.
+        kind = kind if binding.llvm_version_info[0] >= 22 else INTS
+        given = [self.builder.bitcast(factor, kind) for factor in factors]
+        return self.call(f"llvm.x86.avx512.{name}.512", INTS, added, *given)
+
+    def sum_neighbours(self, values: Any) -> Any:
+        """Return the sums of 7 neighbouring elements: of 2, of 4, and of these and one more."""
+        b = self.builder
+        two = b.add(self.take(values, 0, 21), self.take(values, 1, 21))
+        four = b.add(self.take(two, 0, 19), self.take(two, 2, 19))
+        six = b.add(self.take(four, 0, LANES), self.take(two, 4, LANES))
+        return b.add(six, self.take(values, 6, LANES))
+
+    def negative_sums(self, sums: Any) -> Any:
+        """Return -Sx': minus the sums of the pixels of x as `spread_signed` has them."""
+        shift = SIGN * WINDOW_PIXELS if self.has_byte_products else 0
+        return self.builder.sub(_splat(INTS, shift), sums)
+
+    def covariance(self, products: Any, negative: Any, sums: Any) -> Any:
+        """Return 49 Sx'y - Sx' Sy as float32, of the sums of products, -Sx' and Sy."""
+        b = self.builder
+        scaled = b.mul(products, _splat(INTS, WINDOW_PIXELS))
+        if self.has_byte_products:
+            # Both sums fit into 16 bits, and those of pixels are not negative: the product of the upper halves is 0.
+            d = self.call_vnni("vpdpwssd", ir.VectorType(SHORT, 2 * LANES), scaled, negative, sums)
+        else:
+            d = b.add(scaled, b.mul(negative, sums))
+        return b.sitofp(d, FLOATS)
+
+    def slide(self) -> "_Slide":
+        return _Slide(self)
+
+
+class _Slide:
+    """Sums over the last 7 rows."""
+
+    def __init__(self, writer: _Writer) -> None:
+        self.writer = writer
+        self.ring = writer.allocate(INTS, size=RING)
+        self.sum = writer.allocate(INTS, _splat(INTS, 0))
+
+    def _place(self, row: Any) -> Any:
+        b = self.writer.builder
+        return b.gep(self.ring, [b.and_(row, _index(RING - 1))])
+
+    def enter(self, row: Any, value: Any) -> None:
+        """Add a row."""
+        b = self.writer.builder
+        b.store(value, self._place(row))
+        b.store(b.add(b.load(self.sum), value), self.sum)
+
+    def leave(self, row: Any) -> None:
+        """Subtract a row that was added."""
+        b = self.writer.builder
+        b.store(b.sub(b.load(self.sum), b.load(self._place(row))), self.sum)
+
+    def load(self) -> Any:
+        return self.writer.builder.load(self.sum)
+
+
+def _write_fill(w: _Writer) -> None:
+    """Generate the code of `fill_column`."""
+    b = w.builder
+    (row, group, position), (start, stop) = w.unpack(1), w.unpack(5)
+    image, column, held = w.arguments[3], w.arguments[4], w.arguments[6]
+    rows, _, _, width = cgutils.unpack_tuple(b, w.array(0).shape)
+    source, end = w.find(w.array(0), row, group, start, position), w.find(w.array(0), rows)
+    target, structured = (w.find(w.array(2, k), image, column, start) for k in range(2))
+    is_window = b.bitcast(b.trunc(held, SHORT), BITS)
+    of_pixels, of_products = w.slide(), w.slide()
+
+    def enter(here: Any) -> None:
+        read = b.gep(source, [b.mul(here, width)])
+        found = _load_row(w, read, end)
+        w.store(found, target, b.mul(here, _index(ROW_BYTES)))
+        spread = w.spread(found)
+        of_products.enter(here, w.dot(w.spread_signed(found), spread))
+        of_pixels.enter(here, w.total(spread))
+
+    with w.loop(_index(0), _index(HALO)) as (here, _):
+        enter(here)
+    with w.loop(_index(0), b.sub(stop, start)) as (here, _):
+        enter(b.add(here, _index(HALO)))
+        s = of_pixels.load()
+        spread, bits = _spread(w, w.covariance(of_products.load(), w.negative_sums(s), s), is_window)
+        offset = b.mul(here, _index(ROW_BYTES))
+        w.store(b.trunc(s, SHORTS), target, b.add(offset, _index(SUMS)))
+        w.store(spread, target, b.add(offset, _index(SPREADS)))
+        b.store(bits, b.gep(structured, [here]))
+        of_pixels.leave(here)
+        of_products.leave(here)
+
+
+def _load_row(w: _Writer, pointer: Any, end: Any) -> Any:
+    """Return PIXELS bytes at `pointer`, 0 from `end` on: beyond the last window of a row, what follows it is no matter."""
+    b = w.builder
+    found, partly = w.allocate(ROW), w.allocate(ROW)
+    missing = b.sub(b.add(b.ptrtoint(pointer, INDEX), _index(PIXELS)), b.ptrtoint(end, INDEX))
+    with b.if_else(b.icmp_signed(">", missing, _index(0)), likely=False) as (beyond, within):
+        with beyond:
+            b.store(_splat(ROW, 0), partly)
+            single = b.bitcast(partly, BYTE.as_pointer())
+            with w.loop(_index(0), b.sub(_index(PIXELS), missing)) as (k, _):
+                b.store(b.load(b.gep(pointer, [k])), b.gep(single, [k]))
+            b.store(b.load(partly), found)
+        with within:
+            b.store(w.load(pointer, _index(0), ROW), found)
+    return b.load(found)
+
+
+def _load_part(w: _Writer, rows: Any, row: Any, part: int, kind: Any) -> Any:
+    """Return the pixels, the sums or the spreads of a row of `Windows`."""
+    offset = w.builder.add(w.builder.mul(row, _index(ROW_BYTES)), _index(part))
+    return w.load(rows, offset, kind)
+
+
+class _Strips(NamedTuple):
+    """Where the sums of some strips go: arguments of `score_column` or of `score_pixels`, as LLVM values."""
+
+    edges: Any
+    strips: Any
+    span: Any
+    totals: Any
+    losses: Any
+    place: Any
+    continues: Any
+
+
+def _find_strips(w: _Writer, first: int) -> _Strips:
+    """Return the arguments from number `first` on."""
+    arrays = [w.array(first + k) for k in (0, 1, 3, 4)]
+    edges, strips = (w.find(array) for array in arrays[:2])
+    totals, losses = arrays[2:]
+    return _Strips(edges, strips, w.unpack(first + 2), totals, losses, w.unpack(first + 5), w.arguments[first + 6])
+
+
+def _first_row(w: _Writer, to: _Strips) -> tuple[Any, Any]:
+    """Return the first row of cells of the strips, and its first row of windows."""
+    b = w.builder
+    cell = b.load(b.gep(to.strips, [to.span[0]]))
+    return cell, b.load(b.gep(to.edges, [cell]))
+
+
+def _write_strips(
+    w: _Writer, to: _Strips, enter: Callable[[Any], None], score: Callable[[Any], tuple[Any, Any]]
+) -> Any:
+    """Generate the loops over the rows of some strips; return the count of structured windows.
+
+    Args:
+        w: the writer.
+        to: where the sums go.
+        enter: generates what a row of pixels adds to the sums over 7 rows; it is given the row, from the first on.
+        score: generates the SSIM of a row of windows, given the row, and moves on to the next; it returns the SSIM, and
+            which of the windows are structured, as an integer.
+    """
+    b = w.builder
+    (first, last), (pair, band, lane) = to.span, to.place
+    top_cell, top = _first_row(w, to)
+    of_strip, of_cell, lost = (w.allocate(FLOATS) for _ in range(3))
+    count = w.allocate(INDEX, _index(0))
+
+    def entry(array: Any, place: Any) -> Any:
+        return b.load(b.gep(array, [place]))
+
+    def add(row: Any) -> None:
+        enter(b.add(row, _index(HALO)))
+        ssim, bits = score(row)
+        b.store(b.fadd(b.load(of_cell), ssim), of_cell)
+        b.store(b.add(b.load(count), b.zext(b.ctpop(bits), INDEX)), count)
+        with_loss = b.fadd(b.load(lost), b.fsub(_splat(FLOATS, 1), ssim))
+        b.store(b.select(b.bitcast(bits, BITS), with_loss, b.load(lost)), lost)
+
+    with w.loop(_index(0), _index(HALO)) as (row, _):
+        enter(row)
+    with w.loop(first, last) as (strip, _):
+        b.store(_splat(FLOATS, 0), of_strip)
+        with w.loop(entry(to.strips, strip), entry(to.strips, b.add(strip, _index(1)))) as (cell, _):
+            of_losses = w.find(to.losses, pair, b.sub(cell, top_cell), lane)
+            b.store(b.select(to.continues, w.load(of_losses, _index(0), FLOATS, 4), _splat(FLOATS, 0)), lost)
+            b.store(_splat(FLOATS, 0), of_cell)
+            rows = [b.sub(entry(to.edges, b.add(cell, _index(k))), top) for k in (0, 1)]
+            with w.loop(*rows) as (row, _):
+                add(row)
+            w.store(b.load(lost), of_losses, _index(0), 4)
+            b.store(b.fadd(b.load(of_strip), b.load(of_cell)), of_strip)
+        total = w.find(to.totals, pair, strip, band)
+        b.store(b.fadd(b.load(total), b.fpext(w.sum_lanes(b.load(of_strip)), DOUBLE)), total)
+    return b.load(count)
+
+
+class _Side(NamedTuple):
+    """What the SSIM of a row of windows takes of one image: the means, and their squares plus C1/2."""
+
+    mean: Any
+    square: Any
+
+
+def _ssim(w: _Writer, x: _Side, y: _Side, covariance: Any, spread: Any) -> Any:
+    """Return the SSIM of a row of windows; `covariance` is 49 Sxy - Sx Sy, and `spread` qx + qy."""
+    b = w.builder
+    p, difference = b.fadd(x.square, y.square), b.fsub(x.mean, y.mean)
+    numerator = b.fmul(w.fused(p, b.fneg(difference), difference), w.fused(C2, covariance, TO_TWICE_COVARIANCE))
+    return b.fdiv(numerator, b.fmul(p, spread))
+
+
+def _measure_side(w: _Writer, sums: Any) -> _Side:
+    mean = w.means(sums)
+    return _Side(mean, w.fused(HALF_C1, mean, mean))
+
+
+def _write_score(w: _Writer) -> Any:
+    """Generate the code of `score_column`; return the count."""
+    b = w.builder
+    images, column, to = w.unpack(1), w.arguments[2], _find_strips(w, 3)
+    _, top = _first_row(w, to)
+    rows, structured = ([w.find(w.array(0, k), image, column, top) for image in images] for k in range(2))
+    next_rows = [w.find(w.array(0, 0), image, column, top) for image in w.unpack(10)]
+    products = w.slide()
+
+    def enter(row: Any) -> None:
+        for part, line in itertools.product(next_rows, range(0, ROW_BYTES, CACHE_LINE)):
+            w.fetch(part, b.add(b.mul(row, _index(ROW_BYTES)), _index(line)))
+        x, y = (_load_part(w, part, row, 0, ROW) for part in rows)
+        products.enter(row, w.dot(w.spread_signed(x), w.spread(y)))
+
+    def score(row: Any) -> tuple[Any, Any]:
+        sx, sy = (b.sext(_load_part(w, part, row, SUMS, SHORTS), INTS) for part in rows)
+        covariance = w.covariance(products.load(), w.negative_sums(sx), sy)
+        products.leave(row)
+        spread = b.fadd(*(_load_part(w, part, row, SPREADS, FLOATS) for part in rows))
+        bits = b.or_(*(b.load(b.gep(array, [row])) for array in structured))
+        return _ssim(w, _measure_side(w, sx), _measure_side(w, sy), covariance, spread), bits
+
+    return _write_strips(w, to, enter, score)
+
+
+def _write_score_pixels(w: _Writer) -> Any:
+    """Generate the code of `score_pixels`; return the count."""
+    b = w.builder
+    images, (group, position), to = w.unpack(1), w.unpack(2), _find_strips(w, 4)
+    _, top = _first_row(w, to)
+    rows, _, _, width = cgutils.unpack_tuple(b, w.array(0).shape)
+    sources, end = [w.find(w.array(0), image, group, top, position) for image in images], w.find(w.array(0), rows)
+    is_window = b.bitcast(b.trunc(w.arguments[3], SHORT), BITS)
+    of_both, of_pixels, of_squares = w.slide(), [w.slide() for _ in images], [w.slide() for _ in images]
+
+    def enter(row: Any) -> None:
+        spreads = []
+        for source, pixels, squares in zip(sources, of_pixels, of_squares, strict=True):
+            found = _load_row(w, b.gep(source, [b.mul(row, width)]), end)
+            spreads.append((w.spread_signed(found), w.spread(found)))
+            squares.enter(row, w.dot(*spreads[-1]))
+            pixels.enter(row, w.total(spreads[-1][1]))
+        of_both.enter(row, w.dot(spreads[0][0], spreads[1][1]))
+
+    def score(row: Any) -> tuple[Any, Any]:
+        sums = [pixels.load() for pixels in of_pixels]
+        measured = [
+            _spread(w, w.covariance(squares.load(), w.negative_sums(s), s), is_window)
+            for squares, s in zip(of_squares, sums, strict=True)
+        ]
+        covariance = w.covariance(of_both.load(), w.negative_sums(sums[0]), sums[1])
+        for slide in (of_both, *of_pixels, *of_squares):
+            slide.leave(row)
+        (qx, bits_x), (qy, bits_y) = measured
+        x, y = (_measure_side(w, s) for s in sums)
+        ssim = _ssim(w, x, y, covariance, b.fadd(qx, qy))
+        return ssim, b.or_(bits_x, bits_y)
+
+    return _write_strips(w, to, enter, score)
+
+
+def _spread(w: _Writer, scaled_variance: Any, is_window: Any) -> tuple[Any, Any]:
+    """Return the spreads of a row of windows, of 49 Sxx - Sx^2, and which of them are structured, as an integer."""
+    b = w.builder
+    spread = w.fused(HALF_C2, scaled_variance, TO_VARIANCE)
+    is_structured = b.and_(b.fcmp_ordered(">=", spread, _splat(FLOATS, DETAIL_SPREAD)), is_window)
+    return b.select(is_window, spread, _splat(FLOATS, np.inf)), b.bitcast(is_structured, SHORT)
+
+
+def _write_collect(w: _Writer) -> None:
+    """Generate the code of `collect_losses`.
+
+    The sums of as many neighbours as the narrowest cell has are computed for all lanes at once; those at which a cell
+    begins are used, and a wider cell has one neighbour more.
+    """
+    b = w.builder
+    pair, (top, bottom), (left, right) = w.arguments[1], w.unpack(3), w.unpack(4)
+    edges, sums = w.find(w.array(2)), w.find(w.array(5))
+
+    def edge(cell: Any) -> Any:
+        return b.load(b.gep(edges, [cell]))
+
+    cells = b.sub(cgutils.unpack_tuple(b, w.array(2).shape)[0], _index(1))
+    narrow, start = b.sdiv(edge(cells), cells), edge(left)
+    width = b.sub(edge(right), start)
+    total = w.allocate(FLOATS)
+    with w.loop(top, bottom) as (row, _):
+        of_lanes = w.find(w.array(0), pair, b.sub(row, top))
+        target = w.find(w.array(6), pair, row)
+        with cgutils.for_range_slice(b, _index(0), width, _index(LANES)) as (lane, _):
+            b.store(_splat(FLOATS, 0), total)
+            with w.loop(_index(0), narrow) as (k, _):
+                b.store(b.fadd(b.load(total), w.load(of_lanes, b.add(lane, k), FLOATS, 4)), total)
+            w.store(b.load(total), sums, lane, 4)
+        with w.loop(left, right) as (cell, _):
+            lane, after = b.sub(edge(cell), start), b.sub(edge(b.add(cell, _index(1))), start)
+            one, more = b.load(b.gep(sums, [lane])), b.load(b.gep(of_lanes, [b.sub(after, _index(1))]))
+            is_wide = b.icmp_signed(">", b.sub(after, lane), narrow)
+            more = b.select(is_wide, more, ir.Constant(ir.FloatType(), 0.0))
+            b.store(b.fadd(one, more), b.gep(target, [cell]))
+
+
+def _write_bound(w: _Writer) -> Any:
+    """Generate the code of `bound_block`; return the two sums."""
+    b = w.builder
+    x, y = (w.find(w.array(0), image) for image in w.unpack(1))
+    runs, total = w.find(w.array(2)), w.allocate(FLOATS, _splat(FLOATS, 0))
+    with w.loop(*w.unpack(3)) as (run, _):
+        ends = (b.load(b.gep(runs, [b.add(b.mul(run, _index(2)), _index(k))])) for k in (0, 1))
+        with w.loop(*ends) as (cell, _):
+            offset = b.mul(cell, _index(LANES))
+            b.store(w.fused(b.load(total), *(b.sitofp(w.load(one, offset, SHORTS, 2), FLOATS) for one in (x, y))), total)
+    loose = b.extract_element(b.load(total), ir.Constant(INT, LANES - 1))
+    both = [b.fpext(value, DOUBLE) for value in (w.sum_lanes(b.load(total)), loose)]
+    return w.context.make_tuple(b, types.UniTuple(types.float64, 2), both)
+
+
+def _describe(write: Callable[[_Writer], Any], result: Any, *kinds: Any) -> Any:
+    """Return the typed signature and the code generator of an intrinsic."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        written = write(_Writer(context, builder, signature, arguments))
+        return context.get_dummy_value() if written is None else written
+
+    return result(*kinds), generate
+
+
+_INDICES = {count: types.UniTuple(types.intp, count) for count in (2, 3)}
 
 
 @intrinsic
-def _sum_block(
+def _fill_column(
     typingctx: Any,  # noqa: ARG001
-    pixels: Any,
-    sums: Any,
-    spreads: Any,
-    group: Any,  # noqa: ARG001
-    images: Any,
-    slots: Any,
-    rows: Any,
-    continues: Any,  # noqa: ARG001
-    columns: Any,
-    cell_rows: Any,
-    losses: Any,
+    source: Any,
+    place: Any,  # noqa: ARG001
+    windows: Any,
+    image: Any,  # noqa: ARG001
+    column: Any,  # noqa: ARG001
+    span: Any,  # noqa: ARG001
+    held: Any,  # noqa: ARG001
 ) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        totals = _Block(context, builder, signature, arguments).write()
-        return context.make_tuple(builder, signature.return_type, totals)
-
-    result = types.UniTuple(types.float64, 2)
-    given = pixels, sums, spreads, types.intp, images, slots, rows, types.boolean, columns, cell_rows, losses
-    return result(*given), generate
+    index = types.intp
+    return _describe(_write_fill, types.none, source, _INDICES[3], windows, index, index, _INDICES[2], index)
 
 
-@overload(sum_block)
-def _overload_sum_block(
-    pixels: Any,  # noqa: ARG001
-    sums: Any,  # noqa: ARG001
-    spreads: Any,  # noqa: ARG001
-    group: Any,  # noqa: ARG001
+@intrinsic
+def _score_column(
+    typingctx: Any,  # noqa: ARG001
+    windows: Any,
     images: Any,  # noqa: ARG001
-    slots: Any,  # noqa: ARG001
-    rows: Any,  # noqa: ARG001
+    column: Any,  # noqa: ARG001
+    edges: Any,
+    strips: Any,
+    span: Any,  # noqa: ARG001
+    totals: Any,
+    losses: Any,
+    place: Any,  # noqa: ARG001
     continues: Any,  # noqa: ARG001
+    ahead: Any,  # noqa: ARG001
+) -> Any:
+    two, three = _INDICES[2], _INDICES[3]
+    kinds = windows, two, types.intp, edges, strips, two, totals, losses, three, types.boolean, two
+    return _describe(_write_score, types.intp, *kinds)
+
+
+@intrinsic
+def _score_pixels(
+    typingctx: Any,  # noqa: ARG001
+    source: Any,
+    images: Any,  # noqa: ARG001
+    place: Any,  # noqa: ARG001
+    held: Any,  # noqa: ARG001
+    edges: Any,
+    strips: Any,
+    span: Any,  # noqa: ARG001
+    totals: Any,
+    losses: Any,
+    target: Any,  # noqa: ARG001
+    continues: Any,  # noqa: ARG001
+) -> Any:
+    two, three = _INDICES[2], _INDICES[3]
+    kinds = source, two, two, types.intp, edges, strips, two, totals, losses, three, types.boolean
+    return _describe(_write_score_pixels, types.intp, *kinds)
+
+
+@intrinsic
+def _collect_losses(
+    typingctx: Any,  # noqa: ARG001
+    losses: Any,
+    pair: Any,  # noqa: ARG001
+    edges: Any,
+    rows: Any,  # noqa: ARG001
     columns: Any,  # noqa: ARG001
-    cell_rows: Any,  # noqa: ARG001
+    sums: Any,
+    cells: Any,
+) -> Any:
+    two = _INDICES[2]
+    return _describe(_write_collect, types.none, losses, types.intp, edges, two, two, sums, cells)
+
+
+@intrinsic
+def _bound_block(
+    typingctx: Any,  # noqa: ARG001
+    features: Any,
+    images: Any,  # noqa: ARG001
+    runs: Any,
+    span: Any,  # noqa: ARG001
+) -> Any:
+    result = types.UniTuple(types.float64, 2)
+    return _describe(_write_bound, result, features, _INDICES[2], runs, _INDICES[2])
+
+
+@overload(fill_column)
+def _overload_fill_column(
+    source: Any,  # noqa: ARG001
+    place: Any,  # noqa: ARG001
+    windows: Any,  # noqa: ARG001
+    image: Any,  # noqa: ARG001
+    column: Any,  # noqa: ARG001
+    span: Any,  # noqa: ARG001
+    held: Any,  # noqa: ARG001
+) -> Any:
+    def implementation(source: Any, place: Any, windows: Any, image: Any, column: Any, span: Any, held: Any) -> Any:
+        _fill_column(source, place, windows, image, column, span, held)  # type: ignore[call-arg]
+
+    return implementation
+
+
+@overload(bound_block)
+def _overload_bound_block(
+    features: Any,  # noqa: ARG001
+    images: Any,  # noqa: ARG001
+    runs: Any,  # noqa: ARG001
+    span: Any,  # noqa: ARG001
+) -> Any:
+    def implementation(features: Any, images: Any, runs: Any, span: Any) -> Any:
+        return _bound_block(features, images, runs, span)  # type: ignore[call-arg]
+
+    return implementation
+
+
+@overload(collect_losses)
+def _overload_collect_losses(
     losses: Any,  # noqa: ARG001
+    pair: Any,  # noqa: ARG001
+    edges: Any,  # noqa: ARG001
+    rows: Any,  # noqa: ARG001
+    columns: Any,  # noqa: ARG001
+    sums: Any,  # noqa: ARG001
+    cells: Any,  # noqa: ARG001
+) -> Any:
+    def implementation(losses: Any, pair: Any, edges: Any, rows: Any, columns: Any, sums: Any, cells: Any) -> Any:
+        _collect_losses(losses, pair, edges, rows, columns, sums, cells)  # type: ignore[call-arg]
+
+    return implementation
+
+
+@overload(score_pixels)
+def _overload_score_pixels(
+    source: Any,  # noqa: ARG001
+    images: Any,  # noqa: ARG001
+    place: Any,  # noqa: ARG001
+    held: Any,  # noqa: ARG001
+    edges: Any,  # noqa: ARG001
+    strips: Any,  # noqa: ARG001
+    span: Any,  # noqa: ARG001
+    totals: Any,  # noqa: ARG001
+    losses: Any,  # noqa: ARG001
+    target: Any,  # noqa: ARG001
+    continues: Any,  # noqa: ARG001
 ) -> Any:
     def implementation(
-        pixels: Any,
-        sums: Any,
-        spreads: Any,
-        group: Any,
+        source: Any,
         images: Any,
-        slots: Any,
-        rows: Any,
-        continues: Any,
-        columns: Any,
-        cell_rows: Any,
+        place: Any,
+        held: Any,
+        edges: Any,
+        strips: Any,
+        span: Any,
+        totals: Any,
         losses: Any,
+        target: Any,
+        continues: Any,
     ) -> Any:
-        return _sum_block(  # type: ignore[call-arg]
-            pixels, sums, spreads, group, images, slots, rows, continues, columns, cell_rows, losses
+        return _score_pixels(  # type: ignore[call-arg]
+            source, images, place, held, edges, strips, span, totals, losses, target, continues
+        )
+
+    return implementation
+
+
+@overload(score_column)
+def _overload_score_column(
+    windows: Any,  # noqa: ARG001
+    images: Any,  # noqa: ARG001
+    column: Any,  # noqa: ARG001
+    edges: Any,  # noqa: ARG001
+    strips: Any,  # noqa: ARG001
+    span: Any,  # noqa: ARG001
+    totals: Any,  # noqa: ARG001
+    losses: Any,  # noqa: ARG001
+    place: Any,  # noqa: ARG001
+    continues: Any,  # noqa: ARG001
+    ahead: Any,  # noqa: ARG001
+) -> Any:
+    def implementation(
+        windows: Any,
+        images: Any,
+        column: Any,
+        edges: Any,
+        strips: Any,
+        span: Any,
+        totals: Any,
+        losses: Any,
+        place: Any,
+        continues: Any,
+        ahead: Any,
+    ) -> Any:
+        return _score_column(  # type: ignore[call-arg]
+            windows, images, column, edges, strips, span, totals, losses, place, continues, ahead
         )
 
     return implementation

@@ -22,47 +22,30 @@ SQUARE_CELLS = 2
 """Cells along one side of a square."""
 
 
-@njit(nogil=True, cache=True)
-def collect_losses(
-    losses: NDArray[np.float32], first: NDArray[np.int64], edges: NDArray[np.int64], cells: NDArray[np.float64]
-) -> None:
-    """Add up the losses of one row of cells of one group.
-
-    Args:
-        losses: (window_width,) float32, of each position, added up over the rows of the cells; see `sum_block`. The
-            positions of the first channel are overwritten by the sums over the channels.
-        first: (n, channels) int64, the position at which each cell begins in each channel.
-        edges: (n + 1,) int64, the column of windows at which each cell begins, and the end.
-        cells: (n,) float64, the losses of each cell; overwritten.
-    """
-    start = first[0, 0]
-    width = edges[-1] - edges[0]
-    for channel in range(1, first.shape[1]):
-        losses[start : start + width] += losses[first[0, channel] : first[0, channel] + width]
-    for k in range(len(cells)):
-        total = np.float32(0)
-        for f in range(first[k, 0], first[k, 0] + edges[k + 1] - edges[k]):
-            total += losses[f]
-        cells[k] = total
-
-
-@njit(nogil=True, cache=True)
-def lowest_square(cells: NDArray[np.float64], edges: NDArray[np.int64], channels: int) -> float:
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz", "reassoc"})
+def lowest_square(cells: NDArray[np.float32], pair: int, edges: NDArray[np.int64], channels: int) -> float:
     """Return the local SSIM.
 
     Args:
-        cells: (cells, cells) float64, the losses of the windows of each cell, added up over the channels.
+        cells: (pairs, cells, cells) float32, the losses of the windows of each cell, added up over the channels.
+        pair: the pair.
         edges: (cells + 1,) int64, the row or column of windows at which each cell begins, and the end.
         channels: how many channels were added up.
     """
-    side = min(SQUARE_CELLS, len(cells))
-    share = 1 / (edges[side:] - edges[:-side])
+    side = min(SQUARE_CELLS, len(edges) - 1)
+    squares = len(edges) - side
+    down, total, share = np.empty(len(edges) - 1), np.empty(squares), np.empty(squares)
+    for k in range(squares):
+        share[k] = 1 / (edges[k + side] - edges[k])
     largest = 0.0
-    for i in range(len(share)):
-        for j in range(len(share)):
-            total = 0.0
-            for row in range(i, i + side):
-                for column in range(j, j + side):
-                    total += cells[row, column]
-            largest = max(largest, total * share[i] * share[j])
+    for i in range(squares):
+        down[:], total[:] = 0, 0
+        for row in range(i, i + side):
+            for column in range(len(down)):
+                down[column] += cells[pair, row, column]
+        for k in range(side):
+            for j in range(squares):
+                total[j] += down[j + k]
+        for j in range(squares):
+            largest = max(largest, total[j] * share[j] * share[i])
     return 1.0 - largest / channels

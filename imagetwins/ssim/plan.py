@@ -23,11 +23,20 @@ from imagetwins.ssim.workspace import Workspace, open_workspace
 TILE = 256
 """Groups along one side of a tile, at 200 pixels; fewer where thumbnails are larger, to keep the memory the same."""
 
+LARGE_TILE = 2048
+"""The same where almost all pairs are pruned by bounds: what is prepared for a tile pays for more pairs."""
+
+LARGE_SHARE = 0.02
+"""At most this share of the sampled pairs may be left by the bounds for tiles to be large."""
+
 MIN_TILE = 16
 """No tile has a shorter side than this, unless there are no more groups."""
 
 TILES_ALONG = 4
 """Tiles along one side of the pair matrix, at least, as long as they are not smaller than MIN_TILE."""
+
+LARGE_TILES_ALONG = 12
+"""The same for tiles that are larger than TILE."""
 
 IDENTICAL_PAIRS = 1_000_000
 """Pairs of identical thumbnails in one tile, about: limits the memory of a batch."""
@@ -90,28 +99,46 @@ def plan_join(
     groups = plan_groups(workspace.digests, rows, np.zeros(len(rows), np.bool_) if known is None else known)
     # Where all pairs are known, nothing is left to prune, and no kernel need be loaded.
     is_done = groups.n_known == len(groups.rows)
-    stages = choose_bounds(workspace, groups.rows[:0] if is_done else groups.rows, floor)
+    stages, share = choose_bounds(workspace, groups.rows[:0] if is_done else groups.rows, floor)
     _write_plan(plan_directory, workspace, groups, stages, directory=directory, threshold=threshold, floor=floor)
-    # In a small folder tiles are small, so that there is work for every core.
-    side = min(tile_side(workspace.size), max(MIN_TILE, -(-len(groups.rows) // TILES_ALONG)))
-    batches = _plan_batches(groups, side, max_batches)
+    batches = _plan_batches(groups, choose_side(len(groups.rows), workspace.size, share), max_batches)
     n = len(groups.members)
     return JoinPlan(len(rows), n, len(groups.rows), n * (n - 1) // 2, batches, stages)
 
 
-def choose_bounds(workspace: Workspace, rows: NDArray[np.int64], floor: float) -> dict[str, bool]:
-    """Return, by the name of each bound, whether to use it: tried on a sample of the pairs of `rows`, (groups,) int64.
+def choose_bounds(workspace: Workspace, rows: NDArray[np.int64], floor: float) -> tuple[dict[str, bool], float]:
+    """Try the bounds on a sample of the pairs of `rows`, (groups,) int64.
 
-    A bound that prunes next to nothing costs more than it saves.
+    Returns:
+        By the name of each bound, whether to use it: one that prunes next to nothing costs more than it saves. And the
+        share of the sampled pairs that none of these prunes.
     """
     if len(rows) < 2 or floor <= -1:
-        return dict.fromkeys((bound.name for bound in bounds.BOUNDS), False)
+        return dict.fromkeys((bound.name for bound in bounds.BOUNDS), False), 1.0
     first, second = np.random.default_rng(0).integers(0, len(rows), (2, SAMPLED_PAIRS))
     is_pair = first != second
     sample = rows[first[is_pair]], rows[second[is_pair]]
-    return {
-        bound.name: bound.is_worthwhile(bound.upper_bounds(workspace.arrays, *sample), floor) for bound in bounds.BOUNDS
-    }
+    stages, is_left = {}, np.ones(is_pair.sum(), np.bool_)
+    for bound in bounds.BOUNDS:
+        upper = bound.upper_bounds(workspace.arrays, *sample)
+        stages[bound.name] = bound.is_worthwhile(upper, floor)
+        if stages[bound.name]:
+            is_left &= upper >= floor
+    return stages, float(is_left.mean()) if len(is_left) else 1.0
+
+
+def choose_side(n: int, size: int, share: float) -> int:
+    """Return how many of n groups a tile has along one side, at most.
+
+    In a small folder tiles are small, so that there is work for every core.
+
+    Args:
+        n: groups.
+        size: of the thumbnails, in pixels.
+        share: of the pairs that bounds do not prune, see `choose_bounds`.
+    """
+    side = min(tile_side(size), max(MIN_TILE, -(-n // TILES_ALONG)))
+    return max(side, min(LARGE_TILE, -(-n // LARGE_TILES_ALONG))) if share <= LARGE_SHARE else side
 
 
 def _write_plan(
@@ -167,7 +194,7 @@ def _read_plan(directory: Path, _written_ns: int) -> OpenPlan:
 
 
 def tile_side(size: int) -> int:
-    """Return how many groups a tile has along one side, at most, for thumbnails of `size` pixels."""
+    """Return how many groups a tile of pairs that must be scored has along one side, at most."""
     return max(MIN_TILE, TILE * 200**2 // max(size, 200) ** 2)
 
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 SQUARE = 8
 """Thumbnails along each side of a square of pairs that are scored together: their blocks fit into a core's cache."""
 
+SQUARES = (SQUARE, 128)
+"""Sides of the squares in which the pairs of a tile are ordered, and so scored."""
+
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 """The first and the second group of some pairs: two (n,) int64 arrays."""
 
@@ -56,13 +59,14 @@ class Weights(NamedTuple):
 class TilePairs:
     """The pairs of groups of one tile that no bound has pruned so far.
 
-    They are kept as a matrix until they are first needed one by one, and as a list from then on. What is pruned is
-    counted as it is pruned: by the pruned pairs themselves, not by how many are left.
+    They are kept as a matrix, made when it is first needed, until they are needed one by one, and as a list from then on.
+    What is pruned is counted as it is pruned: by the pruned pairs themselves, not by how many are left.
 
     Attributes:
         row_span, column_span: the groups of the tile.
         rows: (height,) int64, the workspace rows of the groups of the tile's rows.
         columns: (width,) int64, those of its columns.
+        weights: of all groups.
     """
 
     def __init__(self, tile: Tile, group_rows: NDArray[np.int64], weights: Weights) -> None:
@@ -70,9 +74,8 @@ class TilePairs:
         self.row_span = slice(tile.row_start, tile.row_stop)
         self.column_span = slice(tile.column_start, tile.column_stop)
         self.rows, self.columns = group_rows[self.row_span], group_rows[self.column_span]
-        self._group_rows, self._weights = group_rows, weights
-        is_left = np.ones((len(self.rows), len(self.columns)), np.bool_)
-        self._is_left = np.triu(is_left, 1) if tile.row_start == tile.column_start else is_left
+        self._group_rows, self.weights = group_rows, weights
+        self._matrix: NDArray[np.bool_] | None = None
         self._listed: Pairs | None = None
 
     def __len__(self) -> int:
@@ -82,15 +85,27 @@ class TilePairs:
     @property
     def size(self) -> int:
         """The number of elements of the tile's rectangle."""
-        return self._is_left.size
+        return len(self.rows) * len(self.columns)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing has been asked or dropped so far: all pairs of the tile are left."""
+        return self._listed is None and self._matrix is None
+
+    @property
+    def _is_left(self) -> NDArray[np.bool_]:
+        """(height, width) bool, the pairs that are left."""
+        if self._matrix is None:
+            is_left = np.ones((len(self.rows), len(self.columns)), np.bool_)
+            self._matrix = np.triu(is_left, 1) if self.row_span == self.column_span else is_left
+        return self._matrix
 
     @property
     def listed(self) -> Pairs:
-        """The pairs that are left, by groups, in squares of SQUARE x SQUARE neighbours."""
+        """The pairs that are left, by groups, in squares of neighbours: of SQUARES, one within the other."""
         if self._listed is None:
             first, second = np.nonzero(self._is_left)
-            order = np.lexsort((second, first, second // SQUARE, first // SQUARE))
-            self._listed = first[order] + self.row_span.start, second[order] + self.column_span.start
+            self._listed = _order_pairs(first + self.row_span.start, second + self.column_span.start)
         return self._listed
 
     @property
@@ -99,13 +114,18 @@ class TilePairs:
         first, second = self.listed
         return self._group_rows[first], self._group_rows[second]
 
+    def replace_all(self, first: NDArray[np.int64], second: NDArray[np.int64], pruned: int) -> int:
+        """Keep only some pairs of groups of a tile that `is_whole`, (n,) each, and return `pruned`, the count of others."""
+        self._listed = _order_pairs(first, second)
+        return pruned
+
     def prune_matrix(self, upper: NDArray[np.float32], lowest: float) -> int:
         """Drop the pairs whose upper bound is below `lowest`; return how many pairs of images these were.
 
         `upper` is (height, width), of all pairs of the tile's rectangle.
         """
         if self._listed is None:
-            weights = (part[span] for part in self._weights for span in (self.row_span, self.column_span))
+            weights = (part[span] for part in self.weights for span in (self.row_span, self.column_span))
             return int(prune_matrix(upper, lowest, self._is_left, *weights))
         first, second = self._listed
         listed = upper[first - self.row_span.start, second - self.column_span.start]
@@ -116,7 +136,16 @@ class TilePairs:
         """Keep the pairs of `listed` where `is_left`, (n,); return how many pairs of images the dropped ones were."""
         pairs = self.listed
         self._listed = pairs[0][is_left], pairs[1][is_left]
-        return self._weights.count_pairs(pairs, ~is_left)
+        return self.weights.count_pairs(pairs, ~is_left)
+
+
+def _order_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
+    """Return pairs in the order of `TilePairs.listed`."""
+    keys = [second, first]
+    for side in SQUARES:
+        keys += [second // side, first // side]
+    order = np.lexsort(keys)
+    return first[order], second[order]
 
 
 @njit(nogil=True, cache=True)
@@ -168,3 +197,24 @@ def count_listed(
             a, b = first[p], second[p]
             total += images[a] * images[b] - known[a] * known[b]
     return total
+
+
+@njit(nogil=True, cache=True)
+def divide_pairs(first: NDArray[np.int64], second: NDArray[np.int64], n: int, most: int) -> NDArray[np.int64]:
+    """Divide pairs of numbers below `n`, in their order, into parts of at most `most` numbers; return each pair's part.
+
+    Args:
+        first, second: (pairs,) int64, two different numbers each.
+        n: more than any of them.
+        most: at least 2.
+    """
+    parts, last = np.empty(len(first), np.int64), np.full(n, -1)
+    part, count = 0, 0
+    for p in range(len(first)):
+        a, b = first[p], second[p]
+        added = int(last[a] != part) + int(last[b] != part)
+        if count + added > most:
+            part, count, added = part + 1, 0, 2
+        count += added
+        last[a] = last[b] = parts[p] = part
+    return parts

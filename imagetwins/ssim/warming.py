@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imagetwins.ssim.area import shrink_area
 from imagetwins.ssim.join import join_batch
 from imagetwins.ssim.peaks import measure_differences
+from imagetwins.ssim.pixels import load_thumbnail, settle_pixels
 from imagetwins.ssim.plan import plan_join
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.windows import allocate_pixels, is_grey, plan_layout
-from imagetwins.ssim.workspace import create_workspace, load_thumbnail, prepare_images
+from imagetwins.ssim.workspace import create_workspace, prepare_images
 
 SIZE = 48
 """Side of the thumbnails that the kernels are tried on, in pixels. The kernels of all sizes are the same."""
@@ -30,19 +32,21 @@ def warm_up() -> None:
 
 
 def compile_kernels() -> None:
-    """Compile every kernel that is not kept yet, by joining a few thumbnails and verifying a pair."""
+    """Compile every kernel that is not kept yet, by resizing a thumbnail, joining a few and verifying a pair."""
     thumbnails = draw_thumbnails()
+    shrink_area(thumbnails[0], np.empty((SIDE, SIDE, 3), np.uint8))
     rows = np.arange(len(thumbnails))
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         create_workspace(directory, len(rows), SIZE)
         prepare_images(directory, rows, thumbnails)
-        load_thumbnail(directory, 0)
-        # With all bounds and their refinement; and without any.
-        for floor in (0.8, -1.0):
+        # With all bounds and their refinement; with that by cells alone; and without any.
+        for floor in (0.8, 0.05, -1.0):
             plan = plan_join(directory, directory / "plan", rows, threshold=0.9, floor=floor)
             for batch in plan.batches:
                 join_batch(directory / "plan", batch)
+        settle_pixels(directory, keep=True, workers=1)
+        load_thumbnail(directory, 0)
     for measure in (reference_ssim, measure_differences):
         measure(thumbnails[0], thumbnails[1])
 

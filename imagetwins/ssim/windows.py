@@ -187,6 +187,26 @@ def is_grey(pixels: NDArray[np.uint8], segments: NDArray[np.int64]) -> bool:
     return bool(unequal == 0)
 
 
+def restore_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the (size, size, 3) uint8 thumbnail that `fill_pixels` stored in `pixels`, (groups, size, pixel_width)."""
+    return np.asarray(cv2.merge(tuple(restore_channels(pixels))), np.uint8)
+
+
+def restore_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the channels of that thumbnail one after the other: (3, size, size), contiguous."""
+    size = pixels.shape[1]
+    channels = np.empty((3, size, size), np.uint8)
+    for group, position, channel, start, stop in plan_layout(size, 3).segments.tolist():
+        channels[channel, :, start:stop] = pixels[group, :, position : position + stop - start]
+    return channels
+
+
+def fill_channels(channels: NDArray[np.uint8], layout: Layout, pixels: NDArray[np.uint8]) -> None:
+    """Do as `fill_pixels`, with the channels of a thumbnail one after the other, (3, size, size) uint8."""
+    for group, position, channel, start, stop in layout.segments.tolist():
+        pixels[group, :, position : position + stop - start] = channels[channel, :, start:stop]
+
+
 def split_channels(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the channels of a (size, size, 3) uint8 thumbnail one after the other: (3, size, size), contiguous.
 
@@ -279,28 +299,3 @@ def scale_variances(
         for k in range(WINDOW):
             total = np.int32(total + squares[f + k])
         scaled_variances[f] = np.int32(np.int32(WINDOW_PIXELS) * total) - np.int32(of_pixels * of_pixels)
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def fill_windows(
-    pixels: NDArray[np.uint8], is_window: NDArray[np.bool_], sums: NDArray[np.int16], spreads: NDArray[np.float32]
-) -> None:
-    """Compute the sums and spreads of some rows of windows of one group of a thumbnail.
-
-    Args:
-        pixels: (n + 6, pixel_width) uint8.
-        is_window: (window_width,) bool, the layout's for this group.
-        sums: (n, window_width) int16; overwritten.
-        spreads: (n, window_width) float32, vx + C2/2, infinite where there is no window; overwritten.
-    """
-    columns, squares = np.empty(pixels.shape[1], np.int16), np.empty(pixels.shape[1], np.int32)
-    scaled_variances = np.empty(len(is_window), np.int32)
-    begin_columns(pixels, columns, squares)
-    for i in range(len(sums)):
-        sum_windows(columns, i, sums)
-        scale_variances(squares, sums, i, scaled_variances)
-        for f in range(len(is_window)):
-            spread = np.float32(scaled_variances[f]) * TO_VARIANCE + HALF_C2
-            spreads[i, f] = spread if is_window[f] else np.inf
-        if i + 1 < len(sums):
-            slide_columns(pixels, i, columns, squares)

@@ -111,6 +111,8 @@ class RunRecord(BaseModel):
         flow_run_id, flow_run_name: Prefect's.
         version: of imagetwins.
         versions: of everything installed that may change a score or a table, see provenance.py.
+        kernels: which of the engine's kernels for integers the process that started the run used, see ssim/processor.py; records
+            of older versions name none.
         parameters: what the run was asked to do; `floor`, the score down to which its comparison table is complete, follows.
         finished_stages: in the order in which they were finished.
         seconds: by stage.
@@ -137,6 +139,7 @@ class RunRecord(BaseModel):
     flow_run_name: str | None = None
     version: str = ""
     versions: dict[str, str] = {}
+    kernels: str | None = None
     parameters: Parameters
     finished_stages: list[Stage] = []
     seconds: dict[Stage, float] = {}

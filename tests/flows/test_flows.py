@@ -26,6 +26,7 @@ from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
 from imagetwins.reporting.files import explain_file
+from imagetwins.ssim.processor import Kernels
 from imagetwins.storage import MARKER, storage_of
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run
@@ -197,7 +198,9 @@ def test_a_run_moves_a_second_moves_nothing_more_and_restore_puts_all_back(folde
         "not_restored": {},
     }
     assert contents(folder) == before
-    assert Run(Path(store), summary["run_id"]).read_record().status == "restored"
+    record = Run(Path(store), summary["run_id"]).read_record()
+    assert record.status == "restored"
+    assert record.kernels in {kernels.label for kernels in Kernels}
 
 
 def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):

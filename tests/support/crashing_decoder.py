@@ -10,13 +10,12 @@ from imagetwins.decoding.model import UNRESERVED_BYTES
 decode = program.decode
 
 
-def decode_or_die(path, *settings):
+def decode_or_die(path, settings, reserve, *finish):
     if path.name.startswith("crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if path.name.startswith("hang"):
         hang()
     if path.name.startswith("large"):
-        reserve = settings[-1]
         reserve(UNRESERVED_BYTES + 1)
         hang()
     if path.name.startswith("end"):
@@ -24,7 +23,7 @@ def decode_or_die(path, *settings):
     if path.name.startswith("once") and not path.with_suffix(".seen").exists():
         path.with_suffix(".seen").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode(path, *settings)
+    return decode(path, settings, reserve, *finish)
 
 
 def hang():

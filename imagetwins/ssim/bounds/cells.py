@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagetwins.ssim.bounds.base import MIN_SHARE, Arrays, ArraySpec, VectorBound
-from imagetwins.ssim.features import Basis, count_features, feature_unit, plan_cells, store_features, stored_slack
+from imagetwins.ssim.features import Basis, count_features, feature_unit, store_features, stored_slack
 from imagetwins.ssim.image import MeasuredImage
 
 REFINABLE = 0.25
@@ -27,18 +27,12 @@ class CellBound(VectorBound):
     vectors = "features"
 
     def arrays(self, size: int) -> Mapping[str, ArraySpec]:
-        """Return the features, and the structure of each cell, which orders the refinement."""
-        return {
-            "features": ArraySpec(np.int16, (count_features(size),)),
-            "structure": ArraySpec(np.uint8, (len(plan_cells(size).grid_index),)),
-        }
+        """Return the features."""
+        return {"features": ArraySpec(np.int16, (count_features(size),))}
 
     def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:  # noqa: ARG002
-        """Return a function to the features and the structure, which the image itself measures."""
-        return lambda image: {
-            "features": store_features(image.features),
-            "structure": np.rint(image.structure * np.iinfo(np.uint8).max),
-        }
+        """Return a function to the features, which the image itself measures."""
+        return lambda image: {"features": store_features(image.features)}
 
     def slack(self, size: int) -> float:
         """Return the slack that features.py derives."""

@@ -5,20 +5,19 @@ the discrete cosine transform (DCT).
 
 **Truncation.** Let F be an image's features, B a matrix with orthonormal rows, p = B F the projection, and
 t = sqrt(|F|^2 - |p|^2) the length of the rest. By Cauchy-Schwarz on the rest, <F(x), F(y)> <= <p(x), p(y)> + t(x) t(y).
-So (p, t) is a shorter vector whose inner products bound the SSIM too, and the bounds of all pairs of a tile are one
-matrix product. The same holds again for some of the coordinates of p, with the length of all the others and t together:
-the *coarse vector*.
+So (p, t) is a shorter vector whose inner products bound the SSIM too.
 
 **Coordinates.** Neighbouring cells of a picture are alike. So the orthonormal two-dimensional DCT-II over the grid of
 cells, applied to each of their CELL_RANK + 1 coordinates, concentrates most of the length of F in few coordinates.
 N_PROJECTED of them are kept, the same ones for every folder, so that an image is projected only once: those for which a
-rough formula (`estimate_energy`) predicts the most. Of these a join uses, as coarse vectors, the N_COARSE that are the
-longest on average in a sample of its own images: photographs and charts differ too much for one fixed choice.
+rough formula (`estimate_energy`) predicts the most.
+
+**Join.** A join quantises these vectors to integers of 8 bits (codes.py), as suits a sample of its own images, and
+computes the bounds of all pairs of a tile from the coordinates that vary most, then those that are left from all.
 
 **Slack.** The transform is computed in float64, with errors below 10^-12, and rounded to float32. This changes |p| by
-at most 2^-24 |p|, and so each inner product by at most twice that; REST_MARGIN raises t^2 by more than both. The coarse
-vectors hold the same numbers, and the length of their rest is raised by COARSE_MARGIN, more than its rounding errors.
-For the float32 inner product itself, `feature_slack` allows more than these shorter vectors need.
+at most 2^-24 |p|, and so each inner product by at most twice that; REST_MARGIN raises t^2 by more than both. For the
+inner product itself, `feature_slack` allows more than these shorter vectors need, and CODES_SLACK what the integers do.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,34 +29,34 @@ from numba import njit
 from numpy.typing import NDArray
 
 from imagetwins.ssim.bounds.base import Arrays, ArraySpec, VectorBound
+from imagetwins.ssim.codes import (
+    CODES_SLACK,
+    Codes,
+    choose_scale,
+    open_codes,
+    prune_tile,
+    reach_by_codes,
+    shape_of,
+    write_codes,
+)
 from imagetwins.ssim.features import CELL_RANK, CHANNELS, Basis, count_features, feature_slack, plan_cells
 from imagetwins.ssim.image import MeasuredImage
+from imagetwins.ssim.processor import choose_kernels
 from imagetwins.ssim.tiles import TilePairs
 from imagetwins.ssim.vector import DEVIATION_RANK, MEAN_RANK, complete_panels, multiply
 
 N_PROJECTED = 4095
 """Coordinates kept of an image, without the length of the rest."""
 
-N_COARSE = 1023
-"""Those of them that a join uses for all pairs, without the length of the rest."""
-
 REST_MARGIN = 1e-6
 """What the square of the length of the rest of a projection is raised by."""
 
-COARSE_MARGIN = 1e-6
-"""What the length of the rest of a coarse vector is raised by."""
-
 SAMPLED_IMAGES = 256
-"""How many images of a join decide which coordinates its coarse vectors have."""
-
-ROWS_AT_ONCE = 1024
-"""How many coarse vectors are computed at a time."""
-
-COARSE = "coarse.npy"
+"""How many images of a join decide how its vectors are quantised."""
 
 
 class ProjectionBound(VectorBound):
-    """The inner product of the projections, after that of the coarse vectors; see the module's text."""
+    """The inner product of the projections, quantised; see the module's text."""
 
     name = "projection"
     label = "proven below the floor by projection"
@@ -73,31 +72,28 @@ class ProjectionBound(VectorBound):
         return lambda image: {"projection": project_features(image.features, size, chosen)}
 
     def slack(self, size: int) -> float:
-        """Return the slack of the features, which covers that of their projection too; see the module's text."""
-        return feature_slack(size)
+        """Return the slack of the features, and what the integers need; see the module's text."""
+        return feature_slack(size) + CODES_SLACK
 
     def plan(self, arrays: Arrays, rows: NDArray[np.int64], directory: Path) -> None:
-        """Write the coarse vectors, (groups, N_COARSE + 1) float32, 4 kB each."""
+        """Write the quantised vectors, some 4 kB each."""
         projection = arrays["projection"]
         sample = np.linspace(0, len(rows) - 1, min(SAMPLED_IMAGES, len(rows))).astype(np.int64)
-        chosen = select_top_coordinates(projection[rows[sample]])
-        coarse = np.lib.format.open_memmap(directory / COARSE, "w+", np.float32, (len(rows), len(chosen) + 1))
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            stop = start + ROWS_AT_ONCE
-            fill_coarse(projection, rows[start:stop], chosen, coarse[start:stop])
-        coarse.flush()
+        write_codes(directory, projection, rows, choose_scale(projection[rows[sample]]))
 
-    def open_plan(self, directory: Path) -> NDArray[np.float32]:
-        """Map the coarse vectors."""
-        return np.asarray(np.load(directory / COARSE, mmap_mode="r"))
+    def open_plan(self, directory: Path) -> Codes:
+        """Map the quantised vectors."""
+        return open_codes(directory)
 
-    def prune(self, arrays: Arrays, planned: NDArray[np.float32], pairs: TilePairs, lowest: float) -> int:
-        """Drop the pairs that the coarse vectors or else the projections prove to be below `lowest`.
-
-        The coarse vectors prune less, but the matrix product of all pairs costs next to nothing.
-        """
-        pruned = pairs.prune_matrix(planned[pairs.row_span] @ planned[pairs.column_span].T, lowest)
-        return pruned + super().prune(arrays, planned, pairs, lowest)
+    def prune(self, arrays: Arrays, planned: Codes, pairs: TilePairs, lowest: float) -> int:  # noqa: ARG002
+        """Drop the pairs that the quantised vectors prove to be below `lowest`."""
+        kernels = choose_kernels()
+        if pairs.is_whole:
+            spans = (pairs.row_span.start, pairs.row_span.stop), (pairs.column_span.start, pairs.column_span.stop)
+            return pairs.replace_all(
+                *prune_tile(int(kernels), shape_of(kernels), planned, *spans, lowest, pairs.weights)
+            )
+        return pairs.prune_listed(reach_by_codes(int(kernels), planned, *pairs.listed, lowest))
 
 
 def count_coordinates(size: int) -> int:
@@ -202,36 +198,3 @@ def fill_projection(
             rest -= kept * kept
         begin = end
     projection[len(chosen)] = np.float32(np.sqrt(max(rest, 0.0) + REST_MARGIN))
-
-
-def select_top_coordinates(sample: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the indices, ascending, of the N_COARSE coordinates that are the longest in a sample of projections.
-
-    `sample` is (n, length) float32; the last column, the length of the rest, is not selected. If there are no more than
-    N_COARSE coordinates, all are.
-    """
-    energy = (sample[:, :-1].astype(np.float64) ** 2).sum(0)
-    return np.sort(np.argsort(-energy, kind="stable")[:N_COARSE])
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def fill_coarse(
-    projection: NDArray[np.float32], rows: NDArray[np.int64], chosen: NDArray[np.int64], coarse: NDArray[np.float32]
-) -> None:
-    """Compute the coarse vectors of some images.
-
-    Args:
-        projection: (images, length) float32.
-        rows: (n,) int64, of `projection`.
-        chosen: (m,) int64, the coordinates that the coarse vectors have.
-        coarse: (n, m + 1) float32, these coordinates, and the length of the rest; overwritten.
-    """
-    for i in range(len(rows)):
-        row, rest = projection[rows[i]], 0.0
-        for k in range(len(row)):
-            rest += np.float64(row[k]) * np.float64(row[k])
-        for k in range(len(chosen)):
-            coarse[i, k] = row[chosen[k]]
-            rest -= np.float64(coarse[i, k]) * np.float64(coarse[i, k])
-        # The error of a sum of some thousand float64, none of them above 1, is less than the square of the margin.
-        coarse[i, len(chosen)] = np.float32(np.sqrt(max(rest, 0.0)) + COARSE_MARGIN)

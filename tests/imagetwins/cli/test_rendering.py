@@ -5,7 +5,7 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from imagetwins.cli.rendering import print_frame, print_run
+from imagetwins.cli.rendering import print_answer, print_frame, print_run
 from imagetwins.reporting.runs import audit_run
 from tests.support.past_runs import image_table, write_run
 
@@ -51,6 +51,17 @@ def test_a_run_says_what_it_left_out(tmp_path):
     print_run(Console(file=printed, width=80), audit_run(run))
 
     assert "Left out: 1 folder ([red]) and 2 files (2 ._*).\n" in printed.getvalue()
+
+
+def test_an_audit_names_the_kernels_and_that_of_an_older_run_does_not(tmp_path):
+    run = write_run(tmp_path, "1", image_table(["/p/a.png"]), {}, folder="/p")
+    for kernels, words in ((None, ""), ("avx2", "Compared with the kernels for avx2.\n")):
+        with run.editing_record() as record:
+            record.kernels = kernels
+        printed = io.StringIO()
+        print_answer(Console(file=printed, width=80), audit_run(run))
+        assert ("kernels" in printed.getvalue()) == bool(words)
+        assert words in printed.getvalue()
 
 
 def test_a_duplicate_is_shown_with_its_three_scores_and_a_review_with_its_reason(tmp_path):

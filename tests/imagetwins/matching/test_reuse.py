@@ -303,8 +303,9 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(tmp_path, f
 
 
 def pixel_blocks(store):
-    (packed,) = store.glob("cache/thumbnails-*/packed.bin")
-    return packed.stat().st_blocks
+    (directory,) = store.glob("cache/thumbnails-*")
+    assert (directory / "pixels.bin").stat().st_blocks == 0
+    return (directory / "packed.bin").stat().st_blocks
 
 
 @pytest.mark.parametrize("then", ["no", "yes"])

@@ -1,4 +1,7 @@
 import multiprocessing
+import os
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
@@ -8,6 +11,7 @@ import pytest
 from imagetwins import ssim
 from imagetwins.errors import ParameterError, StoreError
 from imagetwins.ssim import plan as planning
+from imagetwins.ssim.processor import find_runnable, force_kernels
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
 from tests.support import thumbnails as pictures
@@ -89,6 +93,48 @@ def test_a_pair_exactly_at_the_floor_is_stored(prepared, collection):
         found = {row[:2]: row[2] for row in table(results)}
         assert found.keys() == {pair for pair, score in collection[1].items() if score >= floor}
         assert floor in found.values()
+
+
+@pytest.mark.parametrize("kernels", find_runnable(), ids=lambda kernels: kernels.label)
+@pytest.mark.parametrize("floor", [0.3, 0.85])
+def test_the_table_does_not_depend_on_the_kernels(prepared, kernels, floor):
+    _, expected = run(prepared, threshold=0.9, floor=floor)
+    with force_kernels(kernels):
+        plan, found = run(prepared, threshold=0.9, floor=floor)
+    assert table(found) == table(expected)
+    assert sum(total(found, stage) for stage in ssim.stage_labels()) == plan.n_pairs
+
+
+LESSER = """
+import sys
+from pathlib import Path
+import numpy as np
+from imagetwins import ssim
+directory, target = map(Path, sys.argv[1:])
+plan = ssim.plan_join(directory, target, np.arange(ssim.open_workspace(directory).n_rows), threshold=0.9, floor=0.5)
+for batch in plan.batches:
+    found = ssim.join_batch(target, batch)
+    for pair in zip(found.image1.tolist(), found.image2.tolist(), found.ssim.tolist()):
+        print(*pair)
+print(ssim.choose_kernels().label)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("features", "label"), [("", "plain"), ("+avx2,+fma", "avx2")])
+def test_a_lesser_processor_finds_the_same_pairs(prepared, tmp_path, features, label):
+    """All kernels are compiled anew, as for that processor, if this one can do what it can."""
+    if label not in {kernels.label for kernels in find_runnable()}:
+        pytest.skip(f"this processor has no {label}")
+    told = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", LESSER, str(prepared), str(tmp_path / "plan")]
+    *rows, used = subprocess.run(command, env=told, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert used == label
+    expected = table(run(prepared, threshold=0.9, floor=0.5)[1])
+    found = {(int(i), int(j)): float(score) for i, j, score in map(str.split, rows)}
+    assert found.keys() == {row[:2] for row in expected}
+    for i, j, score, *_, verified in expected:
+        assert abs(found[i, j] - score) <= (0 if verified else 1e-6)
 
 
 def test_the_table_does_not_depend_on_the_tiling(prepared, monkeypatch):

@@ -1,3 +1,4 @@
+import itertools
 import os
 import subprocess
 import sys
@@ -5,8 +6,12 @@ import sys
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from numba.core.registry import cpu_target
 
 from imagetwins import ssim
+from imagetwins.ssim import refine
+from imagetwins.ssim.kernels import block_slack, has_byte_products
+from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
 from tests.support import thumbnails as pictures
 
@@ -73,6 +78,90 @@ def test_a_small_patch_lowers_the_local_ssim_wherever_it_lies(tmp_path, corner, 
     assert found.ssim[0] > 0.98
     assert found.local_ssim[0] < 0.6
     assert found.local_ssim[0] == pytest.approx(oracle.local_score(base, edited, oracle.squares(394)), abs=2e-6)
+
+
+def score_all(directory, pairs, score):
+    """Return the scores of pairs of workspace rows in colour, (3, n), by `score_pairs` or by `score_sparse_pairs`."""
+    workspace = open_workspace(directory)
+    images = np.arange(workspace.n_rows)
+    cache = refine.make_window_cache(workspace, images, 3, refine.allocate_buffers(workspace.size, len(images)))
+    found = np.empty((3, len(pairs)))
+    refine.fill_images(images, cache)
+    score(*np.ascontiguousarray(pairs.T), cache, refine.allocate_scratch(cache.columns, 5), found)
+    return found
+
+
+@pytest.mark.parametrize("size", [16, 50, 129, 200])
+def test_scores_are_the_same_to_the_bit_from_pixels_in_any_order_and_both_ways(size, tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (2, size, size, 3))
+    thumbnails = np.concatenate([pictures.photographs(size), noise, [pictures.page(size, 1), pictures.flat(size, 255)]])
+    ssim.create_workspace(tmp_path, len(thumbnails), size)
+    ssim.prepare_images(tmp_path, np.arange(len(thumbnails)), thumbnails.astype(np.uint8))
+    pairs = np.array([*itertools.permutations(range(len(thumbnails)), 2)])
+    expected = score_all(tmp_path, pairs, refine.score_pairs)
+    assert np.array_equal(expected, score_all(tmp_path, pairs, refine.score_sparse_pairs), equal_nan=True)
+    assert np.array_equal(expected, score_all(tmp_path, pairs[:, ::-1], refine.score_pairs), equal_nan=True)
+    order = rng.permutation(len(pairs))
+    assert np.array_equal(expected[:, order], score_all(tmp_path, pairs[order], refine.score_pairs), equal_nan=True)
+
+
+def extremes(size):
+    """Pictures whose windows have the largest and the smallest means, variances and covariances."""
+    rng = np.random.default_rng(0)
+    black_and_white = rng.integers(0, 2, (3, size, size, 3)) * 255
+    stripes = np.broadcast_to((np.arange(size) % 2 * 255)[:, np.newaxis, np.newaxis], (size, size, 3))
+    levels = [pictures.flat(size, level) for level in (0, 1, 2, 254, 255)]
+    faint = [pictures.flat(size, level) + rng.integers(0, 2, (size, size, 3)) for level in (0, 127, 254)]
+    return np.array([*black_and_white, 255 - black_and_white[0], stripes, 255 - stripes, *levels, *faint], np.uint8)
+
+
+@pytest.mark.parametrize("size", [32, 200])
+def test_no_score_is_off_by_more_than_the_stated_error(size, tmp_path):
+    thumbnails = extremes(size)
+    ssim.create_workspace(tmp_path, len(thumbnails), size)
+    ssim.prepare_images(tmp_path, np.arange(len(thumbnails)), thumbnails)
+    pairs = np.array([*itertools.combinations(range(len(thumbnails)), 2)])
+    found = score_all(tmp_path, pairs, refine.score_pairs)[0]
+    expected = [oracle.score(thumbnails[i], thumbnails[j]) for i, j in pairs]
+    slack = block_slack(size, min(32, (size - 6) // 2))
+    assert slack < 3e-6
+    assert np.abs(found - expected).max() < slack
+
+
+NARROWER = """
+import sys, numpy as np
+from pathlib import Path
+from numba.core.registry import cpu_target
+from imagetwins.ssim import kernels, refine
+from tests.imagetwins.ssim.test_kernels import score_all
+assert not kernels.has_byte_products(cpu_target.target_context.codegen().magic_tuple()[2])
+directory, pairs = Path(sys.argv[1]), np.load(sys.argv[1] + "/pairs.npy")
+for score in (refine.score_pairs, refine.score_sparse_pairs):
+    np.save(f"{directory}/{score.__name__}.npy", score_all(directory, pairs, score))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", ["avx512vnni", "avx512", "avx512 avx fma"])
+def test_a_processor_without_products_of_bytes_gives_the_same_scores(without, tmp_path):
+    name, features = cpu_target.target_context.codegen().magic_tuple()[1:]
+    if not has_byte_products(features):
+        pytest.skip("this processor has no other path")
+    thumbnails = np.concatenate([pictures.photographs(200)[:2], extremes(200)[::4], [pictures.page(200, 1)]])
+    ssim.create_workspace(tmp_path, len(thumbnails), 200)
+    ssim.prepare_images(tmp_path, np.arange(len(thumbnails)), thumbnails)
+    pairs = np.array([*itertools.combinations(range(len(thumbnails)), 2)])
+    np.save(tmp_path / "pairs.npy", pairs)
+    lacking = tuple(f"+{feature}" for feature in without.split())
+    kept = [f"-{one[1:]}" if one.startswith(lacking) else one for one in features.split(",")]
+    forced = {"NUMBA_CPU_NAME": name if without == "avx512vnni" else "x86-64", "NUMBA_CPU_FEATURES": ",".join(kept)}
+    subprocess.run([sys.executable, "-c", NARROWER, str(tmp_path)], env=os.environ | forced, check=True)
+    expected, slack = score_all(tmp_path, pairs, refine.score_pairs), block_slack(200, 32)
+    for score in ("score_pairs", "score_sparse_pairs"):
+        found = np.load(tmp_path / f"{score}.npy")
+        np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=2 * slack)
+        np.testing.assert_allclose(found[1:], expected[1:], rtol=0, atol=4e-6)
 
 
 INTERPRETED = """

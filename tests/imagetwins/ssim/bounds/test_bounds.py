@@ -8,14 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from imagetwins import ssim
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.projection import (
-    N_COARSE,
     choose_coordinates,
     count_coordinates,
     estimate_energy,
-    fill_coarse,
     project_features,
-    select_top_coordinates,
 )
+from imagetwins.ssim.columns import plan_columns
 from imagetwins.ssim.features import (
     CELL_RANK,
     count_features,
@@ -59,12 +57,6 @@ def stored_features(arrays):
     return stored.astype(np.float64) * feature_unit(stored.shape[1])
 
 
-def coarse_vectors(projections, chosen):
-    coarse = np.empty((len(projections), len(chosen) + 1), np.float32)
-    fill_coarse(projections, np.arange(len(projections)), chosen, coarse)
-    return coarse
-
-
 @quick
 @given(pair=pictures.pairs(SIZE))
 def test_each_bound_with_its_slack_is_at_least_the_score(prepare, pair):
@@ -76,15 +68,9 @@ def test_each_bound_with_its_slack_is_at_least_the_score(prepare, pair):
 
 @quick
 @given(pair=pictures.pairs(SIZE))
-def test_features_their_projection_and_a_part_of_it_bound_the_score(prepare, pair):
+def test_features_and_their_projection_bound_the_score(prepare, pair):
     arrays, score = prepare(*pair).arrays, oracle.score(*pair)
-    few = np.array([0, 7, 90])
-    for vectors in (
-        stored_features(arrays),
-        arrays["projection"],
-        coarse_vectors(arrays["projection"], select_top_coordinates(arrays["projection"])),
-        coarse_vectors(arrays["projection"], few),
-    ):
+    for vectors in (stored_features(arrays), arrays["projection"]):
         first, second = vectors.astype(np.float64)
         assert first @ second + stored_slack(SIZE) >= score
 
@@ -108,26 +94,43 @@ def test_the_slack_allows_for_the_rounding_of_the_deviations_of_both_images():
     kernel = (2 * deviation * rounded + float(C2)) / (deviation**2 + rounded**2 + float(C2))
     moved = np.sqrt(2 - 2 * kernel).max()
     assert 2 * moved + moved**2 <= feature_slack(16) <= feature_slack(300) < 2 * (2 * moved + moved**2)
+    for size in (16, 200, 300):
+        # Each addition of a float32 inner product rounds by up to 2^-24 of what is at most 1.
+        assert 2 * moved + moved**2 + count_features(size) * 2.0**-24 <= feature_slack(size)
+
+
+@pytest.mark.parametrize("size", [16, 50, 200])
+def test_inner_products_of_projections_are_never_below_those_of_the_features(size):
+    """Also of vectors that are almost the same, where they are equal but for roundings."""
+    rng, chosen = np.random.default_rng(0), choose_coordinates(make_basis(), size)[::3]
+    for _ in range(10):
+        first = rng.normal(0, 1, count_features(size)) * rng.exponential(1, count_features(size)) ** 3
+        second = first + rng.normal(0, rng.choice([0, 1e-4, 1]), len(first))
+        vectors = [(one / np.linalg.norm(one)).astype(np.float32) for one in (first, second)]
+        projections = [project_features(one, size, chosen).astype(np.float64) for one in vectors]
+        assert np.dot(*projections) >= np.dot(*(one.astype(np.float64) for one in vectors))
 
 
 @pytest.mark.parametrize("size", [SIZE, 300])
 def test_each_block_bound_holds_for_its_block(size, tmp_path):
-    cells, layout = plan_cells(size), plan_layout(size, 3)
-    groups = layout.edges[layout.groups]
-    upper, gain = np.empty(len(cells.blocks) - 1), np.empty(len(cells.blocks) - 1)
-    assert len(upper) == (len(cells.strips) - 1) * layout.n_groups
+    columns = plan_columns(size, 3)
+    strips, bands = columns.edges[columns.strips], columns.edges[columns.bands]
+    upper, loose = np.empty((2, len(columns.blocks) - 1), np.float32)
+    assert len(upper) == (len(strips) - 1) * (len(bands) - 1)
     ssim.create_workspace(tmp_path, 2, size)
 
     @settings(quick, max_examples=40)
     @given(pictures.pairs(size))
     def check(pair):
         ssim.prepare_images(tmp_path, np.arange(2), np.array(pair))
-        bound_blocks(make_block_bounds(open_workspace(tmp_path), 0.0), 0, 1, upper, gain)
-        exact = oracle.ssim_map(*pair).mean(-1) / layout.windows**2
-        for k, bound in enumerate(upper):
-            strip, group = divmod(k, layout.n_groups)
-            block = exact[cells.strips[strip] : cells.strips[strip + 1], groups[group] : groups[group + 1]]
-            assert bound + stored_slack(size) >= block.sum()
+        bound_blocks(make_block_bounds(open_workspace(tmp_path), 0.0), columns, 0, 1, upper, loose)
+        exact = oracle.ssim_map(*pair).mean(-1) / (size - 6) ** 2
+        for k, bound in enumerate(upper.astype(float)):
+            strip, band = divmod(k, len(bands) - 1)
+            value = exact[strips[strip] : strips[strip + 1], bands[band] : bands[band + 1]].sum()
+            assert bound + stored_slack(size) >= value
+            # The rests of two cells agree at most, and are opposite at the least: in between lies all that is left out.
+            assert loose[k] >= 0
 
     check()
 
@@ -148,16 +151,6 @@ def test_a_projection_has_the_chosen_coordinates_of_scipys_transform_and_the_len
         np.testing.assert_allclose(projected[:-1], whole[coordinates], atol=1e-6)
         rest = np.delete(whole, coordinates)
         assert projected[-1] ** 2 == pytest.approx((rest**2).sum(), abs=2e-6)
-
-
-def test_a_join_takes_the_coordinates_that_are_the_longest_in_its_own_images():
-    lengths = np.random.default_rng(0).permutation(1500).astype(np.float32)
-    chosen = select_top_coordinates(np.array([[*lengths, 9], [*-lengths, 9]], np.float32))
-    assert chosen.tolist() == np.flatnonzero(lengths >= 1500 - N_COARSE).tolist()
-    sample = np.array([[0, 3, 0, -2, 9], [1, -3, 0, 2, 9]], np.float32)
-    coarse = coarse_vectors(sample, np.array([1, 3]))
-    assert coarse[:, :2].tolist() == [[3, -2], [-3, 2]]
-    np.testing.assert_allclose(coarse[:, 2], [9, np.sqrt(82)], rtol=1e-6)
 
 
 def test_axes_of_slopes_are_distinguished_from_those_of_means_and_deviations():
@@ -203,11 +196,12 @@ def test_windows_are_measured_as_numpy_does(size):
             variances = lengths**2 / 48
             assert largest == np.rint(variances.max() * 49 * 48)
             assert (abs(measured.deviation[:, is_window] * STEP - np.sqrt(variances)) <= 0.51 * STEP).all()
-            expected = (variances / (variances + float(C2) / 2)).sum(0)
-            np.testing.assert_allclose(measured.share[is_window], expected, rtol=1e-5, atol=1e-6)
             first, second, rest = measured.directions[:, :, is_window]
             for one, slope in zip((first, second), slopes, strict=True):
                 np.testing.assert_allclose(one, slope[top:bottom, column, channel], atol=1e-6)
+            # The length of the rest is never below the true one, or the bound would not hold.
+            true = 1 - sum(slope[top:bottom, column, channel] ** 2 for slope in slopes)
+            assert (rest.astype(np.float64) ** 2 >= true).all()
             np.testing.assert_allclose(first**2 + second**2 + rest**2, 1, atol=3e-6)
 
 
@@ -233,7 +227,6 @@ def test_a_grey_thumbnail_is_measured_in_one_channel_as_it_would_be_in_three(siz
     assert grey.is_structured
     assert colour.is_structured
     np.testing.assert_allclose(grey.features, colour.features, atol=1e-6)
-    np.testing.assert_allclose(grey.structure, colour.structure, atol=2e-6)
 
 
 @pytest.mark.parametrize("size", [16, 75, 300])
@@ -275,7 +268,7 @@ def test_no_feature_is_longer_than_the_unit_allows_and_each_is_stored_to_half_a_
         features = MeasuredImage(thumbnail, basis, scratch).features
         unit, stored = feature_unit(len(features)), store_features(features)
         assert abs(features).max() <= unit * np.iinfo(np.int16).max
-        assert (abs(stored * unit - features.astype(np.float64)) <= 0.5001 * unit).all()
+        assert (abs(stored * unit - features.astype(np.float64)) <= 0.504 * unit).all()
     moved = np.sqrt(count_features(size)) * unit / 2
     assert stored_slack(size) - feature_slack(size) >= 2 * moved + moved**2
     # It is next to nothing beside what is lost already.

@@ -1,0 +1,354 @@
+"""Inner products of 8-bit integers, which the compiler does not vectorise well by itself: LLVM's own instructions.
+
+Vectors of codes, integers of -127 to 127, come in groups of GROUP; each group has a weight, a power of two. What is
+computed is the sum of the groups' inner products times their weights, modulo 2^32, so no order of additions and no
+overflow on the way can change it.
+
+`reach_tile` does it for a small tile of pairs at once, adds what is known of each image in float32, and says which pairs
+reach a limit. `dot_codes` does it for one pair. Both exist for each of `Kernels` (processor.py):
+
+- with VNNI, one instruction multiplies 8-bit integers of which the first must be unsigned. So 128 is added to those of
+  the second image; the caller subtracts 128 times the weighted sum of the first image's codes, its bias;
+- otherwise, 8-bit integers are widened to 16 bits, and pairs of products are added.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from imagetwins.ssim.processor import Kernels, find_runnable
+
+GROUP = 64
+"""Codes in a group."""
+
+TERMS = 16
+"""Numbers in float32 of each image, whose inner product is added to that of the codes."""
+
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+F32 = ir.FloatType()
+PLAIN, AVX2, AVX_VNNI, AVX512_VNNI = (int(kernels) for kernels in Kernels)
+
+
+class Shape(NamedTuple):
+    """The registers of a small tile.
+
+    Attributes:
+        lanes: 32-bit numbers in a register.
+        rows: of the tile.
+        vectors: registers along a row of it.
+    """
+
+    lanes: int
+    rows: int
+    vectors: int
+
+    @property
+    def width(self) -> int:
+        """Columns of the tile."""
+        return self.lanes * self.vectors
+
+
+SHAPES = {
+    Kernels.PLAIN: Shape(4, 4, 2),
+    Kernels.AVX2: Shape(8, 4, 2),
+    Kernels.AVX_VNNI: Shape(8, 4, 3),
+    Kernels.AVX512_VNNI: Shape(16, 8, 3),
+}
+"""As many sums as leave registers for what is multiplied; measured."""
+
+VNNI = {Kernels.AVX_VNNI, Kernels.AVX512_VNNI}
+
+
+class Writer:
+    """Writes the instructions of one of `Kernels`.
+
+    Attributes:
+        builder: LLVM's.
+        lanes: 32-bit numbers in a register.
+    """
+
+    def __init__(self, builder: Any, kernels: Kernels) -> None:
+        self.builder, self.kernels, self.lanes = builder, kernels, SHAPES[kernels].lanes
+        self.integers, self.floats = (ir.VectorType(kind, self.lanes) for kind in (I32, F32))
+
+    def zero(self) -> Any:
+        return ir.Constant(self.integers, [0] * self.lanes)
+
+    def fill(self, kind: ir.VectorType, value: int) -> Any:
+        return ir.Constant(kind, [value] * kind.count)
+
+    def variable(self, value: Any) -> Any:
+        """Return the place of a variable; the optimiser keeps it in a register."""
+        place = cgutils.alloca_once(self.builder, value.type)  # type: ignore[no-untyped-call]
+        self.builder.store(value, place)
+        return place
+
+    def change(self, place: Any, value: Any) -> None:
+        self.builder.store(value, place)
+
+    def at(self, pointer: Any, *offsets: Any) -> Any:
+        for offset in offsets:
+            pointer = self.builder.gep(pointer, [ir.Constant(I64, offset) if isinstance(offset, int) else offset])
+        return pointer
+
+    def load(self, pointer: Any, kind: Any) -> Any:
+        return self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()), align=1)
+
+    def splat(self, value: Any) -> Any:
+        """Return a register that holds `value` in each lane."""
+        kind = ir.VectorType(value.type, self.lanes)
+        single = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(I32, 0))
+        order = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(single, ir.Constant(kind, ir.Undefined), order)
+
+    def call(self, name: str, kind: Any, *arguments: Any) -> Any:
+        function = ir.FunctionType(kind, [argument.type for argument in arguments])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), arguments)  # type: ignore[no-untyped-call]
+
+    def add_products(self, total: Any, first: Any, second: Any) -> Any:
+        """Add the products of four codes to each lane of `total`; with VNNI the second ones are unsigned."""
+        if self.kernels in VNNI:
+            bits = 32 * self.lanes
+            return self.call(f"llvm.x86.avx512.vpdpbusd.{bits}", self.integers, total, second, first)
+        for one, other in zip(self.widen(first), self.widen(second), strict=True):
+            total = self.builder.add(total, self.multiply(one, other))
+        return total
+
+    def widen(self, codes: Any) -> tuple[Any, Any]:
+        """Return the even and the odd ones of 8-bit integers, with 16 bits each."""
+        pairs = ir.VectorType(I16, 2 * self.lanes)
+        both, eight = self.builder.bitcast(codes, pairs), self.fill(pairs, 8)
+        return self.builder.ashr(self.builder.shl(both, eight), eight), self.builder.ashr(both, eight)
+
+    def multiply(self, first: Any, second: Any) -> Any:
+        """Return the sums of two products of 16-bit integers for each lane."""
+        if self.kernels == Kernels.AVX2:
+            return self.call("llvm.x86.avx2.pmadd.wd", self.integers, first, second)
+        products = []
+        for half in range(2):
+            order = ir.Constant(ir.VectorType(I32, self.lanes), [*range(half, 2 * self.lanes, 2)])
+            one, other = (self.builder.shuffle_vector(codes, codes, order) for codes in (first, second))
+            products.append(self.builder.mul(*(self.builder.sext(codes, self.integers) for codes in (one, other))))
+        return self.builder.add(*products)
+
+
+def _read_arrays(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Return the arguments, arrays as what gives access to their data and shape."""
+    return [
+        context.make_array(kind)(context, builder, argument) if isinstance(kind, types.Array) else argument
+        for kind, argument in zip(signature.args, arguments, strict=True)
+    ]
+
+
+each: Any = cgutils.for_range_slice
+
+
+def _write_reach_tile(write: Writer, shape: Shape, arguments: list[Any]) -> None:
+    """Write `reach_tile`, whose arguments these are, for one of `Kernels`."""
+    codes, terms, lowest, bias, row, panel_codes, panel_terms, panel, ends, shifts, unit, masks = arguments
+    builder, one, width = write.builder, ir.Constant(I64, 1), ir.Constant(I64, shape.width)
+    words = builder.extract_value(codes.shape, 1)
+    rows = [builder.add(row, ir.Constant(I64, r)) for r in range(shape.rows)]
+    first = [write.at(codes.data, builder.mul(r, words)) for r in rows]
+    second = write.at(panel_codes.data, builder.mul(panel, builder.mul(words, width)))
+    sums = [[write.variable(write.zero()) for _ in range(shape.vectors)] for _ in rows]
+    start = write.variable(ir.Constant(I64, 0))
+    with each(builder, ir.Constant(I64, 0), builder.extract_value(ends.shape, 0), one) as (run, _):
+        shift, end = write.splat(builder.load(write.at(shifts.data, run))), builder.load(write.at(ends.data, run))
+        for place in (place for line in sums for place in line):
+            write.change(place, builder.shl(builder.load(place), shift))
+        with each(builder, builder.load(start), end, one) as (k, _):
+            base = write.at(second, builder.mul(k, width))
+            columns = [write.load(write.at(base, shape.lanes * c), write.integers) for c in range(shape.vectors)]
+            for pointer, line in zip(first, sums, strict=True):
+                codes_of_row = write.splat(builder.load(write.at(pointer, k)))
+                for place, column in zip(line, columns, strict=True):
+                    write.change(place, write.add_products(builder.load(place), codes_of_row, column))
+        write.change(start, end)
+    of_columns = write.at(panel_terms.data, builder.mul(panel, ir.Constant(I64, (TERMS + 1) * shape.width)))
+    offsets = [write.load(write.at(of_columns, shape.lanes * c), write.floats) for c in range(shape.vectors)]
+    of_rows = [write.at(terms.data, builder.mul(r, ir.Constant(I64, TERMS))) for r in rows]
+    scale, bounds = write.splat(unit), []
+    for r, line in zip(rows, sums, strict=True):
+        subtracted = write.splat(builder.load(write.at(bias.data, r)))
+        found = [builder.sitofp(builder.sub(builder.load(place), subtracted), write.floats) for place in line]
+        scaled = [builder.fmul(number, scale, flags=["contract"]) for number in found]
+        added = [builder.fadd(*both, flags=["contract"]) for both in zip(scaled, offsets, strict=True)]
+        bounds.append([write.variable(number) for number in added])
+    with each(builder, ir.Constant(I64, 0), ir.Constant(I64, TERMS), one) as (k, _):
+        base = write.at(of_columns, builder.mul(builder.add(k, one), width))
+        columns = [write.load(write.at(base, shape.lanes * c), write.floats) for c in range(shape.vectors)]
+        for pointer, line in zip(of_rows, bounds, strict=True):
+            term = write.splat(builder.load(write.at(pointer, k)))
+            for place, column in zip(line, columns, strict=True):
+                product = builder.fmul(term, column, flags=["contract"])
+                write.change(place, builder.fadd(builder.load(place), product, flags=["contract"]))
+    for number, (r, line) in enumerate(zip(rows, bounds, strict=True)):
+        limit, mask = write.splat(builder.load(write.at(lowest.data, r))), ir.Constant(I64, 0)
+        for c, place in enumerate(line):
+            is_left = builder.fcmp_ordered(">=", builder.load(place), limit)
+            bits = builder.zext(builder.bitcast(is_left, ir.IntType(shape.lanes)), I64)
+            mask = builder.or_(mask, builder.shl(bits, ir.Constant(I64, c * shape.lanes)))
+        builder.store(mask, write.at(masks.data, number))
+
+
+def _write_dot_codes(write: Writer, arguments: list[Any]) -> Any:
+    """Write `dot_codes`, whose arguments these are, for one of `Kernels`; return its result."""
+    codes, i, j, shifts, start, stop = arguments
+    builder, length = write.builder, 4 * write.lanes
+    width = builder.extract_value(codes.shape, 1)
+    first, second = (write.at(codes.data, builder.mul(row, width)) for row in (i, j))
+    kind = ir.VectorType(I8, length)
+    parts = range(0, GROUP, length)
+    sums = [write.variable(write.zero()) for _ in parts]
+    with each(builder, start, stop, ir.Constant(I64, 1)) as (group, _):
+        shift = write.splat(builder.load(write.at(shifts.data, group)))
+        base = builder.mul(group, ir.Constant(I64, GROUP))
+        for place, part in zip(sums, parts, strict=True):
+            x, y = (write.load(write.at(side, base, part), kind) for side in (first, second))
+            if write.kernels in VNNI:
+                y = builder.xor(y, write.fill(kind, -128))
+            x, y = (builder.bitcast(side, write.integers) for side in (x, y))
+            products = builder.shl(write.add_products(write.zero(), x, y), shift)
+            write.change(place, builder.add(builder.load(place), products))
+    total = builder.load(sums[0])
+    for place in sums[1:]:
+        total = builder.add(total, builder.load(place))
+    return write.call(f"llvm.vector.reduce.add.v{write.lanes}i32", I32, total)
+
+
+def _make_reach_tile(kernels: Kernels) -> Any:
+    """Return `reach_tile` of these kernels; it does nothing where they cannot run, and is not called."""
+
+    @intrinsic
+    def reach_tile(
+        typingctx: Any,  # noqa: ARG001
+        codes: Any,
+        terms: Any,
+        lowest: Any,
+        bias: Any,
+        row: Any,  # noqa: ARG001
+        panel_codes: Any,
+        panel_terms: Any,
+        panel: Any,  # noqa: ARG001
+        ends: Any,
+        shifts: Any,
+        unit: Any,  # noqa: ARG001
+        masks: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if kernels in find_runnable():
+                given = _read_arrays(context, builder, signature, arguments)
+                _write_reach_tile(Writer(builder, kernels), SHAPES[kernels], given)
+            return context.get_dummy_value()
+
+        rows = codes, terms, lowest, bias, types.intp
+        columns = panel_codes, panel_terms, types.intp
+        return types.none(*rows, *columns, ends, shifts, types.float32, masks), generate
+
+    return reach_tile
+
+
+def _make_dot_codes(kernels: Kernels) -> Any:
+    """Return `dot_codes` of these kernels; it returns 0 where they cannot run, and is not called."""
+
+    @intrinsic
+    def dot_codes(typingctx: Any, codes: Any, i: Any, j: Any, shifts: Any, start: Any, stop: Any) -> Any:  # noqa: ARG001
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if kernels not in find_runnable():
+                return ir.Constant(I32, 0)
+            return _write_dot_codes(Writer(builder, kernels), _read_arrays(context, builder, signature, arguments))
+
+        return types.int32(codes, types.intp, types.intp, shifts, types.intp, types.intp), generate
+
+    return dot_codes
+
+
+_reach_plain, _reach_avx2, _reach_avx_vnni, _reach_avx512_vnni = (_make_reach_tile(kernels) for kernels in Kernels)
+_dot_plain, _dot_avx2, _dot_avx_vnni, _dot_avx512_vnni = (_make_dot_codes(kernels) for kernels in Kernels)
+
+
+@intrinsic
+def lowest_bit(typingctx: Any, mask: Any) -> Any:  # noqa: ARG001
+    """Return the number of the lowest bit of a uint64 that is set; it must not be 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+@njit(nogil=True, cache=True)
+def reach_tile(
+    kernels: int,
+    codes: NDArray[np.int32],
+    terms: NDArray[np.float32],
+    lowest: NDArray[np.float32],
+    bias: NDArray[np.int32],
+    row: int,
+    panel_codes: NDArray[np.int32],
+    panel_terms: NDArray[np.float32],
+    panel: int,
+    ends: NDArray[np.int64],
+    shifts: NDArray[np.int32],
+    unit: np.float32,
+    masks: NDArray[np.uint64],
+) -> None:
+    """Say which pairs of a small tile reach a limit: of SHAPES[kernels].rows rows and .width columns.
+
+    A pair does if unit * (inner product of the codes) + panel_terms[0] + (inner product of the terms) is at least
+    `lowest` of its row. Codes are read four at a time, as 32-bit numbers. Their groups are divided into runs of equal
+    weight: before each run, the sum of those before it is multiplied by 2^shift.
+
+    Args:
+        kernels: one of `Kernels` that can run here.
+        codes: (n, words) int32, those of the rows.
+        terms: (n, TERMS) float32.
+        lowest: (n,) float32.
+        bias: (n,) int32, subtracted from the inner products of the codes.
+        row: the first row.
+        panel_codes: (panels, words, width) int32, those of the columns; with VNNI, 128 is added to each.
+        panel_terms: (panels, 1 + TERMS, width) float32: what is added to each column's bounds, and its terms.
+        panel: which panel of columns.
+        ends: (runs,) int64, the words at which each run ends.
+        shifts: (runs,) int32.
+        unit: what a unit of the inner product of the codes is worth.
+        masks: (rows,) uint64, overwritten: a bit for each column, set where the pair reaches the limit.
+    """
+    if kernels == AVX512_VNNI:
+        _reach_avx512_vnni(codes, terms, lowest, bias, row, panel_codes, panel_terms, panel, ends, shifts, unit, masks)
+    elif kernels == AVX_VNNI:
+        _reach_avx_vnni(codes, terms, lowest, bias, row, panel_codes, panel_terms, panel, ends, shifts, unit, masks)
+    elif kernels == AVX2:
+        _reach_avx2(codes, terms, lowest, bias, row, panel_codes, panel_terms, panel, ends, shifts, unit, masks)
+    else:
+        _reach_plain(codes, terms, lowest, bias, row, panel_codes, panel_terms, panel, ends, shifts, unit, masks)
+
+
+@njit(nogil=True, cache=True)
+def dot_codes(
+    kernels: int, codes: NDArray[np.int8], i: int, j: int, shifts: NDArray[np.int32], start: int, stop: int
+) -> np.int32:
+    """Return the inner product of some groups of two rows, each times 2^shift; with VNNI, the first one's bias too much.
+
+    Args:
+        kernels: one of `Kernels` that can run here.
+        codes: (n, groups * GROUP) int8.
+        i, j: the rows.
+        shifts: (groups,) int32.
+        start, stop: the groups.
+    """
+    if kernels == AVX512_VNNI:
+        product: np.int32 = _dot_avx512_vnni(codes, i, j, shifts, start, stop)
+    elif kernels == AVX_VNNI:
+        product = _dot_avx_vnni(codes, i, j, shifts, start, stop)
+    elif kernels == AVX2:
+        product = _dot_avx2(codes, i, j, shifts, start, stop)
+    else:
+        product = _dot_plain(codes, i, j, shifts, start, stop)
+    return product
