@@ -285,7 +285,8 @@ def feature_unit(n: int) -> float:
 
 def store_features(features: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return features, (n,) float32, as (n,) int16 in units of `feature_unit(n)`."""
-    return np.rint(features * np.float32(1 / feature_unit(len(features)))).astype(np.int16)
+    stored: NDArray[np.int16] = np.rint(features * np.float32(1 / feature_unit(len(features)))).astype(np.int16)
+    return stored
 
 
 def stored_slack(size: int) -> float:

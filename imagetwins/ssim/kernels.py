@@ -764,7 +764,9 @@ def _write_bound(w: _Writer) -> Any:
         ends = (b.load(b.gep(runs, [b.add(b.mul(run, _index(2)), _index(k))])) for k in (0, 1))
         with w.loop(*ends) as (cell, _):
             offset = b.mul(cell, _index(LANES))
-            b.store(w.fused(b.load(total), *(b.sitofp(w.load(one, offset, SHORTS, 2), FLOATS) for one in (x, y))), total)
+            b.store(
+                w.fused(b.load(total), *(b.sitofp(w.load(one, offset, SHORTS, 2), FLOATS) for one in (x, y))), total
+            )
     loose = b.extract_element(b.load(total), ir.Constant(INT, LANES - 1))
     both = [b.fpext(value, DOUBLE) for value in (w.sum_lanes(b.load(total)), loose)]
     return w.context.make_tuple(b, types.UniTuple(types.float64, 2), both)

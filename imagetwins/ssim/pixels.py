@@ -142,8 +142,9 @@ def settle_pixels(directory: Path, *, keep: bool, workers: int) -> None:
     """
     workspace = open_workspace(directory)
     if keep:
-        prepared = np.flatnonzero(workspace.unpacked)
-        parts = [prepared[start : start + AT_ONCE] for start in range(0, len(prepared), AT_ONCE)]
+        loaded = _restored_rows(directory, workspace.n_rows, state_of(directory)) & (workspace.packed_bytes == 0)
+        new = np.flatnonzero(loaded | (workspace.unpacked == 1))
+        parts = [new[start : start + AT_ONCE] for start in range(0, len(new), AT_ONCE)]
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda part: _pack_rows(directory, workspace, part), parts))
         flush_workspace(directory)

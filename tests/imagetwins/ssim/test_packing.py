@@ -79,7 +79,7 @@ def test_residuals_are_those_of_the_median_predictor():
     [
         lambda content: content[:-1],
         lambda content: content[:5],
-        lambda content: np.zeros_like(content),
+        np.zeros_like,
         lambda content: np.concatenate([content[:12], np.roll(content[12:], 3)]),
         lambda content: np.concatenate([content[:4], np.zeros(4, np.uint8), content[8:]]),
     ],

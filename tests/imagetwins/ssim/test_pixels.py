@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +106,14 @@ def test_pixels_that_are_forgotten_are_asked_for_and_must_be_the_same(settled, t
             restore_pixels(settled, np.array([0]), lambda _, other=other: [other])
 
 
+def test_pixels_that_were_asked_for_are_packed_if_they_are_kept_from_now_on(settled, thumbnails):
+    settle_pixels(settled, keep=False, workers=1)
+    restore_pixels(settled, np.array([2, 4]), lambda rows: [thumbnails[row] for row in rows])
+    settle_pixels(settled, keep=True, workers=1)
+    assert np.flatnonzero(open_workspace(settled).packed_bytes).tolist() == [2, 4]
+    assert (ssim.load_thumbnail(settled, 4) == thumbnails[4]).all()
+
+
 def test_a_damaged_row_ends_the_join_and_is_not_compared(settled):
     with file_of(settled, "packed").open("r+b") as file:
         file.seek(2 * open_workspace(settled).packed.shape[1] + 20)
@@ -202,7 +211,7 @@ def test_processes_that_need_the_same_rows_while_others_are_reused_find_what_is_
             [sys.executable, "-c", READER, str(settled), str(seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.getcwd()},
+            env=os.environ | {"PYTHONPATH": str(Path.cwd())},
         )
         for seed in range(2)
     ]
