@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +227,40 @@ def test_processes_that_need_the_same_rows_while_others_are_reused_find_what_is_
     for reader in readers:
         reader.stdout.close()
         assert reader.wait() == 0
+
+
+SETTLER = """
+import sys
+from pathlib import Path
+from imagetwins.ssim.pixels import settle_pixels
+sys.stdin.readline()
+settle_pixels(Path(sys.argv[1]), keep=True, workers=2)
+"""
+
+
+def is_whole(directory, thumbnails):
+    rows = range(len(thumbnails))
+    return all((ssim.load_thumbnail(directory, row) == thumbnails[row]).all() for row in rows)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_while_it_packs_leaves_all_pixels(settled, thumbnails):
+    rows = np.arange(len(thumbnails))
+    for attempt in range(12):
+        ssim.prepare_images(settled, rows, np.roll(thumbnails, attempt, axis=0))
+        with subprocess.Popen(
+            [sys.executable, "-c", SETTLER, str(settled)],
+            stdin=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        ) as settling:
+            settling.stdin.close()
+            deadline = time.monotonic() + 60
+            # It has begun once something is packed.
+            while not open_workspace(settled).packed_bytes.any() and time.monotonic() < deadline:
+                time.sleep(0.0005)
+            time.sleep(0.001 * attempt)
+            settling.kill()
+        assert is_whole(settled, np.roll(thumbnails, attempt, axis=0))
+    settle_pixels(settled, keep=True, workers=2)
+    assert taken(settled, "pixels") == 0
+    assert is_whole(settled, np.roll(thumbnails, attempt, axis=0))
