@@ -5,9 +5,9 @@ smaller than photographs, so that 100,000 are soon written; decoding is a smalle
 
     python -m benchmarks.growth [--corpus FOLDER] [--images 10000] [--out benchmarks/results]
 
-The decode floor is `cv2.imread` of the same files in as many threads as there are cores, right before the run. Memory is the
-highest sum, over this process and its children, of what they have to themselves and of their share of what they share
-(PSS), without the pages of mapped files, which the system takes back when it needs them; "RSS" counts those as well.
+The floor (`benchmarks/floor.py`) is that of the same files, right before the run. Memory is the highest sum, over this process
+and its children, of what they have to themselves and of their share of what they share (PSS), without the pages of mapped
+files, which the system takes back when it needs them; "RSS" counts those as well.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +28,7 @@ from rich.table import Table
 from scipy.optimize import nnls
 
 from benchmarks.corpora import Corpus, iter_grown, read_pictures
+from benchmarks.floor import measure_floor
 from benchmarks.stages import run_stages
 from imagetwins.decoding.pool import close_decoders
 from imagetwins.store.runs import Run
@@ -93,10 +93,9 @@ def measure(pictures: list[Any], count: int, place: Path) -> dict[str, Any]:
     folder, store = place / "pictures", place / "store"
     whole = write_pictures(pictures, count + ADDED, folder)
     aside = [file.rename(place / file.name) for file in whole.files[count:]]
-    cv2.setNumThreads(1)
     time.sleep(SECONDS_TO_SETTLE)
-    _, floor = timed(lambda: decode_all(whole.files[:count]))
-    found: dict[str, Any] = {"images": count, "decode_floor": floor}
+    floor = measure_floor(whole.files[:count])
+    found: dict[str, Any] = {"images": count, "floor": floor.wall}
     found["full"] = run_measured(Run(store, "20260101-full"), folder)
     found["recall"] = recall_of(Run(store, "20260101-full"), whole, count)
     for file in aside:
@@ -115,12 +114,6 @@ def change_some(files: list[Path]) -> None:
     """Write a mirrored picture into every tenth file."""
     for file in files[:: round(1 / CHANGED)]:
         write_picture(file, cv2.imread(str(file), cv2.IMREAD_COLOR)[:, ::-1])
-
-
-def decode_all(files: list[Path]) -> None:
-    with ThreadPoolExecutor(CORES) as threads:
-        for _ in threads.map(lambda file: cv2.imread(str(file), cv2.IMREAD_COLOR).shape, files):
-            pass
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -193,7 +186,7 @@ def summary(found: dict[str, Any]) -> str:
     full = found["full"]
     scored = full["funnel"]["scored"] / full["funnel"]["pairs"]
     return (
-        f"{found['images']:,}: full {full['wall']:.1f} s ({full['wall'] / found['decode_floor']:.1f} x decode floor), "
+        f"{found['images']:,}: full {full['wall']:.1f} s ({full['wall'] / found['floor']:.1f} floors, loading {full['seconds']['load'] / found['floor']:.2f}), "
         f"peak {full['peak_mb']:,.0f} MB, {scored:.4%} of the pairs scored, recall {found['recall']:.1%}; "
         f"+{ADDED}: {found['added']['wall']:.1f} s; {CHANGED:.0%} changed: {found['changed']['wall']:.1f} s; "
         f"{found['store_gb']:.2f} GB"
@@ -220,7 +213,7 @@ def show(results: list[dict[str, Any]]) -> None:
     for found in results:
         for name in ("full", "added", "changed"):
             one = found[name]
-            shares = f"{one['wall'] / found['decode_floor']:.2f}", f"{one['wall'] / found['full']['wall']:.1%}"
+            shares = f"{one['wall'] / found['floor']:.2f}", f"{one['wall'] / found['full']['wall']:.1%}"
             seconds = (f"{one['seconds'][stage]:.1f}" for stage in stages)
             row = (f"{found['images']:,}", name, f"{one['wall']:.1f}", *shares, *seconds)
             table.add_row(*row, f"{one['peak_mb']:,.0f}", f"{one['peak_rss_mb']:,.0f}")

@@ -4,8 +4,8 @@ The peers live in an environment of their own: `python -m venv peers && peers/bi
 
     python -m benchmarks.peers --peers peers/bin/python [--corpus FOLDER] [--images 450] [--out benchmarks/results]
 
-`--images` of each kind are written (see corpora.py). A pair is right if both pictures come from the same original. The decode
-floor is the time that reading all files with `cv2.imread` takes on all cores.
+`--images` of each kind are written (see corpora.py). A pair is right if both pictures come from the same original. The
+floor is that of `benchmarks/floor.py`.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpora import read_pictures, write_corpus
-from benchmarks.ssim_join import CORES, read, warm_up
+from benchmarks.floor import measure_floor
+from benchmarks.ssim_join import CORES, warm_up
 from imagetwins import ssim
 from imagetwins.decoding.model import DecodeSettings
 from imagetwins.decoding.pool import close_decoders, decode_files
@@ -66,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "pictures"
         families = write_families(options.corpus, options.images, folder)
-        rows = [measure_floor(folder), *measure_engine(folder, families, Path(temporary) / "workspace")]
+        rows = [to_floor_row(folder), *measure_engine(folder, families, Path(temporary) / "workspace")]
         if options.peers:
             rows += [
                 measure_peer(f"czkawka, {n}", options.peers, CZKAWKA, folder, families, str(n)) for n in (2, 5, 10, 15)
@@ -101,13 +101,9 @@ def judge(name: str, seconds: float, pairs: Iterable[tuple[str, str]], families:
     return {"tool": name, "seconds": seconds, "recall": len(right) / planted, "false": len(found) - len(right)}
 
 
-def measure_floor(folder: Path) -> dict[str, Any]:
-    cv2.setNumThreads(1)
+def to_floor_row(folder: Path) -> dict[str, Any]:
     files = sorted(folder.rglob("*.*"))
-    with ThreadPoolExecutor(CORES) as threads:
-        begin = time.perf_counter()
-        list(threads.map(read, files))
-    return {"tool": f"decode floor, {len(files)} pictures", "seconds": time.perf_counter() - begin}
+    return {"tool": f"imread and INTER_AREA, {len(files)} pictures", "seconds": measure_floor(files).wall}
 
 
 def measure_engine(folder: Path, families: dict[str, str], workspace: Path) -> list[dict[str, Any]]:
@@ -166,7 +162,7 @@ def measure_peer(
 
 def show(rows: list[dict[str, Any]]) -> None:
     table = Table(title="the same folder of planted copies")
-    for column in ("tool", "seconds", "x decode floor", "recall", "false pairs"):
+    for column in ("tool", "seconds", "x floor", "recall", "false pairs"):
         table.add_column(column, justify="left" if column == "tool" else "right")
     for row in rows:
         if "error" in row:

@@ -30,6 +30,7 @@ from rich.table import Table
 from skimage.metrics import structural_similarity
 
 from benchmarks.corpora import Corpus, iter_grown, read_pictures, to_thumbnails, write_corpus
+from benchmarks.floor import measure_floor
 from imagetwins import ssim
 
 mpl.use("Agg")
@@ -89,9 +90,8 @@ def measure_kind(corpus: Corpus, workspace: Path) -> dict[str, Any]:
     cv2.setNumThreads(1)
     files, n = corpus.files, len(corpus.files)
     with ThreadPoolExecutor(CORES) as threads:
-        _, wall, core = timed(lambda: [p.shape for p in threads.map(read, files)])
         found: dict[str, Any] = {"kind": corpus.kind, "images": n, "pairs": n * (n - 1) // 2}
-        found["decode"] = {"wall": wall, "core": core}
+        found["floor"] = measure_floor(files)._asdict()
         thumbnails = to_thumbnails((read(file) for file in files), SIZE)
         warm_up(thumbnails[:8])
         found["prepare"] = prepare(workspace, thumbnails, threads.map)
@@ -233,7 +233,7 @@ def show_kind(found: dict[str, Any]) -> None:
             " / ".join(f"{share:.3%}" for share in survivors(joined, found["pairs"])),
         )
     table.add_row(
-        "decode floor (cv2.imread)", f"{found['decode']['wall']:.2f}", f"{found['decode']['core']:.2f}", *[""] * 4
+        "floor: imread and INTER_AREA", f"{found['floor']['wall']:.2f}", f"{found['floor']['core']:.2f}", *[""] * 4
     )
     prepared = found["prepare"]
     label = f"preparation ({prepared['core_ms_an_image']:.2f} core ms an image)"

@@ -11,7 +11,7 @@ What is measured, in folders of pictures of 640 x 480, half of them copies of th
   *unchanged* folder; and *9 new* pictures in it;
 - a *bare* Prefect flow, whose body is `return 1`, without and with that server: what any Prefect program costs;
 - czkawka and difPy, which keep nothing between two runs, in the environment of `--peers`;
-- `cv2.imread` and a resize by INTER_AREA of the same files on all cores: what reading the pictures alone takes.
+- the floor (`benchmarks/floor.py`): `cv2.imread` and a resize by INTER_AREA of the same files on all cores.
 
 Every process is started anew, in each round all of them one after the other, so that a busy machine is busy for all; the median
 of the rounds counts. Folders of more than 1,000 pictures are measured once, and not with `--before`, the `imagetwins` of another
@@ -42,6 +42,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import floor
 from benchmarks.corpora import COPIES, Picture, copy_picture, crop_picture, read_pictures
 from benchmarks.peers import CZKAWKA, DIFPY
 from benchmarks.ssim_join import describe_machine
@@ -75,15 +76,6 @@ def bare():
     return 1
 
 bare()
-"""
-READ = """
-import os, sys
-from concurrent.futures import ThreadPoolExecutor
-import cv2
-cv2.setNumThreads(1)
-files = [entry.path for entry in os.scandir(sys.argv[1])]
-with ThreadPoolExecutor(os.cpu_count()) as threads:
-    list(threads.map(lambda file: cv2.resize(cv2.imread(file), (200, 200), interpolation=cv2.INTER_AREA), files))
 """
 
 
@@ -180,11 +172,12 @@ class Bench:
 
     def __init__(self, place: Path, commands: dict[bool, Path], peers: Path | None) -> None:
         self._place, self._commands = place, commands
-        programs = {"bare": BARE, READING: READ, "czkawka": CZKAWKA, "difPy": DIFPY}
+        programs = {"bare": BARE, "czkawka": CZKAWKA, "difPy": DIFPY}
         # Not the names of the modules: the folder of a script is searched for these first.
         self._scripts = {name: place / f"run_{name}.py" for name in programs}
         for name, script in self._scripts.items():
             script.write_text(programs[name], encoding="utf-8")
+        self._scripts[READING] = Path(floor.__file__)
         self._others = {READING: Path(sys.executable)} | (dict.fromkeys(("czkawka", "difPy"), peers) if peers else {})
 
     def warm_up(self, folder: Path) -> None:
@@ -294,11 +287,17 @@ def run(command: Sequence[str | Path], environment: dict[str, str]) -> tuple[Too
 
 
 def to_plain(size: int, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return what the files hold of a folder: of each row the medians, the ratio to its bare flow, and every round."""
+    """Return what the files hold of a folder: of each row the medians, the ratio to its bare flow, and every round.
+
+    "loading" is the stage `load` of first runs, in floors.
+    """
     bare = {row.server: row for row in rows if row.name == "bare"}
     before = {(row.name, row.server): row for row in rows if row.before}
+    floors = [row.wall for row in rows if row.name == READING]
+    loads = [median_stages(row.took).get("load") for row in rows if row.name == OURS[0] and not row.before]
     return {
         "pictures": size,
+        "loading": [seconds / floor for floor in floors for seconds in loads if seconds is not None],
         "rows": [
             _row_to_plain(row, bare.get(row.server), before.get((row.name, row.server)))
             for row in rows
@@ -344,6 +343,9 @@ def show(sizes: Sequence[dict[str, Any]], console: Console) -> None:
         cells = [cell for size in sizes for cell in _cells(size["rows"][position], has_before=has_before)]
         table.add_row(label(row), *cells, end_section=label(row).startswith(f"imagetwins, {OURS[-1]}"))
     console.print(table)
+    for size in sizes:
+        for floors in size["loading"]:
+            console.print(f"{size['pictures']:,} pictures: a first run's loading takes {floors:.2f} floors")
 
 
 BEGIN, END = "<!-- benchmarks.waiting -->", "<!-- /benchmarks.waiting -->"

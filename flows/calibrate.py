@@ -8,6 +8,7 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from imagetwins.config.folders import allowed_roots, check_local_folder, check_writable, resolve_store, shorten_folder
+from imagetwins.config.parameters import Orientations
 from imagetwins.config.roots import check_roots
 from imagetwins.runtime.observer import observer
 from imagetwins.settings import count_cores
@@ -24,6 +25,7 @@ def name_run() -> str:
 def calibrate(
     folder: str,
     pictures: Annotated[int, Field(ge=2, le=2000)] = 120,
+    orientations: Orientations = "same",
     seed: Annotated[int, Field(ge=0)] = 0,
     exclude: list[str] = [],  # noqa: B006 - Prefect shows the default in its form; it is never changed.
     store: str | None = None,
@@ -31,11 +33,13 @@ def calibrate(
     """Measure which thumbnail size, threshold and guard find the most copies without a false pair. Nothing moves.
 
     A sample of the folder's pictures is copied in nine ways (halved, doubled, recompressed, brightened, grey, cropped,
-    rotated, watermarked), in memory; what finds those copies again is what is recommended.
+    rotated, watermarked; with the orientations "all" also turned and mirrored), in memory; what finds those copies again
+    is what is recommended.
 
     Args:
         folder: The folder of pictures to calibrate for.
         pictures: How many of its pictures to sample (2 to 2000).
+        orientations: same or all, as for a run: whether pictures are compared turned and mirrored, too.
         seed: Decides which pictures are sampled and how they are changed.
         exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out besides the default ones.
         store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
@@ -56,6 +60,7 @@ def calibrate(
         directory,
         exclude=exclude,
         pictures=pictures,
+        orientations=orientations,
         seed=seed,
         workers=count_cores(),
         progress=observer.get().progressed,

@@ -14,6 +14,7 @@ from imagetwins.config.parameters import (
     Grouping,
     Hours,
     Keep,
+    Orientations,
     Ratio,
     Rule,
     Score,
@@ -62,6 +63,7 @@ def deduplicate(
     size: Size = 200,
     resampling: Resampling = "area",
     decoding: Decoding = "full",
+    orientations: Orientations = "same",
     keep: Keep = "first",
     grouping: Grouping = "representative",
     audit_floor: Score | None = None,
@@ -99,6 +101,9 @@ def deduplicate(
         decoding: full decodes every pixel, so that scores are exact. reduced decodes large JPEGs to a half, a quarter
             or an eighth, but not below twice the thumbnail: two to three times as fast, and scores change by up to
             about 0.03.
+        orientations: same: two pictures are compared as a viewer shows them. all: the second one also turned by 90, 180
+            and 270 degrees and mirrored, and the best of the eight scores counts: turned and mirrored copies match, for
+            a few times the time.
         keep: Which copy stays: words with commas between, the first that tells two copies apart decides, as in
             resolution,name,first. first: listed first. resolution: most pixels. size: most bytes. oldest, newest: by
             the date it was taken (EXIF), else the file's. exif-date: one that has such a date. name: no copy suffix,

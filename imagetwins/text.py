@@ -31,6 +31,19 @@ def format_command(verb: str, run_id: str, store: str | None, program: str = "im
     return shlex.join([program, verb, run_id, *(["--store", store] if store else [])])
 
 
+ORIENTATIONS = {
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "mirrored top to bottom",
+    5: "mirrored and turned by 90 degrees counter-clockwise",
+    6: "turned by 90 degrees clockwise",
+    7: "mirrored and turned by 90 degrees clockwise",
+    8: "turned by 90 degrees counter-clockwise",
+}
+"""What the orientations of EXIF do to a picture when it is shown; 1 leaves it as it is. Mirrored is left to right, and before it is
+turned."""
+
+
 def describe_os_error(error: OSError) -> str:
     """Return what the system said about a file, without the error's number: "Permission denied: /a/b.png"."""
     if error.strerror and error.filename:

@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from imagetwins import __version__
 from imagetwins.calibration.sweep import calibrate, write_calibration
+from imagetwins.config.parameters import Orientations
 from imagetwins.reporting.calibration_page import build_calibration_page, plan_command
 from imagetwins.reporting.gallery import escape
 from imagetwins.runtime.task_options import READING
@@ -25,6 +26,7 @@ def calibrate_folder(
     *,
     exclude: Sequence[str],
     pictures: int,
+    orientations: Orientations,
     seed: int,
     workers: int,
     progress: Callable[[str, int, int], None],
@@ -35,17 +37,31 @@ def calibrate_folder(
     paths = [file.location for file in listed if file.error is None and is_path(file.location)]
     workspace = directory / "workspace"
     try:
-        measured = calibrate(paths, workspace, pictures=pictures, seed=seed, workers=workers, progress=progress)
+        measured = calibrate(
+            paths,
+            workspace,
+            pictures=pictures,
+            orientations=orientations,
+            seed=seed,
+            workers=workers,
+            progress=progress,
+        )
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
     write_calibration(measured, directory)
     page = directory / "calibration.html"
     build_calibration_page(measured, folder, page, version=__version__)
-    command = plan_command(measured.recommended, folder)
+    command = plan_command(measured.recommended, folder, orientations)
     create_markdown_artifact(
         f"# {escape(measured.reason)}\n\n```\n{command}\n```\n\nThe evidence: `{page}`",
         key="imagetwins-calibration",
         description=str(folder),
     )
     recommended = {name: value for name, value in asdict(measured.recommended).items() if name != "close_pairs"}
-    return {**recommended, "reason": measured.reason, "command": command, "page": str(page)}
+    return {
+        **recommended,
+        "orientations": orientations,
+        "reason": measured.reason,
+        "command": command,
+        "page": str(page),
+    }

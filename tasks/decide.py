@@ -1,12 +1,13 @@
 """Stage 6: apply the threshold and decide the duplicates."""
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.apply import drop_changed, find_changes, images_to_check, mark_changed
-from imagetwins.matching.decisions import Decider, count_decisions, count_larger
+from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.reporting.thresholds import check_floor
 from imagetwins.runtime.observer import progress_of
@@ -41,7 +42,7 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
     counts = {"matches": len(matches), "verified": len(verified_by_now)}
-    return counts | count_decisions(decisions) | {"larger_duplicates": count_larger(decisions, images)}
+    return counts | _count_all(decisions, images, parameters)
 
 
 @task(name="decide-again", **STAGE)
@@ -78,6 +79,10 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "pairs": past.read_record().counts["pairs"],
         "matches": len(matches),
         "changed": len(changes),
-        **count_decisions(decisions),
-        "larger_duplicates": count_larger(decisions, images),
+        **_count_all(decisions, images, parameters),
     }
+
+
+def _count_all(decisions: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[str, int]:
+    counts = count_decisions(decisions) | {"larger_duplicates": count_larger(decisions, images)}
+    return counts if parameters.orientations == "same" else counts | {"turned_duplicates": count_turned(decisions)}

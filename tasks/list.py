@@ -17,7 +17,7 @@ from imagetwins.scanning.candidates import Candidate, list_for_run
 from imagetwins.scanning.companions import APPLE_DOUBLE
 from imagetwins.scanning.lookup import RACY_WINDOW_NS
 from imagetwins.storage import Found
-from imagetwins.storage.location import to_columns
+from imagetwins.storage.location import names_to_columns
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, LISTING
@@ -50,15 +50,17 @@ def _write_listing(run: Run, parameters: Parameters) -> None:
 
 
 def _to_frame(found: Sequence[Candidate], racy_since: int) -> pd.DataFrame:
-    names = [to_columns(candidate.location) for candidate in found]
+    path, path_bytes = names_to_columns([candidate.path for candidate in found])
     columns = {
         "image": range(len(found)),
-        "path": [path for path, _ in names],
-        "path_bytes": [path_bytes for _, path_bytes in names],
+        "path": path,
+        "path_bytes": path_bytes,
         "size_bytes": [candidate.size_bytes for candidate in found],
         "mtime_ns": [candidate.mtime_ns for candidate in found],
         "is_reference": [candidate.is_reference for candidate in found],
-        "companions": [sum(map(_is_worth_keeping, candidate.companions)) for candidate in found],
+        "companions": [
+            sum(map(_is_worth_keeping, candidate.companions)) if candidate.companions else 0 for candidate in found
+        ],
         "error": [candidate.error for candidate in found],
         "validator": [candidate.validator for candidate in found],
         "is_racy": [candidate.changed_ns >= racy_since for candidate in found],
@@ -68,18 +70,18 @@ def _to_frame(found: Sequence[Candidate], racy_since: int) -> pd.DataFrame:
 
 def _is_worth_keeping(companion: Found) -> bool:
     """Whether a companion says something for its picture: not what a file system of macOS would keep elsewhere."""
-    return not companion.location.name.startswith(APPLE_DOUBLE)
+    return not companion.path.rpartition("/")[2].startswith(APPLE_DOUBLE)
 
 
 def _to_companions(found: Sequence[Candidate]) -> pd.DataFrame:
     rows = [(image, companion) for image, candidate in enumerate(found) for companion in candidate.companions]
-    names = [to_columns(companion.location) for _, companion in rows]
+    path, path_bytes = names_to_columns([companion.path for _, companion in rows])
     columns = {
         "image": [image for image, _ in rows],
-        "path": [path for path, _ in names],
-        "path_bytes": [path_bytes for _, path_bytes in names],
+        "path": path,
+        "path_bytes": path_bytes,
         "size_bytes": [companion.size_bytes for _, companion in rows],
         "mtime_ns": [companion.mtime_ns for _, companion in rows],
-        "new_path": [path for path, _ in names],
+        "new_path": path,
     }
     return as_frame(columns, COMPANIONS)

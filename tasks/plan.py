@@ -42,6 +42,7 @@ def plan_comparisons(run: Run, parameters: Parameters, reusable: ReusableRun) ->
         rows,
         threshold=parameters.threshold,
         floor=parameters.floor,
+        orientations=parameters.orientations,
         known=known,
     )
     batches = plan.batches or [[]]

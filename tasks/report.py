@@ -75,6 +75,16 @@ def _announce_review(run: Run, count: int) -> None:
 
 def order_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that a person may want to see, those for review first."""
-    columns = ["action", "FullPath", "NewPath", "kept_path", "ssim", "detail_ssim", "local_ssim", "reason"]
+    columns = [
+        "action",
+        "FullPath",
+        "NewPath",
+        "kept_path",
+        "ssim",
+        "detail_ssim",
+        "local_ssim",
+        "orientation",
+        "reason",
+    ]
     shown = decisions.loc[decisions["action"] != Action.KEPT, columns]
     return shown.sort_values("action", key=lambda action: action != Action.REVIEW, kind="stable")

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from imagetwins.config.parameters import Orientations
 from imagetwins.errors import ParameterError
 
 Image = npt.NDArray[np.uint8]
@@ -25,12 +26,12 @@ _WATERMARK_OPACITY = 0.35
 
 
 def plant_copy(image: Image, kind: str, rng: np.random.Generator) -> Image:
-    """Return a copy of `image` changed in the way of `kind`, one of KINDS; `rng` decides where and how much.
+    """Return a copy of `image` changed in the way of `kind`, of KINDS or TURNS; `rng` decides where and how much.
 
     Raises:
         ParameterError: `kind` is unknown.
     """
-    return _find_change(_CHANGES, "copy", kind)(image, rng)
+    return _find_change(_CHANGES | _TURNS, "copy", kind)(image, rng)
 
 
 def _find_change(changes: Mapping[str, Change], what: str, kind: str) -> Change:
@@ -124,7 +125,31 @@ _CHANGES: MappingProxyType[str, Change] = MappingProxyType(
 )
 
 KINDS = tuple(_CHANGES)
-"""Every kind of copy that `plant_copy` makes."""
+"""Every kind of copy that `plant_copy` makes, but for TURNS."""
+
+
+# -- turned and mirrored copies --------------------------------------------------------------------------------------
+
+
+def _turned(image: Image, rng: np.random.Generator) -> Image:
+    """Turn the picture by 90, 180 or 270 degrees, as viewers do, and save it anew."""
+    return _recompressed(np.rot90(image, int(rng.integers(1, 4))), 60)
+
+
+def _mirrored(image: Image, rng: np.random.Generator) -> Image:
+    """Mirror the picture left to right, as front cameras do, or top to bottom, and save it anew."""
+    return _recompressed(np.flip(image, int(rng.integers(2))), 60)
+
+
+_TURNS: MappingProxyType[str, Change] = MappingProxyType({"turned": _turned, "mirrored": _mirrored})
+
+TURNS = tuple(_TURNS)
+"""The kinds of copies that are found only where pictures are compared turned and mirrored, too: compressed as "jpeg60"."""
+
+
+def kinds_to_plant(orientations: Orientations) -> tuple[str, ...]:
+    """Return the kinds of copies that a calibration for `orientations` plants."""
+    return KINDS if orientations == "same" else (*KINDS, *TURNS)
 
 
 # -- edits -----------------------------------------------------------------------------------------------------------

@@ -27,8 +27,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imagetwins.calibration.distortions import KINDS
+from imagetwins.calibration.distortions import KINDS, TURNS
 from imagetwins.calibration.sample import COPIES, FAMILY, edit_of, kinds_of
+from imagetwins.config.parameters import Orientations
 from imagetwins.matching.decisions import lowest_local_ssim
 from imagetwins.store.schemas import OUTCOMES, PLANTED, UNPLANTED
 from imagetwins.store.tables import as_frame
@@ -108,6 +109,7 @@ class Calibration:
         by_kind: at the recommended setting, the recall of each kind of copy.
         different_pairs: pairs of two different pictures among which false pairs were looked for.
         scale: how large the sample and its folder are.
+        orientations: how the pictures were compared.
     """
 
     pictures: list[Path]
@@ -121,9 +123,17 @@ class Calibration:
     by_kind: dict[str, float]
     different_pairs: int
     scale: "Scale"
+    orientations: Orientations
 
 
-def evaluate(sample: list[Path], files: int, scores: pd.DataFrame, costs: pd.DataFrame, seed: int) -> Calibration:
+def evaluate(
+    sample: list[Path],
+    files: int,
+    scores: pd.DataFrame,
+    costs: pd.DataFrame,
+    seed: int,
+    orientations: Orientations = "same",
+) -> Calibration:
     """Evaluate every setting by the scores, and recommend one.
 
     Args:
@@ -131,10 +141,11 @@ def evaluate(sample: list[Path], files: int, scores: pd.DataFrame, costs: pd.Dat
         files: how many files the folder has.
         scores: size, image1, image2, ssim, detail, local of every pair at or above FLOOR.
         costs: `schemas.COSTS`.
-        seed: the one that the copies were planted with.
+        seed, orientations: those that the copies were planted with.
     """
     sizes = costs["size"].astype(int).tolist()
-    planted = _select_planted(sample, scores, sizes, seed)
+    kinds = [[*kinds_of(picture, seed, orientations), edit_of(picture, seed)] for picture in range(len(sample))]
+    planted = _select_planted(sample, scores, sizes, kinds)
     unplanted, alike = _select_unplanted(sample, scores, sizes)
     scale = Scale(len(sample), files)
     outcomes = evaluate_settings(planted, unplanted, sizes, scale.margin)
@@ -153,13 +164,13 @@ def evaluate(sample: list[Path], files: int, scores: pd.DataFrame, costs: pd.Dat
         _recall_by_kind(planted, recommended),
         different,
         scale,
+        orientations,
     )
 
 
-def _select_planted(sample: list[Path], scores: pd.DataFrame, sizes: list[int], seed: int) -> pd.DataFrame:
-    """Return `schemas.PLANTED`: each copy and edit with its picture; scores are null below the floor."""
+def _select_planted(sample: list[Path], scores: pd.DataFrame, sizes: list[int], kinds: list[list[str]]) -> pd.DataFrame:
+    """Return `schemas.PLANTED`: each copy and edit, of these `kinds`, with its picture; scores are null below the floor."""
     planted = [(picture, copy) for picture in range(len(sample)) for copy in range(FAMILY - 1)]
-    kinds = [[*kinds_of(picture, seed), edit_of(picture, seed)] for picture in range(len(sample))]
     expected = pd.DataFrame(
         {
             "image1": [FAMILY * picture for picture, _ in planted],
@@ -309,4 +320,4 @@ def _recall_by_kind(planted: pd.DataFrame, setting: Setting) -> dict[str, float]
     scores = _guarded(copies, setting.min_detail_ssim, setting.min_local_ssim)
     found = pd.Series(scores >= setting.threshold, index=copies.index)
     shares = found.groupby(copies["kind"]).mean()
-    return {kind: float(shares[kind]) for kind in KINDS if kind in shares}
+    return {kind: float(shares[kind]) for kind in (*KINDS, *TURNS) if kind in shares}

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from imagetwins import ssim
-from imagetwins.calibration.distortions import EDITS, KINDS, Image, plant_copy, plant_edit
+from imagetwins.calibration.distortions import EDITS, Image, kinds_to_plant, plant_copy, plant_edit
+from imagetwins.config.parameters import Orientations
 from imagetwins.decoding import decoder, headers
 from imagetwins.decoding.model import DecodeSettings, Resampling
 from imagetwins.decoding.pool import decode_files, memory_budget
@@ -19,7 +20,7 @@ LEAST_SIZE, LARGEST_SIZE = 16, 400
 7 pixels wide, and a crop or a rotation that it bridges at 50 pixels is out of its reach at 400."""
 
 COPIES = 3
-"""Copies planted of each picture; the kinds take turns, so that each kind gets a third of the pictures."""
+"""Copies planted of each picture; the kinds take turns, so that each of the nine gets a third of the pictures."""
 
 FAMILY = 1 + COPIES + 1
 """A picture, its copies, and one edit of it, which is no copy; the kinds of edits take turns as well."""
@@ -65,10 +66,11 @@ def measure_sides(sample: Sequence[Path]) -> list[int]:
     return [int(np.clip(side, LEAST_SIZE, LARGEST_SIZE)) for side in (sides[0], sides[len(sides) // 2], sides[-1])]
 
 
-def kinds_of(picture: int, seed: int) -> list[str]:
+def kinds_of(picture: int, seed: int, orientations: Orientations = "same") -> list[str]:
     """Return the kinds of copies that the sample's picture number `picture` gets."""
-    order = np.random.default_rng(seed).permutation(len(KINDS))
-    return [KINDS[order[(picture * COPIES + copy) % len(KINDS)]] for copy in range(COPIES)]
+    kinds = kinds_to_plant(orientations)
+    order = np.random.default_rng(seed).permutation(len(kinds))
+    return [kinds[order[(picture * COPIES + copy) % len(kinds)]] for copy in range(COPIES)]
 
 
 def edit_of(picture: int, seed: int) -> str:
@@ -81,6 +83,7 @@ def plant_copies(
     workspace: Path,
     sizes: list[int],
     resampling: Resampling,
+    orientations: Orientations,
     seed: int,
     workers: int,
     progress: Progress,
@@ -92,7 +95,7 @@ def plant_copies(
     def plant(picture: int) -> None:
         original = _read_picture(sample[picture])
         rng = np.random.default_rng((seed, picture))
-        copies = [plant_copy(original, kind, rng) for kind in kinds_of(picture, seed)]
+        copies = [plant_copy(original, kind, rng) for kind in kinds_of(picture, seed, orientations)]
         family = [original, *copies, plant_edit(original, edit_of(picture, seed), rng)]
         for size in sizes:
             thumbnails = np.stack([decoder.to_thumbnail(image, DecodeSettings(size, resampling)) for image in family])

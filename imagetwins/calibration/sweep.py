@@ -11,6 +11,7 @@ import pandas as pd
 from imagetwins import ssim
 from imagetwins.calibration.evaluation import ALIKE_SIZE, FLOOR, Calibration, evaluate
 from imagetwins.calibration.sample import FAMILY, Progress, choose_sample, measure_sides, plant_copies
+from imagetwins.config.parameters import Orientations
 from imagetwins.decoding.model import Resampling
 from imagetwins.store.schemas import COSTS, OUTCOMES, PLANTED, UNPLANTED
 from imagetwins.store.tables import as_frame, write_table
@@ -29,6 +30,7 @@ def calibrate(
     pictures: int = 120,
     sizes: Sequence[int] | None = None,
     resampling: Resampling = "area",
+    orientations: Orientations = "same",
     seed: int = 0,
     workers: int = 2,
     progress: Progress = lambda _stage, _done, _all: None,
@@ -41,6 +43,7 @@ def calibrate(
         pictures: how many pictures to sample.
         sizes: thumbnail sizes to try; by default SIZES and the shorter sides of the sample's least, median and largest picture.
         resampling: how thumbnails are made.
+        orientations: how pictures are compared; with "all", turned and mirrored copies are planted too.
         seed: decides the sample and the copies.
         workers: threads.
         progress: called as each stage goes on.
@@ -50,22 +53,22 @@ def calibrate(
     """
     sample = choose_sample(paths, pictures, seed, progress)
     tried = sorted({*sizes} if sizes else {*SIZES, ALIKE_SIZE, *measure_sides(sample)})
-    plant_copies(sample, workspace, tried, resampling, seed, workers, progress)
-    scores, costs = _join_sizes(workspace, tried, len(sample), workers, progress)
-    return evaluate(sample, len(paths), scores, costs, seed)
+    plant_copies(sample, workspace, tried, resampling, orientations, seed, workers, progress)
+    scores, costs = _join_sizes(workspace, tried, len(sample), orientations, workers, progress)
+    return evaluate(sample, len(paths), scores, costs, seed, orientations)
 
 
 def _join_sizes(
-    workspace: Path, sizes: list[int], n_pictures: int, workers: int, progress: Progress
+    workspace: Path, sizes: list[int], n_pictures: int, orientations: Orientations, workers: int, progress: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return all scores at or above FLOOR (size, image1, image2, ssim, detail, local), and `schemas.COSTS`."""
     images = FAMILY * n_pictures
-    _join(workspace / str(sizes[0]), images, workers)  # Compiles the kernels, which is no cost of a size.
+    _join(workspace / str(sizes[0]), images, orientations, workers)  # Compiles the kernels, which is no cost of a size.
     scores, costs = [], []
     for done, size in enumerate(sizes):
         progress("score", done, len(sizes))
         directory = workspace / str(size)
-        plan, timed = _join(directory, images, workers)
+        plan, timed = _join(directory, images, orientations, workers)
         scores += [_to_scores(size, result) for result, _ in timed]
         join_seconds = sum(seconds for _, seconds in timed)
         costs.append(
@@ -76,7 +79,9 @@ def _join_sizes(
     return pd.concat(scores, ignore_index=True), as_frame(dict(zip(COSTS.names, columns, strict=True)), COSTS)
 
 
-def _join(directory: Path, images: int, workers: int) -> tuple[ssim.JoinPlan, list[tuple[ssim.JoinResult, float]]]:
+def _join(
+    directory: Path, images: int, orientations: Orientations, workers: int
+) -> tuple[ssim.JoinPlan, list[tuple[ssim.JoinResult, float]]]:
     """Join the images of a workspace; return its plan, and each batch's result and CPU seconds."""
 
     def join(batch: list[ssim.Tile]) -> tuple[ssim.JoinResult, float]:
@@ -84,7 +89,14 @@ def _join(directory: Path, images: int, workers: int) -> tuple[ssim.JoinPlan, li
         result = ssim.join_batch(directory / "plan", batch)
         return result, time.thread_time() - start
 
-    plan = ssim.plan_join(directory, directory / "plan", np.arange(images), threshold=FLOOR, floor=FLOOR)
+    plan = ssim.plan_join(
+        directory,
+        directory / "plan",
+        np.arange(images),
+        threshold=FLOOR,
+        floor=FLOOR,
+        orientations=orientations,
+    )
     with ThreadPoolExecutor(workers) as pool:
         return plan, list(pool.map(join, plan.batches))
 

@@ -23,7 +23,7 @@ from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
 from imagetwins.cli.timing import seconds_since_start
 from imagetwins.config.folders import check_local_folder, resolve_store
-from imagetwins.config.parameters import check_locations, check_parameters
+from imagetwins.config.parameters import Orientations, check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
 from imagetwins.runtime.collector import paused_collector
@@ -259,6 +259,10 @@ def calibrate(
     folder: Annotated[str, typer.Argument(help="The folder of pictures to calibrate for.", show_default=False)],
     *,
     pictures: Annotated[int, typer.Option(min=2, max=2000, help="How many of its pictures to sample.")] = 120,
+    orientations: Annotated[
+        Orientations,
+        typer.Option(help="As for a run: whether pictures are compared turned and mirrored, too."),
+    ] = "same",
     seed: Annotated[int, typer.Option(min=0, help="Decides the sample, and how its pictures are changed.")] = 0,
     exclude: Annotated[
         list[str], typer.Option(help="Patterns, as in a .gitignore, to leave out besides the default ones.")
@@ -275,7 +279,9 @@ def calibrate(
             with paused_collector():
                 from flows.calibrate import calibrate as calibrate_images
 
-            answer = _call_flow(connection, lambda: calibrate_images(folder, pictures, seed, exclude, store))
+            answer = _call_flow(
+                connection, lambda: calibrate_images(folder, pictures, orientations, seed, exclude, store)
+            )
             console.print(f"[bold]{escape_markup(answer['reason'])}[/]\n")
             console.print(f"Try it:        [bold]{escape_markup(answer['command'])}[/]", soft_wrap=True)
             console.print(f"The evidence:  {escape_markup(answer['page'])}", soft_wrap=True)

@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from imagetwins.cli.markup import escape_markup
-from imagetwins.reporting.advice import RULES, advise_keep
+from imagetwins.matching.orientation import AS_IT_IS, read_orientations
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
 from imagetwins.storage import DUPLICATES
 from imagetwins.store.record import RunKind, RunRecord, RunStatus
 from imagetwins.store.schemas import Action
-from imagetwins.text import describe_left_out, format_command, format_duration, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, format_duration, pluralize, shorten_path
 
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
@@ -45,6 +46,10 @@ def _score(value: Any) -> str:
     return "-" if value is None or pd.isna(value) else f"{value:.4f}"
 
 
+def _words(orientation: int) -> str:
+    return ORIENTATIONS.get(orientation, "as it is")
+
+
 def _names(table: pd.DataFrame, folder: str) -> dict[str, str]:
     """Return the paths of `table` as they are shown: inside the folder, without it."""
     paths = {*table["FullPath"], *table["NewPath"], *table["kept_path"].dropna()}
@@ -62,6 +67,8 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
+    if turned := describe_orientations(record):
+        console.print(turned)
     if record.left_out:
         console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
@@ -126,8 +133,10 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
     names = _names(rows, folder)
     # The reason of a review names the score that is too low, and needs the room.
     scores = {"SSIM": "ssim"} if last == "why" else {"SSIM": "ssim", "detail": "detail_ssim", "local": "local_ssim"}
-    table = _table(title, "picture", "kept", *scores, last)
-    for row in rows.head(MAX_ROWS).itertuples():
+    orientations = read_orientations(rows)
+    turned = ["it matches"] if (orientations != AS_IT_IS).any() else []
+    table = _table(title, "picture", "kept", *scores, *turned, last)
+    for row, orientation in zip(rows.head(MAX_ROWS).itertuples(), orientations.tolist(), strict=False):
         renamed = row.action == Action.MOVED and names[row.NewPath] != f"{DUPLICATES}/{names[row.FullPath]}"
         became = {
             Action.MOVED: f"moved as {names[row.NewPath]}" if renamed else "moved",
@@ -135,7 +144,8 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
             Action.REVIEW: escape_markup(row.reason),
         }.get(row.action, f"{row.action}: {escape_markup(row.reason)}")
         kept = names[row.kept_path] if isinstance(row.kept_path, str) else "-"
-        table.add_row(names[row.FullPath], kept, *(_score(getattr(row, name)) for name in scores.values()), became)
+        told = [_score(getattr(row, name)) for name in scores.values()] + [_words(orientation) for _ in turned]
+        table.add_row(names[row.FullPath], kept, *told, became)
     console.print(table)
     _print_more(console, len(rows))
 
@@ -247,7 +257,7 @@ def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
         console.print(f"{escape_markup(title)}: nothing" if title else "Nothing yet.")
         return
     shown, folder = _condense(frame)
-    numbers = set(shown.select_dtypes("number").columns)
+    numbers = set(shown.select_dtypes("number").columns) - {"orientation"}
     heading = ", ".join(part for part in (title, folder and f"in {folder}") if part)
     table = _table(escape_markup(heading), *(f"#{name}" if name in numbers else name for name in shown.columns))
     for row in shown.tail(MAX_ROWS).to_dict("records"):
@@ -259,6 +269,8 @@ def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
 def _condense(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Return `frame` without columns that say nothing, its paths without the folder that all are in, and that folder."""
     shown = frame[[name for name in frame if name not in LEFT_OUT and frame[name].notna().any()]]
+    if "orientation" in shown and not (shown["orientation"].dropna() != AS_IT_IS).any():
+        shown = shown.drop(columns="orientation")
     columns = [name for name in PATHS if name in shown]
     paths = [path for name in columns for path in shown[name].dropna()]
     if not paths or not all(map(os.path.isabs, paths)):
@@ -273,4 +285,6 @@ def _cell(column: str, value: Any) -> str:
         return _score(value)
     if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN is the one that differs from itself
         return "-"
+    if column == "orientation":
+        return _words(value)
     return f"{value:.4g}" if isinstance(value, float) else escape_markup(str(value))

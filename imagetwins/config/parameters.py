@@ -26,6 +26,7 @@ Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16, le=1024)]
 Rule = Literal["careful", "plain"]
 Keep = Annotated[str, AfterValidator(check_keep)]
+Orientations = Literal["same", "all"]
 Grouping = Literal["representative", "any"]
 Sidecars = Literal["move", "leave"]
 ApprovalPolicy = Literal["never", "review", "always"]
@@ -75,6 +76,14 @@ class Parameters(BaseModel):
             "to about 0.03."
         ),
     ] = "full"
+    orientations: Annotated[
+        Orientations,
+        Field(
+            description="same: two pictures are compared as a viewer shows them. all: the second one also turned by 90, 180 and "
+            "270 degrees and mirrored, and the best of the eight scores counts: turned and mirrored copies match, for a few "
+            "times the time."
+        ),
+    ] = "same"
     keep: Annotated[
         Keep,
         Field(

@@ -1,5 +1,6 @@
 """Patterns of files and folders to leave out, as in a `.gitignore`; and what is left out unless a run says otherwise."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -103,14 +104,24 @@ class _Match(NamedTuple):
 def _compile(patterns: Sequence[str]) -> Callable[[str], _Match | None]:
     """Return a function that finds which of `patterns` decides about a name, None if no pattern does."""
     matcher = pathspec.PathSpec.from_lines("gitignore", patterns)
-    searches = [one.regex.search for one in matcher.patterns if one.regex is not None]
+    parts = map(_find_literal, patterns)
+    searches = [(part, one.regex.search) for part, one in zip(parts, matcher.patterns, strict=True) if one.regex]
 
     def find(name: str) -> _Match | None:
-        # Most names match nothing, and finding that out takes a tenth of what pathspec takes to find which one decides.
-        for search in searches:
-            if search(name):
+        # Most names match nothing, and finding that out takes a tenth of what pathspec takes to find which one decides; where
+        # what every match has in it is missing, a hundredth.
+        for part, search in searches:
+            if part in name and search(name):
                 found = matcher.check_file(name)
                 return None if found.index is None else _Match(found.index, bool(found.include))
         return None
 
     return find
+
+
+def _find_literal(pattern: str) -> str:
+    """Return what is in every name that `pattern` matches; "" where that takes more than a look at it."""
+    if "[" in pattern or "\\" in pattern:
+        return ""
+    # Spaces at the end are no part of a pattern.
+    return max((part.strip() for part in re.split(r"[*?!/]", pattern)), key=len)

@@ -112,14 +112,9 @@ def known_format(name: str) -> Format:
     return {known.name: known for known in FORMATS}[name]
 
 
-def has_picture_suffix(suffix: str) -> bool:
-    """Whether `suffix`, with its dot, is that of a picture; upper and lower case are alike."""
-    lower = suffix.lower()
-    # No generator: it takes as long as all the rest, for each file of a folder.
-    for known in FORMATS:  # noqa: SIM110
-        if lower in known.suffixes:
-            return True
-    return False
+def picture_suffixes() -> frozenset[str]:
+    """Return the suffixes of pictures, in lower case, each with its dot."""
+    return frozenset(suffix for known in FORMATS for suffix in known.suffixes)
 
 
 def has_picture_magic(start: bytes) -> bool:

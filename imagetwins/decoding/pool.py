@@ -20,7 +20,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -150,24 +150,29 @@ class _Child:
     """One decoder process, the pipes to it, and the memory through which it returns pixels, in `AHEAD` slots."""
 
     def __init__(self) -> None:
-        shared = _open_unnamed_file()
-        os.ftruncate(shared, SHARED_BYTES)
-        self.memory = np.frombuffer(mmap.mmap(shared, SHARED_BYTES), np.uint8)
+        """Start the process, and do not wait for it.
+
+        Raises:
+            DecoderError: the system does not let it.
+        """
         self.n_sent = self.n_received = 0
         self.probed = ""
-        grants, self.grants = os.pipe()
-        # A process group of its own: Ctrl-C in the terminal is for the parent, which decides what happens.
-        self.process = subprocess.Popen(  # noqa: S603
-            [*DECODER_COMMAND, str(shared), str(grants)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[shared, grants],
-            process_group=0,
-            env=os.environ | DECODER_ENVIRONMENT,
-        )
-        os.close(grants)
-        os.close(shared)
+        try:
+            with ExitStack() as childs, ExitStack() as own:
+                shared = _open_unnamed_file()
+                childs.callback(os.close, shared)
+                os.ftruncate(shared, SHARED_BYTES)
+                self.memory = np.frombuffer(mmap.mmap(shared, SHARED_BYTES), np.uint8)
+                grants, self.grants = os.pipe()
+                childs.callback(os.close, grants)
+                own.callback(os.close, self.grants)
+                self.process = _start_process(shared, grants)
+                own.pop_all()
+        except OSError as error:
+            raise DecoderError(
+                f"no decoder process can be started: {error.strerror}. "
+                "Check how many processes and open files the system allows, and that memory is free."
+            ) from error
         self.requests = cast("BinaryIO", self.process.stdin)
         self.answers = cast("BinaryIO", self.process.stdout)
 
@@ -268,6 +273,19 @@ class _Child:
         return self.process.wait()
 
 
+def _start_process(shared: int, grants: int) -> subprocess.Popen[bytes]:
+    # A process group of its own: Ctrl-C in the terminal is for the parent, which decides what happens.
+    return subprocess.Popen(  # noqa: S603
+        [*DECODER_COMMAND, str(shared), str(grants)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[shared, grants],
+        process_group=0,
+        env=os.environ | DECODER_ENVIRONMENT,
+    )
+
+
 @functools.cache
 def _probe_once(shrink: Shrink) -> str:
     return probe(shrink)
@@ -330,7 +348,7 @@ def start_decoders(count: int) -> None:
     idle = _idle.setdefault(os.getpid(), [])
     alive = sum(child.process.poll() is None for child in tuple(idle))
     # What keeps one from starting is said by the call that decodes.
-    with suppress(OSError):
+    with suppress(DecoderError):
         idle.extend(_Child() for _ in range(count - alive))
 
 

@@ -13,6 +13,9 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
   too little: because there is nothing to see on them, because a file has more frames or pages than the one that is compared,
   or because it is a camera's raw file. Then only files that are equal, or show the same to the last pixel, are without
   doubt. An image whose only matches are doubtful is listed for review, and stays.
+- *Orientation.* Where pictures are compared turned and mirrored, all that is said of a match is said of its first picture and the
+  second one turned; so are the shapes that are compared. A decision has the orientation that turns its picture to match the
+  kept one, whichever of the two was turned.
 - *The plain rule* (`rule`): any grouping, the first listed is kept, and nothing is doubtful.
 """
 
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.formats import RAW
+from imagetwins.matching.orientation import AS_IT_IS, invert, lies_on_side, read_orientations
 from imagetwins.matching.ranking import rank_images
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.companions import find_raw_pairs
@@ -57,8 +61,10 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
     doubts = np.full(len(matches), None, dtype=object)
     if not parameters.is_careful:
         return doubts
-    for row in np.flatnonzero(_aspect_change(matches, images) > parameters.max_aspect_change):
-        first, second = (_dimensions(images, matches[column].iat[row]) for column in ("image1", "image2"))
+    on_side = lies_on_side(read_orientations(matches))
+    for row in np.flatnonzero(_aspect_change(matches, images, on_side) > parameters.max_aspect_change):
+        first = _dimensions(images, matches["image1"].iat[row], on_side=False)
+        second = _dimensions(images, matches["image2"].iat[row], on_side=on_side[row])
         doubts[row] = Reason.of(ReasonCode.ASPECT_DIFFERS, first=first, second=second)
     if parameters.min_local_ssim > -1:
         _add_low_local(doubts, matches, parameters.min_local_ssim)
@@ -71,15 +77,18 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
     return doubts
 
 
-def _aspect_change(matches: pd.DataFrame, images: pd.DataFrame) -> NDArray[np.float64]:
+def _aspect_change(matches: pd.DataFrame, images: pd.DataFrame, on_side: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share by which the aspect ratios of each match differ, where the second picture may lie `on_side`, (n,)."""
     aspect = (images["width_px"] / images["height_px"]).to_numpy(np.float64, na_value=np.nan)
     first, second = aspect[matches["image1"].to_numpy()], aspect[matches["image2"].to_numpy()]
+    second = np.where(on_side, 1 / second, second)
     changes: NDArray[np.float64] = np.maximum(first, second) / np.minimum(first, second) - 1
     return changes
 
 
-def _dimensions(images: pd.DataFrame, image: int) -> str:
-    return f"{images['width_px'].iat[image]}x{images['height_px'].iat[image]}"
+def _dimensions(images: pd.DataFrame, image: int, *, on_side: bool) -> str:
+    width, height = images["width_px"].iat[image], images["height_px"].iat[image]
+    return f"{height}x{width}" if on_side else f"{width}x{height}"
 
 
 def _add_low_detail(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: float) -> None:
@@ -194,6 +203,9 @@ class Decider:
         swap = ranks[first] > ranks[second]
         self._earlier, self._later = np.where(swap, second, first), np.where(swap, first, second)
         self._rank = ranks[self._earlier]
+        orientations = read_orientations(matches)
+        # Those of the later pictures, which match the earlier ones.
+        self._orientations = np.where(swap, invert(orientations), orientations)
         self._lasting = _is_any(find_doubts(matches.assign(**dict.fromkeys(DIFFERENCES, np.nan)), images, parameters))
         self._is_doubtful = self._lasting | self._differs(np.arange(len(matches)))
         self._candidates = self._sort_candidates(ranks)
@@ -270,10 +282,12 @@ class Decider:
         doubts = find_doubts(matches, self._images, self._parameters)
         decisions = _keep_all(self._images)
         copies: dict[int, int] = {}
+        turned = self._orientations[rows].tolist()
         for k, (image, kept) in enumerate(zip(decisive, self._earlier[rows].tolist(), strict=True)):
             _apply_match(
                 decisions, image, kept, {name: of_matches[k] for name, of_matches in scores.items()}, doubts[k]
             )
+            decisions["orientation"][image] = turned[k]
             if doubts[k] is None:
                 copies[kept] = copies.get(kept, 0) + 1
         for image, count in copies.items():
@@ -293,6 +307,11 @@ def count_decisions(decisions: pd.DataFrame) -> dict[str, int]:
         "duplicates": int(decisions["Duplicate"].sum()),
         "review": int((decisions["action"] == Action.REVIEW).sum()),
     }
+
+
+def count_turned(decisions: pd.DataFrame) -> int:
+    """Return how many duplicates match the copy that is kept only turned or mirrored."""
+    return int((decisions["Duplicate"] & (read_orientations(decisions) != AS_IT_IS)).sum())
 
 
 def count_larger(decisions: pd.DataFrame, images: pd.DataFrame) -> int:
@@ -321,6 +340,7 @@ def _keep_all(images: pd.DataFrame) -> dict[str, list[Any]]:
         "image": images["image"].tolist(),
         "kept_image": [None] * count,
         "reason_code": [ReasonCode.NO_MATCH.value] * count,
+        "orientation": [None] * count,
     }
     for image in np.flatnonzero(images["error"].notna()):
         error = images["error"].iat[image]

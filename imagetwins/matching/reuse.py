@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
+from imagetwins.matching.orientation import read_orientations
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.cache import describe_thumbnails
 from imagetwins.scanning.thumbnails import pixel_source
@@ -41,7 +42,7 @@ class ReusableRun:
 def describe_scores(parameters: Parameters) -> dict[str, Any]:
     """Return all that the score of two files depends on, besides their content."""
     engine = {"engine": ssim.ENGINE_VERSION, "scikit-image": version("scikit-image")}
-    return describe_thumbnails(parameters) | engine
+    return describe_thumbnails(parameters) | engine | {"orientations": parameters.orientations}
 
 
 def find_reusable_run(run: Run, parameters: Parameters) -> ReusableRun:
@@ -66,7 +67,8 @@ def has_scored(record: RunRecord, folder: str) -> bool:
 
 def _refuse(past: Run, record: RunRecord, parameters: Parameters) -> Reason | None:
     """Return why a past run's pairs cannot be reused, None if they can."""
-    then, now = record.scores_depend_on, describe_scores(parameters)
+    # Older versions compared pictures as they are, and did not say so.
+    then, now = {"orientations": "same"} | record.scores_depend_on, describe_scores(parameters)
     changes = [f"{name} was {then.get(name)} and is {now[name]}" for name in now if then.get(name) != now[name]]
     if changes:
         return Reason.of(ReasonCode.SETTINGS_DIFFER, run_id=past.run_id, changes=", ".join(changes))
@@ -107,32 +109,41 @@ def iter_reused(
         past: the run whose pairs are reused.
         directory: the cache of this run.
         rows: (images,) rows of this run's images in the cache.
-        parameters: this run's threshold and floor.
+        parameters: this run's threshold, floor and orientations.
     """
     ids = match_images(past, read_table(run.images, IMAGES))
     waiting: list[pd.DataFrame] = []
     parts = list_parts(past.comparisons)
     for part in parts:
-        waiting.append(_rename(read_table(part, COMPARISONS), ids, parameters.floor))
+        waiting.append(_rename(read_table(part, COMPARISONS), ids, parameters))
         if part == parts[-1] or sum(map(len, waiting)) >= ROWS_AT_ONCE:
             table = pd.concat(waiting, ignore_index=True).sort_values(["image1", "image2"], ignore_index=True)
             waiting = []
+            limits = {"threshold": parameters.threshold, "floor": parameters.floor}
+            # Where pictures are turned, what was verified is scored anew; and so is what changed places, see `_rename`.
+            past_pairs = to_result(table.assign(verified=table["verified"] | table["has_changed_places"]))
             reused = ssim.reuse_pairs(
-                directory,
-                rows,
-                to_result(table),
-                threshold=parameters.threshold,
-                floor=parameters.floor,
-                load=pixel_source(run),
+                directory, rows, past_pairs, orientations=parameters.orientations, load=pixel_source(run), **limits
             )
-            yield reused, table.loc[table["verified"], VERIFIED.names]
+            yield reused, table.loc[table["verified"] & ~table["has_changed_places"], VERIFIED.names]
 
 
-def _rename(table: pd.DataFrame, ids: NDArray[np.int64], floor: float) -> pd.DataFrame:
+def _rename(table: pd.DataFrame, ids: NDArray[np.int64], parameters: Parameters) -> pd.DataFrame:
+    """Return the pairs of `table` that may matter now, with the images' ids of now.
+
+    The pairs that changed places are marked where the second picture is turned: turning the other one instead rounds in
+    another order.
+    """
     one, other = ids[table["image1"].to_numpy(np.int64)], ids[table["image2"].to_numpy(np.int64)]
-    renamed = table.assign(image1=np.minimum(one, other), image2=np.maximum(one, other))
+    changed = (one > other) & (parameters.orientations == "all")
+    renamed = table.assign(
+        image1=np.minimum(one, other),
+        image2=np.maximum(one, other),
+        orientation=read_orientations(table),
+        has_changed_places=changed,
+    )
     # A score that scikit-image replaced may have been on the other side of the floor.
-    return renamed[(one >= 0) & (other >= 0) & (table["ssim"].to_numpy() >= floor - ssim.VERIFY_MARGIN)]
+    return renamed[(one >= 0) & (other >= 0) & (table["ssim"].to_numpy() >= parameters.floor - ssim.VERIFY_MARGIN)]
 
 
 def to_result(table: pd.DataFrame) -> ssim.JoinResult:
@@ -146,6 +157,7 @@ def to_result(table: pd.DataFrame) -> ssim.JoinResult:
         table["max_difference"].to_numpy(np.uint8, na_value=0),
         table["verified"].to_numpy(np.bool_),
         table["kernel_ssim"].to_numpy(np.float64, na_value=np.nan),
+        read_orientations(table),
         {},
     )
 
@@ -163,6 +175,7 @@ def to_table(result: ssim.JoinResult) -> pd.DataFrame:
             ("peak_difference", "colour_difference"), pd.array(np.full(len(blank), np.nan), dtype="Float64")
         ),
         "max_difference": pd.arrays.IntegerArray(result.max_difference, ~blank),
+        "orientation": result.orientation,
         "verified": result.verified,
         "kernel_ssim": pd.array(result.kernel_ssim, dtype="Float64"),
     }

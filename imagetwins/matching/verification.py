@@ -1,7 +1,7 @@
 """Decisions that rest on scikit-image's own scores, and not on the kernels' approximation of them, and on a look at each pair.
 
 Measured at 200 pixels, a pair takes 0.8 ms of one core, of which the score (ssim/reference.py) takes 0.4 and the differences
-(ssim/peaks.py) 0.35; with scikit-image and whole arrays it took 9.
+(ssim/peaks.py) 0.35; with scikit-image and whole arrays it took 9. Where the second picture of a pair matched turned, it is turned first.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.matching.decisions import MEASURED, Decider, read_measured
+from imagetwins.matching.orientation import AS_IT_IS, read_orientations
 from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.thumbnails import ThumbnailLoader
-from imagetwins.ssim import measure_differences, reference_ssim
+from imagetwins.ssim import measure_differences, reference_ssim, turn
 from imagetwins.storage import Location
 from imagetwins.store.schemas import COMPARISONS
 from imagetwins.store.tables import list_parts, read_notes, read_table, write_table
@@ -42,7 +43,7 @@ def decide_verified(
     doubt, so that another decides, which is verified then; the loop ends because each round verifies at least one more
     pair. `progress` is called with the pairs that are verified, of those that must be so far.
     """
-    pairs = decider.matches[PAIR]
+    pairs = decider.matches[PAIR].assign(orientation=read_orientations(decider.matches))
     images, measured = pairs.to_numpy(np.int64), _find_known(pairs, known)
     verified = [np.empty(0, np.int64)]
     with ThreadPoolExecutor(workers) as pool:
@@ -62,14 +63,23 @@ def _find_known(pairs: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.f
     """Return (pairs, 3) float64, MEASURED of those of `pairs` that are `known`, NaN of the others."""
     if known is None:
         return np.full((len(pairs), len(MEASURED)), np.nan)
-    return read_measured(pairs.merge(known[known["peak_difference"].notna()], on=PAIR, how="left"))
+    measured = known[known["peak_difference"].notna()]
+    return read_measured(pairs.merge(measured, on=[*PAIR, "orientation"], how="left"))
 
 
 def _measure_pairs(pairs: NDArray[np.int64], load: ThumbnailLoader) -> list[tuple[float, float, float]]:
-    """Return MEASURED of some pairs of images, (n, 2) int64; each thumbnail is loaded once."""
-    thumbnails = {image: load(image) for image in np.unique(pairs).tolist()}
-    both = [(thumbnails[first], thumbnails[second]) for first, second in pairs.tolist()]
-    return [(reference_ssim(*pair), *measure_differences(*pair)) for pair in both]
+    """Return MEASURED of some pairs, (n, 3) int64: two images, and the orientation of the second; each image is loaded once."""
+    thumbnails = {image: load(image) for image in np.unique(pairs[:, :2]).tolist()}
+    return [
+        _measure_pair(thumbnails[first], thumbnails[second], orientation)
+        for first, second, orientation in pairs.tolist()
+    ]
+
+
+def _measure_pair(first: NDArray[np.uint8], second: NDArray[np.uint8], orientation: int) -> tuple[float, float, float]:
+    # As they are, thumbnails lie in memory as the kernels take them.
+    other = second if orientation == AS_IT_IS else turn(second, orientation)
+    return reference_ssim(first, other), *measure_differences(first, other)
 
 
 def store_verified(comparisons: Location, verified: pd.DataFrame, workers: int) -> None:

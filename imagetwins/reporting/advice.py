@@ -15,6 +15,15 @@ RULES: dict[Rule, str] = {
 """What each rule means, for whoever reads what a run decided."""
 
 
+def describe_orientations(record: RunRecord) -> str:
+    """Return what came of comparing pictures turned and mirrored, too; "" of a run that did not."""
+    if record.parameters.orientations == "same":
+        return ""
+    turned = record.counts["turned_duplicates"]
+    found = f"{turned:,} of the duplicates {'is' if turned == 1 else 'are'}" if turned else "no duplicate is"
+    return f"Pictures were compared turned and mirrored, too: {found} turned or mirrored."
+
+
 @dataclass(frozen=True)
 class Advice:
     """A sentence, and the commands that follow it."""

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from imagetwins.calibration.distortions import EDITS, KINDS
+from imagetwins.calibration.distortions import EDITS, kinds_to_plant
 from imagetwins.calibration.evaluation import (
     ALIKE,
     ALIKE_SIZE,
@@ -20,6 +20,7 @@ from imagetwins.calibration.evaluation import (
     recommend_by_size,
 )
 from imagetwins.calibration.sample import COPIES
+from imagetwins.config.parameters import Orientations
 from imagetwins.decoding.model import DecodeSettings
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_bars, plot_lines
@@ -49,11 +50,12 @@ def build_calibration_page(calibration: Calibration, folder: Path, target: Path,
         folder=str(folder),
         best=best,
         reason=calibration.reason,
-        command=plan_command(best, folder),
+        command=plan_command(best, folder, calibration.orientations),
         pictures=len(calibration.pictures),
         copies=len(calibration.pictures) * COPIES,
         per_picture=COPIES,
-        kind_names=KINDS,
+        kind_names=kinds_to_plant(calibration.orientations),
+        orientations=calibration.orientations,
         edit_names=EDITS,
         edits_a_copy=EDITS_A_COPY,
         different=calibration.different_pairs,
@@ -79,7 +81,7 @@ def build_calibration_page(calibration: Calibration, folder: Path, target: Path,
         temporary.write_text(page, encoding="utf-8", errors="replace")
 
 
-def plan_command(setting: Setting, folder: Path) -> str:
+def plan_command(setting: Setting, folder: Path, orientations: Orientations = "same") -> str:
     """Return the command that tries `setting` on `folder`."""
     options = {
         "size": setting.size,
@@ -88,6 +90,8 @@ def plan_command(setting: Setting, folder: Path) -> str:
         "min-local-ssim": setting.min_local_ssim,
     }
     given = " ".join(f"--{name} {value:g}" for name, value in options.items())
+    if orientations != "same":
+        given += f" --orientations {orientations}"
     return f"imagetwins run {shlex.quote(str(folder))} {given} --dry-run"
 
 

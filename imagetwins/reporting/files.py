@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
 from imagetwins.matching.decisions import decide, find_doubts
+from imagetwins.matching.orientation import AS_IT_IS, invert, read_orientations
 from imagetwins.reporting.answers import to_rows
 from imagetwins.reporting.queries import parts_of_run, parts_of_store, query
 from imagetwins.storage import Location, is_url, parse_location, storage_of
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table, read_table_if_any
+from imagetwins.text import ORIENTATIONS
 
 OTHER_THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 """Where `explain_file` shows what would have been decided, as far as the run's floor reaches."""
@@ -44,13 +46,17 @@ class FileExplanation:
 
 @dataclass(frozen=True)
 class PairExplanation:
-    """Two files of a run and their score; `table` has one row a file, and `ssim` is None below the floor."""
+    """Two files of a run and their score; `table` has one row a file, and `ssim` is None below the floor.
+
+    `orientation` is EXIF's number that turns the second file of the table to match the first.
+    """
 
     run_id: str
     verdict: str
     ssim: float | None
     detail_ssim: float | None
     local_ssim: float | None
+    orientation: int | None
     verified: bool
     threshold: float
     floor: float
@@ -165,23 +171,33 @@ def explain_file(run: Run, path: str) -> FileExplanation:
     decision = to_rows(read_table(run.decisions, DECISIONS, where=pc.field("image") == image))[0]
     partners = query(
         'SELECT p.partner AS image, d."FullPath" AS path, p.* EXCLUDE partner, d.action, d.kept_path '
-        "FROM (SELECT CASE WHEN image1 = $image THEN image2 ELSE image1 END AS partner, "
-        "COLUMNS('^(ssim|detail_ssim|local_ssim)$') "
+        "FROM (SELECT CASE WHEN image1 = $image THEN image2 ELSE image1 END AS partner, image2 = $image AS is_first, "
+        "COLUMNS('^(ssim|detail_ssim|local_ssim|orientation)$') "
         "FROM read_parquet($comparisons) WHERE image1 = $image OR image2 = $image) p "
         "JOIN read_parquet($decisions) d ON d.image = p.partner ORDER BY p.ssim DESC, p.partner",
         image=image,
         comparisons=parts_of_run(run.comparisons),
         decisions=parts_of_run(run.decisions),
-    ).reindex(columns=["image", "path", *_SCORES, "action", "kept_path"])
+    ).reindex(columns=["image", "path", *_SCORES, "action", "kept_path", "orientation", "is_first"])
+    partners["orientation"] = _turn_partners(partners)
+    partners = partners.drop(columns="is_first")
     verdict = _file_verdict(decision, partners, parameters)
     return FileExplanation(run.run_id, decision, verdict, partners, _at_other_thresholds(run, image, parameters))
+
+
+def _turn_partners(partners: pd.DataFrame) -> NDArray[np.uint8]:
+    """Return the orientations in which partners match a file; they are stored of the second of two, unless it `is_first`."""
+    orientations = read_orientations(partners.astype({"orientation": "UInt8"}))
+    return np.where(partners["is_first"].to_numpy(bool), invert(orientations), orientations)
 
 
 def _file_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: Parameters) -> str:
     if decision["kept_path"]:
         detail = "" if decision["detail_ssim"] is None else f", {decision['detail_ssim']:.4f} where they have detail"
         local = "" if decision["local_ssim"] is None else f", {decision['local_ssim']:.4f} where they differ most"
-        scores = f"SSIM {decision['ssim']:.4f} with {decision['kept_path']}{detail}{local}; threshold {parameters.threshold:g}"
+        words = ORIENTATIONS.get(decision["orientation"] or AS_IT_IS)
+        turned = f" when {words}" if words else ""
+        scores = f"SSIM {decision['ssim']:.4f} with {decision['kept_path']}{turned}{detail}{local}; threshold {parameters.threshold:g}"
         return f"{decision['action']}: {decision['reason']} ({scores})."
     if decision["action"] != Action.KEPT:
         return f"{decision['action']}: {decision['reason']}."
@@ -250,11 +266,20 @@ def explain_pair(run: Run, first: str, second: str) -> PairExplanation:
     is_pair = (pc.field("image1") == pair[0]) & (pc.field("image2") == pair[1])
     found = read_table(run.comparisons, COMPARISONS, where=is_pair)
     score = next(iter(to_rows(found[[*_SCORES, "verified"]])), {**dict.fromkeys(_SCORES), "verified": False})
+    orientation = next(iter(read_orientations(found).tolist()), None)
     doubts = [str(doubt) for doubt in find_doubts(found, read_table(run.images, IMAGES), parameters) if doubt]
     files = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(pair))
     verdict = _pair_verdict(score["ssim"], doubts, files, parameters)
+    if words := ORIENTATIONS.get(orientation or AS_IT_IS):
+        verdict += f" {files['FileName'].iat[1]} was compared {words}."
     return PairExplanation(
-        run.run_id, verdict, **score, threshold=parameters.threshold, floor=parameters.floor, table=files
+        run.run_id,
+        verdict,
+        **score,
+        orientation=orientation,
+        threshold=parameters.threshold,
+        floor=parameters.floor,
+        table=files,
     )
 
 

@@ -15,11 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins import ssim
-from imagetwins.reporting.advice import RULES, advise_keep
+from imagetwins.matching.orientation import AS_IT_IS, lies_on_side, read_orientations
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
 from imagetwins.scanning.thumbnails import Missing
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
-from imagetwins.text import ZERO_WIDTH_SPACE, describe_left_out, format_command, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, ZERO_WIDTH_SPACE, describe_left_out, format_command, pluralize, shorten_path
 
 MAX_ROWS = 40
 """Rows of pictures; 40 rows are about 0.7 MB of Markdown, which the UI shows in a second or two."""
@@ -48,6 +49,7 @@ def draw_summary(record: RunRecord) -> str:
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
         *_next_step(record),
         RULES[record.parameters.rule],
+        *([turned] if (turned := describe_orientations(record)) else []),
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),
         "## Where the time went",
         _bars(record.seconds),
@@ -110,7 +112,7 @@ def breakable(text: str) -> str:
 
 
 def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, folder: str) -> str:
-    """Return the kept and the other picture of each decision side by side, the most doubtful first.
+    """Return the kept and the other picture of each decision side by side, the most doubtful first; the other turned to match.
 
     `decisions` and `images` are `schemas.DECISIONS` and `schemas.IMAGES`; names in `folder` are shown without it.
     """
@@ -121,9 +123,10 @@ def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, fold
     shown = doubtful_first.head(MAX_ROWS)
     if shown.empty:
         return "No two pictures match."
+    shown = shown.assign(orientation=read_orientations(shown))
     ids = list(dict.fromkeys(shown[["kept_image", "image"]].to_numpy(np.int64).ravel().tolist()))
-    pictures = {image: _encode(thumbnail, image, images) for image, thumbnail in zip(ids, load(ids), strict=True)}
-    rows = [_gallery_row(row, pictures, folder) for row in shown.itertuples()]
+    thumbnails = dict(zip(ids, load(ids), strict=True))
+    rows = [_gallery_row(row, thumbnails, images, folder) for row in shown.itertuples()]
     more = (
         f"\n\nThe {len(shown)} most doubtful of {len(decided)}; the report has all."
         if len(decided) > len(shown)
@@ -132,23 +135,29 @@ def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, fold
     return f"In {breakable(folder)}\n\n" + _table(("kept", "other", "SSIM, and what became of the other"), rows) + more
 
 
-def _gallery_row(row: Any, pictures: Mapping[int, str], folder: str) -> tuple[str, ...]:
+def _gallery_row(
+    row: Any, thumbnails: Mapping[int, NDArray[np.uint8] | Missing], images: pd.DataFrame, folder: str
+) -> tuple[str, ...]:
+    pair = (int(row.kept_image), row.kept_path, AS_IT_IS), (int(row.image), row.FullPath, row.orientation)
     kept, other = (
-        f"{pictures[image]} {breakable(shorten_path(path, folder))}"
-        for image, path in ((int(row.kept_image), row.kept_path), (int(row.image), row.FullPath))
+        f"{_encode(thumbnails[image], image, images, orientation)} {breakable(shorten_path(path, folder))}"
+        for image, path, orientation in pair
     )
+    if row.orientation != AS_IT_IS:
+        other += f" (shown {ORIENTATIONS[row.orientation]})"
     detail = "" if pd.isna(row.detail_ssim) else f", {row.detail_ssim:.3f} where there is detail"
     local = "" if pd.isna(row.local_ssim) else f", {row.local_ssim:.3f} where they differ most"
     return kept, other, f"**{row.ssim:.4f}**{detail}{local}. **{row.action}**: {breakable(row.reason)}"
 
 
-def _encode(thumbnail: NDArray[np.uint8] | Missing, image: int, images: pd.DataFrame) -> str:
-    """Return the thumbnail of `image` as Markdown, with the width and height that the picture has."""
+def _encode(thumbnail: NDArray[np.uint8] | Missing, image: int, images: pd.DataFrame, orientation: int) -> str:
+    """Return the thumbnail of `image` as Markdown, turned, with the width and height that the picture has then."""
     if isinstance(thumbnail, Missing):
         return f"({thumbnail})"
-    width, height = int(images["width_px"].iat[image]), int(images["height_px"].iat[image])
+    shape = int(images["width_px"].iat[image]), int(images["height_px"].iat[image])
+    width, height = reversed(shape) if lies_on_side(orientation) else shape
     scale = PICTURE_PX / max(width, height)
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(thumbnail, shape, interpolation=cv2.INTER_AREA)
+    scaled = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(ssim.turn(thumbnail, orientation), scaled, interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return f"![{image}](data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()})"

@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
+from imagetwins.matching.orientation import AS_IT_IS, read_orientations
 from imagetwins.progress import Progress, no_progress
-from imagetwins.reporting.advice import RULES, advise_keep
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
@@ -32,9 +33,11 @@ from imagetwins.store.record import RunRecord, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table
-from imagetwins.text import describe_left_out, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, describe_left_out, pluralize, shorten_path
 
-SCORES = pa.schema([COMPARISONS.field(name) for name in ("image1", "image2", "ssim", "detail_ssim", "local_ssim")])
+SCORES = pa.schema(
+    [COMPARISONS.field(name) for name in ("image1", "image2", "ssim", "detail_ssim", "local_ssim", "orientation")]
+)
 """The columns of a pair that the page shows: a table may hold millions of pairs."""
 
 MAX_NEAR_MISSES = 200
@@ -52,7 +55,10 @@ Sections = dict[str, list["Pair"]]
 
 
 class Pair(NamedTuple):
-    """A picture that stays (or, for near misses, the first one), another one, and what is between them."""
+    """A picture that stays (or, for near misses, the first one), another one, and what is between them.
+
+    `orientation` is EXIF's number that turns the other one to match.
+    """
 
     kept: int
     other: int
@@ -61,6 +67,7 @@ class Pair(NamedTuple):
     local_ssim: float | None
     action: str
     reason: str
+    orientation: int
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ def _iter_pairs(
         [None if missing else score for score, missing in zip(rows[name].tolist(), rows[name].isna(), strict=True)]
         for name in ("detail_ssim", "local_ssim")
     )
-    columns = (*images, rows["ssim"].tolist(), detail, local, actions, reasons)
+    columns = (*images, rows["ssim"].tolist(), detail, local, actions, reasons, read_orientations(rows).tolist())
     return itertools.starmap(Pair, zip(*columns, strict=True))
 
 
@@ -192,6 +199,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         undo=f"imagetwins restore {quoted} --store {store}",
         approve=f"imagetwins approve {quoted} --store {store}",
         rule=RULES[record.parameters.rule],
+        orientations=describe_orientations(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[
@@ -307,6 +315,7 @@ def _plan_data(
         "images": list(images.values()),
         "header": pictures.header,
         "pictures": pictures.encoded,
+        "orientations": ORIENTATIONS,
         "tabs": [
             {key: tab[key] for key in ("key", "note", "empty", "sort")}
             | {"groups": _plan_groups(sections[tab["key"]], position)}
@@ -357,12 +366,14 @@ def _plan_link(places: FilePlaces, image: int, now: str | None, folder: str) -> 
 
 
 def _plan_groups(pairs: list[Pair], position: Mapping[int, int]) -> list[Any]:
-    """Return the pairs by the picture that stays: [kept, [[image, three scores, action, reason], ...]]."""
+    """Return the pairs by the picture that stays: [kept, [[image, three scores, action, reason, orientation unless 1], ...]]."""
     groups: dict[int, list[Any]] = {}
     for pair in pairs:
         reason = "" if pair.action in MOVES else pair.reason  # Of a move it says what the page shows.
         scores = [
             None if score is None else round(score, 6) for score in (pair.ssim, pair.detail_ssim, pair.local_ssim)
         ]
-        groups.setdefault(position[pair.kept], []).append([position[pair.other], *scores, pair.action, reason])
+        turned = [] if pair.orientation == AS_IT_IS else [pair.orientation]
+        member = [position[pair.other], *scores, pair.action, reason, *turned]
+        groups.setdefault(position[pair.kept], []).append(member)
     return [[kept, members] for kept, members in groups.items()]

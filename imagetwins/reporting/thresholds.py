@@ -45,6 +45,7 @@ def audit_threshold(run: Run, threshold: float) -> ThresholdAudit:
             "ssim": decisions["ssim"].fillna(past["ssim"]),
             "detail_ssim": decisions["detail_ssim"].fillna(past["detail_ssim"]),
             "local_ssim": decisions["local_ssim"].fillna(past["local_ssim"]),
+            "orientation": decisions["orientation"].fillna(past["orientation"]),
             "reason": decisions["reason"],
         }
     )

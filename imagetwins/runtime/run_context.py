@@ -102,7 +102,8 @@ class RunContext:
             "run_id": self.run.run_id,
             **{name: counts[name] for name in ("images", "pairs")},
             "scored": self.record.funnel["scored"],
-            **{name: counts[name] for name in ("matches", "duplicates", "moved", "companions", "review", "errors")},
+            **{name: counts[name] for name in ("matches", "duplicates", "turned_duplicates")},
+            **{name: counts[name] for name in ("moved", "companions", "review", "errors")},
             "left_out": dict(self.record.left_out),
             "seconds": {stage.value: seconds for stage, seconds in self.record.seconds.items()},
         }

@@ -7,28 +7,27 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.config.patterns import compile_patterns
-from imagetwins.decoding.formats import has_picture_magic, has_picture_suffix, magic_length
+from imagetwins.decoding.formats import has_picture_magic, magic_length, picture_suffixes
 from imagetwins.decoding.model import MAX_BYTES
 from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.companions import APPLE_DOUBLE, find_companions
 from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
-from imagetwins.storage.location import to_columns
+from imagetwins.storage.location import name_to_columns, parse_location, suffix_of, to_json_name
 from imagetwins.store.runs import find_put_aside
 
 APPLE_DOUBLE_MAGIC = b"\0\5\x16\7"
 """What an AppleDouble file begins with (RFC 1740)."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A file that may be a picture, or something in the folder that could not be examined (`error`).
 
     Attributes:
-        location: where it is.
+        path: where it is, as `location.to_json_name` spells it.
         size_bytes, mtime_ns: its size and its time of modification, in nanoseconds since 1970.
         is_reference: whether it is in a reference folder.
         error: why it is not compared, None if it is.
@@ -36,14 +35,19 @@ class Candidate:
         companions: the files that belong to it.
     """
 
-    location: Location
+    path: str
     size_bytes: int
     mtime_ns: int
     is_reference: bool
     error: str | None
-    validator: str = ""
-    changed_ns: int = 0
-    companions: tuple[Found, ...] = ()
+    validator: str
+    changed_ns: int
+    companions: Sequence[Found]
+
+    @property
+    def location(self) -> Location:
+        """Where it is."""
+        return parse_location(self.path)
 
 
 def list_candidates(
@@ -86,7 +90,7 @@ def list_candidates(
     never = [*skip, *(root / DUPLICATES for root in roots)]
     seen: set[object] = set()
     listed: list[Found] = []
-    companions: dict[Location, list[Found]] = {}
+    companions: dict[str, list[Found]] = {}
     walked = 0
     for root in roots:
         is_excluded = _counting(root, find_pattern, never, left_out, until)
@@ -95,18 +99,21 @@ def list_candidates(
         walked += len(files)
         pictures = sorted(_find_pictures(root, files, left_out), key=_sort_key)
         listed += pictures
-        companions |= find_companions(
-            [file.location for file in pictures], [file for file in files if file.kind == "file"]
-        )
+        companions |= find_companions([file.path for file in pictures], [file for file in files if file.kind == "file"])
     progress(walked, walked)
-    references = roots[1:]
+    is_reference = _find_references(listed, roots[1:])
     return [
-        _to_candidate(
-            found,
-            is_reference=bool(references) and any(is_inside(found.location, root) for root in references),
-            companions=companions.get(found.location, ()) if companions else (),
+        Candidate(
+            found.path,
+            found.size_bytes,
+            found.mtime_ns,
+            kept,
+            found.error or _find_error(found),
+            found.validator,
+            found.changed_ns,
+            companions.get(found.path, ()),
         )
-        for found in _mark_hard_links(listed)
+        for found, kept in zip(_mark_hard_links(listed), is_reference, strict=True)
     ]
 
 
@@ -148,7 +155,7 @@ def _counting(
             raise TimeoutError
         pattern = find_pattern(name)
         if name.endswith("/") and (pattern or root / name in closed):
-            _count_folder(root / name, left_out)
+            _count_folder(to_json_name(root / name), left_out)
             return True
         if pattern:
             left_out[pattern] += 1
@@ -157,81 +164,84 @@ def _counting(
     return is_excluded
 
 
-def _count_folder(folder: Location, left_out: Counter[str]) -> None:
-    left_out[f"{to_columns(folder)[0].rpartition('/')[2]}/"] += 1
+def _count_folder(folder: str, left_out: Counter[str]) -> None:
+    left_out[f"{name_to_columns(folder)[0].rpartition('/')[2]}/"] += 1
 
 
 def _sort_key(file: Found) -> bytes:
     """Return what files below one root are sorted by: all their names begin alike."""
-    return os.fsencode(str(file.location))
+    return os.fsencode(file.path)
 
 
 def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str]) -> Iterator[Found]:
     """Yield those of `files`, found below `root`, that look like pictures, and what could not be examined, in no order."""
     named: list[Found] = []
     unnamed: list[Found] = []
+    suffixes = picture_suffixes()
     for found in files:
         if found.kind == "put aside":
-            _count_folder(found.location, left_out)
-        elif found.kind == "folder" or has_picture_suffix(found.location.suffix):
+            _count_folder(found.path, left_out)
+        elif found.kind == "folder" or suffix_of(found.path).lower() in suffixes:
             named.append(found)
         elif found.kind == "file" and found.size_bytes:
             unnamed.append(found)
     doubles = _find_apple_doubles([*named, *unnamed])
     if doubles:
         left_out[f"{APPLE_DOUBLE}*"] += len(doubles)
-    yield from (found for found in named if not doubles or found.location not in doubles)
+    yield from (found for found in named if not doubles or found.path not in doubles)
     # Names without a picture's suffix cost a request each in a bucket, so they are asked for together.
     starts = storage_of(root).read_starts([found.location for found in unnamed], magic_length())
     yield from (found for found, start in zip(unnamed, starts, strict=True) if has_picture_magic(start))
 
 
-def _find_apple_doubles(files: Sequence[Found]) -> set[Location]:
+def _find_apple_doubles(files: Sequence[Found]) -> set[str]:
     """Return those of `files` that have a picture's name and hold what macOS keeps beside that picture.
 
     Such a file is told by its first bytes, or by the file beside it whose name it has, but for its beginning.
     """
-    named = [file.location for file in files if file.kind == "file" and _is_double(file.location)]
-    if not named:
+    suffixes = picture_suffixes()
+    doubles = [file for file in files if f"/{APPLE_DOUBLE}" in file.path and _is_double(file, suffixes)]
+    if not doubles:
         return set()
-    names = {file.location for file in files}
-    starts = storage_of(named[0]).read_starts(named, len(APPLE_DOUBLE_MAGIC))
+    names = {file.path for file in files}
+    locations = [file.location for file in doubles]
+    starts = storage_of(locations[0]).read_starts(locations, len(APPLE_DOUBLE_MAGIC))
     return {
-        location
-        for location, start in zip(named, starts, strict=True)
-        if start == APPLE_DOUBLE_MAGIC or location.with_name(location.name.removeprefix(APPLE_DOUBLE)) in names
+        file.path
+        for file, start in zip(doubles, starts, strict=True)
+        if start == APPLE_DOUBLE_MAGIC or _without_double(file.path) in names
     }
 
 
-def _is_double(location: Location) -> bool:
-    return location.name.startswith(APPLE_DOUBLE) and has_picture_suffix(location.suffix)
+def _is_double(file: Found, suffixes: frozenset[str]) -> bool:
+    is_named_so = file.path.rpartition("/")[2].startswith(APPLE_DOUBLE)
+    return is_named_so and file.kind == "file" and suffix_of(file.path).lower() in suffixes
+
+
+def _without_double(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{name.removeprefix(APPLE_DOUBLE)}"
 
 
 def _mark_hard_links(files: Iterable[Found]) -> Iterator[Found]:
     """Yield `files`, those that are a further name of one before them with an error that says so."""
-    first: dict[tuple[int, int], Location] = {}
+    first: dict[tuple[int, int], str] = {}
     for file in files:
-        if file.inode_key is None:
+        if file.inode_key is None or (before := first.setdefault(file.inode_key, file.path)) is file.path:
             yield file
-        elif file.inode_key in first:
-            yield replace(file, error=f"the same file as {first[file.inode_key]} (hard link)")
         else:
-            first[file.inode_key] = file.location
-            yield file
+            yield file._replace(error=f"the same file as {before} (hard link)")
 
 
-def _to_candidate(found: Found, *, is_reference: bool, companions: Sequence[Found]) -> Candidate:
-    error = found.error
-    if error is None and found.size_bytes > MAX_BYTES:
-        # The decoder would say the same, but only after all of it had been fetched from a bucket.
-        error = f"{found.size_bytes} bytes, more than the {MAX_BYTES} that are read"
-    return Candidate(
-        found.location,
-        found.size_bytes,
-        found.mtime_ns,
-        is_reference,
-        error,
-        found.validator,
-        found.changed_ns,
-        tuple(companions),
-    )
+def _find_references(files: Sequence[Found], references: Sequence[Location]) -> list[bool]:
+    """Return which of `files` are in one of the folders `references`."""
+    if not references:
+        return [False] * len(files)
+    return [any(is_inside(location, root) for root in references) for location in (file.location for file in files)]
+
+
+def _find_error(found: Found) -> str | None:
+    if found.size_bytes <= MAX_BYTES:
+        return None
+    # The decoder would say the same, but only after all of it had been fetched from a bucket.
+    return f"{found.size_bytes} bytes, more than the {MAX_BYTES} that are read"

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.decoding.formats import RAW
-from imagetwins.storage import Found, Location
+from imagetwins.storage import Found
+from imagetwins.storage.location import suffix_of
 
 APPLE_DOUBLE = "._"
 """What the names of files begin with in which macOS keeps, on file systems of others, what belongs to the file that is named
@@ -41,46 +42,46 @@ _SUFFIXES = frozenset((*SIDECARS, *FILMS, *RAWS))
 _Key = tuple[str, str]
 
 
-def find_companions(pictures: Sequence[Location], files: Sequence[Found]) -> dict[Location, list[Found]]:
-    """Return those of `files`, which may be pictures themselves, that belong to each of `pictures` that has any."""
-    named = [file for file in files if _is_named_like_one(file.location)]
+def find_companions(pictures: Sequence[str], files: Sequence[Found]) -> dict[str, list[Found]]:
+    """Return those of `files`, which may be pictures themselves, that belong to each of `pictures`, paths, that has any."""
+    named = [file for file in files if _is_named_like_one(file.path)]
     owners = _Owners(pictures if named else [])
-    found: dict[Location, list[Found]] = defaultdict(list)
+    found: dict[str, list[Found]] = defaultdict(list)
     # What belongs to a raw file belongs to the pictures that the raw file belongs to.
-    for file in sorted(named, key=lambda file: file.location.suffix.lower() not in RAWS):
+    for file in sorted(named, key=lambda file: suffix_of(file.path).lower() not in RAWS):
         for picture in owners.find(file):
-            if picture != file.location:
+            if picture != file.path:
                 found[picture].append(file)
     return found
 
 
-def _is_named_like_one(location: Location) -> bool:
-    return location.suffix.lower() in _SUFFIXES or location.name.startswith(APPLE_DOUBLE)
+def _is_named_like_one(path: str) -> bool:
+    return suffix_of(path).lower() in _SUFFIXES or f"/{APPLE_DOUBLE}" in path
 
 
 class _Owners:
     """The pictures that a file may belong to, by what they share of their names."""
 
-    def __init__(self, pictures: Sequence[Location]) -> None:
-        self.by_name: dict[_Key, list[Location]] = defaultdict(list)
-        self.by_stem: dict[_Key, list[Location]] = defaultdict(list)
-        self.by_start: dict[_Key, list[Location]] = defaultdict(list)
+    def __init__(self, pictures: Sequence[str]) -> None:
+        self.by_name: dict[_Key, list[str]] = defaultdict(list)
+        self.by_stem: dict[_Key, list[str]] = defaultdict(list)
+        self.by_start: dict[_Key, list[str]] = defaultdict(list)
         for picture in pictures:
             folder, name = _split(picture)
             self.by_name[folder, name].append(picture)
-            self.by_stem[folder, name.removesuffix(picture.suffix.lower())].append(picture)
+            self.by_stem[folder, name.removesuffix(suffix_of(picture).lower())].append(picture)
             self.by_start[folder, name[:TAKEOUT_CHARACTERS]].append(picture)
 
-    def find(self, file: Found) -> list[Location]:
+    def find(self, file: Found) -> list[str]:
         """Return the pictures that `file` belongs to."""
-        folder, name = _split(file.location)
-        suffix = file.location.suffix.lower()
+        folder, name = _split(file.path)
+        suffix = suffix_of(file.path).lower()
         if name.startswith(APPLE_DOUBLE):
             return self.by_name.get((folder, name.removeprefix(APPLE_DOUBLE)), [])
         base = name.removesuffix(suffix) if suffix else name
         with_stem = self.by_stem.get((folder, base), [])
         if suffix in RAWS:
-            pictures = [picture for picture in with_stem if picture.suffix.lower() not in RAWS]
+            pictures = [picture for picture in with_stem if suffix_of(picture).lower() not in RAWS]
             self.by_name.setdefault((folder, name), pictures)
             return pictures
         if suffix in FILMS:
@@ -92,7 +93,7 @@ class _Owners:
             return by_name
         return self._find_by_takeout(folder, base) if suffix == ".json" else with_stem * (suffix in SIDECARS_BY_STEM)
 
-    def _find_by_takeout(self, folder: str, base: str) -> list[Location]:
+    def _find_by_takeout(self, folder: str, base: str) -> list[str]:
         """Return the pictures whose data Google Takeout wrote to `base` and ".json"."""
         for name in _iter_takeout_names(base):
             if found := self.by_name.get((folder, name)):
@@ -120,9 +121,9 @@ def _iter_takeout_names(base: str) -> Iterator[str]:
         yield f"{path.stem}{number}{path.suffix}"
 
 
-def _split(location: Location) -> _Key:
+def _split(path: str) -> _Key:
     """Return the folder of a file, and its name in lower case."""
-    folder, _, name = str(location).rpartition("/")
+    folder, _, name = path.rpartition("/")
     return folder, name.lower()
 
 

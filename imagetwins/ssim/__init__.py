@@ -21,6 +21,7 @@ The modules, from the bottom up:
     tiles, codes                  the pairs of a tile; vectors as 8-bit integers, and the pairs they leave of a tile
     bounds                        the bounds that prune pairs
     packing, workspace, pixels    a thumbnail without loss in half of its bytes; the arrays on the disk; pixels in them
+    orientation, turned           the eight ways to turn a picture; pairs whose second picture is turned
     groups, plan                  identical thumbnails; the batches of tiles
     refine, reference             scores: block by block, and scikit-image's own
     peaks                         where a pair differs most: in its pixels, in its colours
@@ -38,7 +39,7 @@ from pathlib import Path
 
 from numba import config
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Raise this when any score, bound or stored array may change: scores of another version are not used again.
 
 If the stored arrays change, raise WORKSPACE_VERSION too. A test compares the code with the fingerprint recorded for
@@ -88,6 +89,7 @@ KEEPS_KERNELS = _found is not None
 config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 
 from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
+from imagetwins.ssim.orientation import INVERSE, turn  # noqa: E402
 from imagetwins.ssim.peaks import Differences, measure_differences  # noqa: E402
 from imagetwins.ssim.pixels import PixelSource, load_thumbnail, read_thumbnails, restore_pixels, settle_pixels  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
@@ -112,6 +114,7 @@ from imagetwins.ssim.workspace import (  # noqa: E402
 __all__ = [
     "DIGEST_BYTES",
     "ENGINE_VERSION",
+    "INVERSE",
     "KEEPS_KERNELS",
     "TOTALS",
     "VERIFY_MARGIN",
@@ -140,5 +143,6 @@ __all__ = [
     "settle_pixels",
     "stage_labels",
     "truncate_workspace",
+    "turn",
     "working_row_bytes",
 ]

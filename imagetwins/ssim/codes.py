@@ -36,6 +36,7 @@ The parts of a sum are at most 3.7 for the two o; 4.4^2 each for the integer, th
 that of n; 2.2^2 for that of r; together less than 128. So the error is at most 3 TERMS 128 2^-24: CODES_SLACK.
 """
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,9 +44,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imagetwins.ssim.integers import AVX2, GROUP, SHAPES, TERMS, dot_codes, lowest_bit, reach_tile
+from imagetwins.ssim.integers import AVX2, GROUP, SHAPES, TERMS, dot_codes, dot_turned, lowest_bit, reach_tile
+from imagetwins.ssim.orientation import ORIENTATIONS, take_steps
 from imagetwins.ssim.processor import Kernels
 from imagetwins.ssim.tiles import Weights, count_listed
+from imagetwins.ssim.turns import Symmetry
 
 HEAD = TERMS - 3
 """Coordinates that are kept in float32: those that would lose most."""
@@ -89,20 +92,38 @@ SIGNS = np.int32(-(2**31) + 0x808080)
 ROWS, GROUPS = ("codes", "terms", "offset", "bias"), "codes.npz"
 
 
+class Turns(NamedTuple):
+    """The codes of turned pictures, by those of the pictures themselves; see `choose_symmetric_scale`.
+
+    Attributes:
+        sources: (turns, groups) int64, the group that is in the place of each.
+        signs: (turns, groups) int32, 0, or -1 where its codes are negative.
+        term_sources: (turns, TERMS) int64, the term that is in the place of each.
+        term_signs: (turns, TERMS) float32.
+    """
+
+    sources: NDArray[np.int64]
+    signs: NDArray[np.int32]
+    term_sources: NDArray[np.int64]
+    term_signs: NDArray[np.float32]
+
+
 class Scale(NamedTuple):
     """How vectors are quantised.
 
     Attributes:
-        order: (m,) int64, the coordinates: those of the head, then the others, by group.
+        order: (m or more,) int64, the coordinates: those of the head, then the others, by group; -1 where there is none.
         mean: (m,) float64, by coordinate.
         levels: (groups,) int64, ascending: the step of each group is 2^-level.
         stops: (STAGES,) int64, the groups of each bound.
+        turns: of the pictures; a single one where no picture is turned.
     """
 
     order: NDArray[np.int64]
     mean: NDArray[np.float64]
     levels: NDArray[np.int64]
     stops: NDArray[np.int64]
+    turns: Turns
 
 
 class Codes(NamedTuple):
@@ -119,6 +140,7 @@ class Codes(NamedTuple):
         shifts: (groups,) int32, for `dot_codes`.
         stops: (STAGES,) int64, the groups of each bound.
         units: (STAGES,) float32, what a unit of the integers of each bound is worth.
+        turns: the codes of turned pictures.
     """
 
     codes: NDArray[np.int8]
@@ -131,22 +153,128 @@ class Codes(NamedTuple):
     shifts: NDArray[np.int32]
     stops: NDArray[np.int64]
     units: NDArray[np.float32]
+    turns: Turns
 
 
-def choose_scale(sample: NDArray[np.float32]) -> Scale:
+def choose_scale(sample: NDArray[np.float32], symmetry: Symmetry | None = None) -> Scale:
     """Choose how to quantise vectors that are like those of a sample, (n, m + 1) float32.
 
-    The last coordinate, which is not negative, is not quantised but becomes part of r.
+    The last coordinate, which is not negative, is not quantised but becomes part of r. With the symmetry of the m others,
+    the vectors of turned pictures can be compared too.
     """
+    if symmetry is not None:
+        return choose_symmetric_scale(sample, symmetry)
     kept = sample[:, :-1].astype(np.float64)
     mean = kept.mean(0)
     deviation = np.sqrt(np.square(kept - mean).mean(0))
     order = np.argsort(-deviation, kind="stable")
     # There is always a group, so that the kernels need not know of vectors that are all head.
     largest = np.append(deviation[order[HEAD::GROUP]], [0.0] * (len(order) <= HEAD))
+    levels = _choose_levels(largest)
+    stops = np.minimum([COARSE, 2 * COARSE, len(levels)], len(levels))
+    return Scale(order, mean, levels, stops, _keep_places(len(levels)))
+
+
+def _keep_places(groups: int) -> Turns:
+    """Return the turns of pictures that are never turned."""
+    return Turns(
+        np.arange(groups)[np.newaxis],
+        np.zeros((1, groups), np.int32),
+        np.arange(TERMS)[np.newaxis],
+        np.ones((1, TERMS), np.float32),
+    )
+
+
+def choose_symmetric_scale(sample: NDArray[np.float32], symmetry: Symmetry) -> Scale:
+    """Do as `choose_scale`, so that the codes of a turned picture are those of the picture itself, in other places.
+
+    All coordinates of a group change their signs alike. And where a picture is transposed, a whole group takes the place of
+    another, which has the same step, or its own. Both groups are in the same bounds. The mean is that of the sample in all
+    orientations, so it is the same for a turned picture, and so are o, n, |q| and r.
+    """
+    kept, other = sample[:, :-1].astype(np.float64), symmetry.other
+    is_even = ~(symmetry.changes_down | symmetry.changes_across)
+    mean = kept.mean(0)
+    mean = np.where(is_even, (mean + mean[other]) / 2, 0.0)
+    square = np.square(kept - mean).mean(0)
+    deviation = np.sqrt((square + square[other]) / 2)
+    ranked = np.argsort(-deviation, kind="stable")
+    head = _choose_head(ranked, other)
+    blocks = _divide_coordinates(ranked[~np.isin(ranked, head)], symmetry)
+    largest = np.array([deviation[block[0, 0]] for block in blocks])
+    order = np.argsort(-largest, kind="stable")
+    blocks, sizes = [blocks[k] for k in order], np.array([len(blocks[k]) for k in order])
+    groups, ends = np.concatenate(blocks), np.cumsum(sizes)
+    levels = _choose_levels(np.repeat(largest[order], sizes))
+    stops = ends[np.minimum(np.searchsorted(ends, [COARSE, 2 * COARSE, len(levels)]), len(ends) - 1)]
+    transposed = np.concatenate([end - 1 - np.arange(len(block)) for end, block in zip(ends, blocks, strict=True)])
+    turns = _plan_turns(head, groups, transposed, symmetry)
+    return Scale(np.concatenate([head, groups.ravel()]), mean, levels, stops, turns)
+
+
+def _choose_head(ranked: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the coordinates of the head, with each the one that takes its place, (HEAD,) int64; -1 where there is none."""
+    head: list[int] = []
+    for one in ranked.tolist():
+        pair = {one, int(other[one])}
+        if one not in head and len(head) + len(pair) <= HEAD:
+            head += sorted(pair)
+    return np.array(head + [-1] * (HEAD - len(head)))
+
+
+def _divide_coordinates(ranked: NDArray[np.int64], symmetry: Symmetry) -> list[NDArray[np.int64]]:
+    """Return blocks of coordinates, (1 or 2, GROUP) int64 each: in the second group, those that belong to the first one's.
+
+    `ranked` are the coordinates to divide, the one that varies most first. Where there is none, a block has -1.
+    """
+    down, across, other = symmetry.changes_down, symmetry.changes_across, symmetry.other
+    # Of two that belong together, the one that comes first; but where one changes with the rows alone, that one.
+    rank = np.empty(len(other), np.int64)
+    rank[ranked] = np.arange(len(ranked))
+    is_first = np.where(down ^ across, down, rank <= rank[other])
+    blocks = []
+    for is_down, is_across, is_alone in itertools.product((False, True), (False, True), (False, True)):
+        wanted = is_first & (down == is_down) & (across == is_across) & ((other == np.arange(len(other))) == is_alone)
+        found = ranked[wanted[ranked]]
+        for start in range(0, len(found), GROUP):
+            block = np.full((1 if is_alone else 2, GROUP), -1)
+            part = found[start : start + GROUP]
+            block[0, : len(part)], block[-1, : len(part)] = part, other[part]
+            blocks.append(block)
+    return blocks or [np.full((1, GROUP), -1)]
+
+
+def _plan_turns(
+    head: NDArray[np.int64], groups: NDArray[np.int64], transposed: NDArray[np.int64], symmetry: Symmetry
+) -> Turns:
+    """Return the turns in all orientations.
+
+    Args:
+        head: (HEAD,) int64, the coordinates of the head, -1 where there is none.
+        groups: (groups, GROUP) int64, those of each group, of which the first is one.
+        transposed: (groups,) int64, the group that takes the place of each when a picture is transposed.
+        symmetry: of the coordinates.
+    """
+    count = len(ORIENTATIONS)
+    sources, signs = np.empty((count, len(groups)), np.int64), np.empty((count, len(groups)), np.int32)
+    term_sources, term_signs = np.tile(np.arange(TERMS), (count, 1)), np.ones((count, TERMS), np.float32)
+    held = np.flatnonzero(head >= 0)
+    place = {coordinate: k for k, coordinate in enumerate(head.tolist())}
+    for turn, orientation in enumerate(ORIENTATIONS):
+        is_transposed, sign = take_steps(orientation).is_transposed, symmetry.turn_signs(orientation)
+        sources[turn] = transposed if is_transposed else np.arange(len(groups))
+        signs[turn] = np.where(sign[groups[:, 0]] < 0, -1, 0)
+        term_signs[turn, held] = sign[head[held]]
+        if is_transposed:
+            term_sources[turn, held] = [place[one] for one in symmetry.other[head[held]].tolist()]
+    return Turns(sources, signs, term_sources, term_signs)
+
+
+def _choose_levels(deviation: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the level of groups whose largest deviations these are."""
     with np.errstate(divide="ignore"):
-        levels = np.rint(-np.log2(SPREAD * largest / LARGEST)).clip(0, FINEST)
-    return Scale(order, mean, levels.astype(np.int64), np.minimum([COARSE, 2 * COARSE, len(levels)], len(levels)))
+        levels = np.rint(-np.log2(SPREAD * deviation / LARGEST)).clip(0, FINEST)
+    return levels.astype(np.int64)
 
 
 def write_codes(directory: Path, vectors: NDArray[np.float32], rows: NDArray[np.int64], scale: Scale) -> None:
@@ -171,7 +299,7 @@ def write_codes(directory: Path, vectors: NDArray[np.float32], rows: NDArray[np.
     quantise_rows(vectors, rows, scale, *(np.asarray(file) for file in files.values()))
     for file in files.values():
         file.flush()
-    np.savez(directory / GROUPS, levels=scale.levels, stops=scale.stops)
+    np.savez(directory / GROUPS, levels=scale.levels, stops=scale.stops, **scale.turns._asdict())
 
 
 def open_codes(directory: Path) -> Codes:
@@ -180,6 +308,7 @@ def open_codes(directory: Path) -> Codes:
     codes, terms, offset, bias = (np.asarray(np.load(directory / f"{name}.npy", mmap_mode="c")) for name in ROWS)
     with np.load(directory / GROUPS) as groups:
         levels, stops = groups["levels"], groups["stops"]
+        turns = Turns(*(groups[name] for name in Turns._fields))
     coarse = levels[: stops[0]]
     last = np.append(np.flatnonzero(np.diff(coarse)), len(coarse) - 1)
     run_shifts, shifts = np.append(0, 2 * np.diff(coarse[last])), 2 * (levels[-1] - levels)
@@ -195,6 +324,7 @@ def open_codes(directory: Path) -> Codes:
         shifts=shifts.astype(np.int32),
         stops=stops,
         units=(4.0**-finest).astype(np.float32),
+        turns=turns,
     )
 
 
@@ -216,16 +346,18 @@ def quantise_rows(
         scale: how.
         codes, terms, offset, bias: those of `Codes`, with k rows; overwritten.
     """
-    order, mean, levels, stops = scale
+    order, mean, levels, stops, _ = scale
+    coordinates, used = len(mean), np.flatnonzero(order >= 0)
+    order = order[used]
     mean = mean[order]
     of_mean, steps = 0.5 * np.sum(mean * mean), 2.0**levels
-    centred, used = np.zeros(HEAD + len(levels) * GROUP), len(order)
+    centred = np.zeros(HEAD + len(levels) * GROUP)
     for i in range(len(rows)):
         row, added = vectors[rows[i]], 0.0
-        for k in range(used):
-            centred[k] = np.float64(row[order[k]]) - mean[k]
-        for k in range(used):
-            added += centred[k] * mean[k]
+        for k in range(len(used)):
+            number = np.float64(row[order[k]]) - mean[k]
+            centred[used[k]] = number
+            added += number * mean[k]
         offset[i] = of_mean + added
         kept, lost, begin, total = 0.0, 0.0, 0, np.int64(0)
         for k in range(HEAD):
@@ -241,7 +373,7 @@ def quantise_rows(
                 last = levels[stops[0] - 1] if stage == 0 else levels[-1]
                 total += found[0] << (2 * (last - levels[group]))
                 kept, lost = kept + found[1], lost + found[2]
-            begin, rest = stops[stage], np.float64(row[used]) ** 2
+            begin, rest = stops[stage], np.float64(row[coordinates]) ** 2
             for k in range(HEAD + begin * GROUP, len(centred)):
                 rest += centred[k] * centred[k]
             bias[i, stage] = np.int32(128 * total)
@@ -286,9 +418,14 @@ class Panels(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def pack_columns(kernels: int, width: int, codes: Codes, columns: tuple[int, int]) -> Panels:
-    """Arrange the columns of a tile in panels of `width` columns; in the last one, some may reach no limit ever."""
+def pack_columns(kernels: int, width: int, codes: Codes, turn: int, columns: tuple[int, int]) -> Panels:
+    """Arrange the columns of a tile in panels of `width` columns, turned; in the last panel, some may reach no limit ever."""
     words, n = codes.ends[-1], columns[1] - columns[0]
+    of_group = GROUP // 4
+    held, turned = codes.codes, np.empty(GROUP, np.int8)
+    as_words = turned.view(np.int32)
+    sources, masks = codes.turns.sources[turn], codes.turns.signs[turn]
+    term_sources, term_signs = codes.turns.term_sources[turn], codes.turns.term_signs[turn]
     count = -(-n // width)
     packed = Panels(np.zeros((count, words, width), np.int32), np.zeros((count, 1 + TERMS, width), np.float32))
     signs = SIGNS if kernels > AVX2 else np.int32(0)
@@ -296,11 +433,15 @@ def pack_columns(kernels: int, width: int, codes: Codes, columns: tuple[int, int
     for panel in range(count):
         start = columns[0] + panel * width
         for c in range(min(width, columns[1] - start)):
-            for k in range(words):
-                packed.words[panel, k, c] = codes.words[start + c, k] ^ signs
+            for group in range(words // of_group):
+                source, mask = sources[group] * GROUP, np.int8(masks[group])
+                for k in range(GROUP):
+                    turned[k] = np.int8((held[start + c, source + k] ^ mask) - mask)
+                for k in range(of_group):
+                    packed.words[panel, group * of_group + k, c] = as_words[k] ^ signs
             packed.terms[panel, 0, c] = codes.offset[start + c]
             for k in range(TERMS):
-                packed.terms[panel, 1 + k, c] = codes.terms[start + c, 0, k]
+                packed.terms[panel, 1 + k, c] = codes.terms[start + c, 0, term_sources[k]] * term_signs[k]
     return packed
 
 
@@ -337,22 +478,32 @@ def pack_rows(kernels: int, codes: Codes, start: int, stop: int, lowest: float, 
 
 @njit(nogil=True, cache=True)
 def reach_by_codes(
-    kernels: int, codes: Codes, first: NDArray[np.int64], second: NDArray[np.int64], lowest: float
+    kernels: int, codes: Codes, turn: int, first: NDArray[np.int64], second: NDArray[np.int64], lowest: float
 ) -> NDArray[np.bool_]:
-    """Return of which of some pairs, (n,) each, all bounds but the first are at least `lowest`: (n,) bool."""
+    """Return of which of some pairs, (n,) each, all bounds but the first are at least `lowest`: (n,) bool.
+
+    The second one of each pair is turned; 0 for as it is.
+    """
     reached = np.ones(len(first), np.bool_)
     # Taken out of the tuple only once: numba counts the references to each array.
     numbers, terms, offset, bias = codes.codes, codes.terms, codes.offset, codes.bias
     shifts, stops, units = codes.shifts, codes.stops, codes.units
+    sources, signs = codes.turns.sources, codes.turns.signs
+    term_sources, term_signs = codes.turns.term_sources[turn], codes.turns.term_signs[turn]
     for p in range(len(first)):
         i, j = first[p], second[p]
         product, begin = np.int64(0), 0
         for stage in range(1, STAGES):
-            product += dot_codes(kernels, numbers, i, j, shifts, begin, stops[stage])
+            if turn == 0:
+                product += dot_codes(kernels, numbers, i, j, shifts, begin, stops[stage])
+                added = add_terms(terms, i, j, stage)
+            else:
+                product += dot_turned(kernels, numbers, i, j, shifts, begin, stops[stage], sources, signs, turn)
+                added = add_turned_terms(terms, i, j, stage, term_sources, term_signs)
             begin = stops[stage]
             # Modulo 2^32.
             integer = np.int32(product - bias[i, stage] if kernels > AVX2 else product)
-            bound = np.float32(integer) * units[stage] + add_terms(terms, i, j, stage)
+            bound = np.float32(integer) * units[stage] + added
             if not bound + offset[i] + offset[j] >= lowest:
                 reached[p] = False
                 break
@@ -369,11 +520,29 @@ def add_terms(terms: NDArray[np.float32], i: int, j: int, stage: int) -> np.floa
     return bound
 
 
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def add_turned_terms(
+    terms: NDArray[np.float32],
+    i: int,
+    j: int,
+    stage: int,
+    sources: NDArray[np.int64],
+    signs: NDArray[np.float32],
+) -> np.float32:
+    """Do as `add_terms` with the second image's terms in the order `sources`, (TERMS,), and with these signs."""
+    total = np.float32(0)
+    for k in range(TERMS):
+        total += terms[i, stage, k] * terms[j, stage, sources[k]] * signs[k]
+    bound: np.float32 = total - np.float32(2) * terms[i, stage, KEPT] * terms[j, stage, KEPT]
+    return bound
+
+
 @njit(nogil=True, cache=True)
 def prune_tile(
     kernels: int,
     shape: tuple[int, int],
     codes: Codes,
+    turn: int,
     row_span: tuple[int, int],
     column_span: tuple[int, int],
     lowest: float,
@@ -385,6 +554,7 @@ def prune_tile(
         kernels: one of `Kernels`.
         shape: rows and columns of the small tiles of these kernels (SHAPES).
         codes: of all vectors.
+        turn: how the columns are turned, by number in `codes.turns`; 0 for as they are.
         row_span, column_span: the tile; if they are the same, only the pairs above the diagonal.
         lowest: the floor less the slack.
         weights: of all vectors.
@@ -393,7 +563,7 @@ def prune_tile(
         The pairs that are left, (n,) int64 each; and the number of pairs of images that the others stand for.
     """
     width, is_triangle = shape[1], row_span[0] == column_span[0]
-    panels, rows = pack_columns(kernels, width, codes, column_span), allocate_rows(codes)
+    panels, rows = pack_columns(kernels, width, codes, turn, column_span), allocate_rows(codes)
     first, second, n = np.empty(FIRST_ROOM, np.int64), np.empty(FIRST_ROOM, np.int64), 0
     images_before, known_before = sum_before(weights.images), sum_before(weights.known)
     visited = 0
@@ -413,7 +583,7 @@ def prune_tile(
                 first[p], second[p] = first[p] + top, second[p] + left
             if is_triangle and left <= bottom:
                 found = drop_below_diagonal(first[n:], second[n:], found)
-            reached = reach_by_codes(kernels, codes, first[n : n + found], second[n : n + found], lowest)
+            reached = reach_by_codes(kernels, codes, turn, first[n : n + found], second[n : n + found], lowest)
             for p in range(found):
                 first[kept], second[kept] = first[n + p], second[n + p]
                 kept += int(reached[p])

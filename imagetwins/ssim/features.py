@@ -29,7 +29,14 @@ orthonormal basis (the Nystroem method). Those of the MEAN_RANK largest w are ke
 DEVIATION_RANK coordinates each. The coordinates of a window are the tensor product of those of u with
 (a_1 k1, a_2 k1, rho k1, k0); for three channels these are 3 * MEAN_RANK * STRUCTURE_RANK numbers. A fixed matrix with
 orthonormal rows reduces them to CELL_RANK. Any such matrix gives a valid bound; the principal axes of synthetic windows
-give a tight one.
+give a tight one. They are computed so that a turned picture needs none of its own:
+
+**Turned pictures.** A window that is turned or mirrored has the same u, s and rho; a_1 or a_2 changes its sign, and where it is
+transposed the two are exchanged. So each axis is either even, with coordinates of rho k1 and k0 alone, or belongs to one of
+the SLOPE_AXES: one axis with coordinates of a_1 k1 alone, and another with the same numbers for a_2 k1. And the cells are
+symmetric. Hence the features F of a turned picture are those of the picture itself, with cells and coordinates exchanged and
+some signs changed (`turn_features`): what is computed of the picture is as far from its true F as that is from the true F of the
+turned one, and the slack below holds for it too. (Measured anew, the turned picture's would be rounded otherwise.)
 
 **Cells.** The windows are divided into CELLS x CELLS cells. For a cell that holds the share a of all windows, let m(x)
 be the mean of the projected phi over its windows and channels; |m| <= 1. Take the vectors of all windows of the cell
@@ -92,6 +99,10 @@ PRODUCTS = MEAN_RANK * STRUCTURE_RANK
 
 CELL_RANK = 15
 """Coordinates kept of a cell, without its residual r."""
+
+SLOPE_AXES = ((3, 4), (8, 9), (11, 12))
+"""The axes of slopes across a window, each with that of slopes down it; the other axes are even. They are in these places because
+the axes are sorted by how much the synthetic cells vary along them."""
 
 STRIPS = 16
 """Strips of cell rows in a thumbnail; the part of a strip in one group of columns is a block, see refine.py."""
@@ -160,7 +171,7 @@ def _coordinates(kernel: Kernel, values: NDArray[Any], grid: NDArray[np.float64]
 
 
 def _principal_axes(of_mean: NDArray[np.float64], of_deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the CELL_RANK leading principal axes of synthetic cells, as rows.
+    """Return CELL_RANK leading principal axes of synthetic cells, as rows, the even ones apart from those of slopes.
 
     Half of the cells hold one kind of window, the others a mixture of two.
     """
@@ -169,7 +180,20 @@ def _principal_axes(of_mean: NDArray[np.float64], of_deviation: NDArray[np.float
     share = (rng.random(n) * (rng.random(n) < 0.5))[:, None]
     cells = (1 - share) * _synthetic_windows(rng, of_mean, of_deviation)
     cells += share * _synthetic_windows(rng, of_mean, of_deviation)
-    axes: NDArray[np.float64] = np.linalg.eigh(cells.T @ cells)[1][:, : -CELL_RANK - 1 : -1].T
+    part = np.arange(cells.shape[1]) % STRUCTURE_RANK // DEVIATION_RANK
+    across, down, even = (cells[:, is_part] for is_part in (part == 0, part == 1, part > 1))
+    axes = np.zeros((CELL_RANK, cells.shape[1]))
+    slopes = _leading_axes(across.T @ across + down.T @ down, len(SLOPE_AXES))
+    for (one, other), slope in zip(SLOPE_AXES, slopes, strict=True):
+        axes[one, part == 0] = axes[other, part == 1] = slope
+    is_even = ~axes.any(1)
+    axes[np.ix_(is_even, part > 1)] = _leading_axes(even.T @ even, int(is_even.sum()))
+    return axes
+
+
+def _leading_axes(covariance: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return the n leading principal axes, as rows."""
+    axes: NDArray[np.float64] = np.linalg.eigh(covariance)[1][:, : -n - 1 : -1].T
     return axes
 
 

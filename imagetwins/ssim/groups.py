@@ -40,6 +40,22 @@ class Groups(NamedTuple):
             image1 and image2, (m,) int32 with image1 < image2, and, (m,) int64, the index in `pairs` that each comes
             from.
         """
+        a, b, origin = self._pair_members(pairs)
+        return np.minimum(a, b), np.maximum(a, b), origin
+
+    def expand_in_order(self, pairs: Pairs) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+        """Return those of these pairs of images whose image1 is of the first of the two groups; see `expand`."""
+        a, b, origin = self._pair_members(pairs)
+        is_in_order = a < b
+        return a[is_in_order], b[is_in_order], origin[is_in_order]
+
+    def has_order(self, pairs: Pairs) -> NDArray[np.bool_]:
+        """Return for which pairs of groups, (n,), the first one has an image before one of the second."""
+        first, second = pairs
+        earlier: NDArray[np.bool_] = self.members[self.offsets[first]] < self.members[self.offsets[second + 1] - 1]
+        return earlier
+
+    def _pair_members(self, pairs: Pairs) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
         first, second = pairs
         sizes = np.diff(self.offsets)
         n_pairs = sizes[first] * sizes[second]
@@ -49,7 +65,7 @@ class Groups(NamedTuple):
         a = self.members[self.offsets[first][origin] + within // width]
         b = self.members[self.offsets[second][origin] + within % width]
         is_wanted = ~(self.is_known[a] & self.is_known[b])
-        return np.minimum(a, b)[is_wanted], np.maximum(a, b)[is_wanted], origin[is_wanted]
+        return a[is_wanted], b[is_wanted], origin[is_wanted]
 
 
 def plan_groups(digests: NDArray[np.uint8], rows: NDArray[np.int64], is_known: NDArray[np.bool_]) -> Groups:

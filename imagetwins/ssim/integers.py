@@ -198,8 +198,8 @@ def _write_reach_tile(write: Writer, shape: Shape, arguments: list[Any]) -> None
 
 
 def _write_dot_codes(write: Writer, arguments: list[Any]) -> Any:
-    """Write `dot_codes`, whose arguments these are, for one of `Kernels`; return its result."""
-    codes, i, j, shifts, start, stop = arguments
+    """Write `dot_codes` or `dot_turned`, whose arguments these are, for one of `Kernels`; return its result."""
+    codes, i, j, shifts, start, stop, *turned = arguments
     builder, length = write.builder, 4 * write.lanes
     width = builder.extract_value(codes.shape, 1)
     first, second = (write.at(codes.data, builder.mul(row, width)) for row in (i, j))
@@ -209,8 +209,19 @@ def _write_dot_codes(write: Writer, arguments: list[Any]) -> Any:
     with each(builder, start, stop, ir.Constant(I64, 1)) as (group, _):
         shift = write.splat(builder.load(write.at(shifts.data, group)))
         base = builder.mul(group, ir.Constant(I64, GROUP))
+        bases, mask = (base, base), None
+        if turned:
+            sources, signs, orientation = turned
+            entry = builder.add(builder.mul(orientation, builder.extract_value(sources.shape, 1)), group)
+            bases = base, builder.mul(builder.load(write.at(sources.data, entry)), ir.Constant(I64, GROUP))
+            mask = builder.bitcast(write.splat(builder.load(write.at(signs.data, entry))), kind)
         for place, part in zip(sums, parts, strict=True):
-            x, y = (write.load(write.at(side, base, part), kind) for side in (first, second))
+            x, y = (
+                write.load(write.at(side, of_side, part), kind)
+                for side, of_side in zip((first, second), bases, strict=True)
+            )
+            if mask is not None:
+                y = builder.sub(builder.xor(y, mask), mask)
             if write.kernels in VNNI:
                 y = builder.xor(y, write.fill(kind, -128))
             x, y = (builder.bitcast(side, write.integers) for side in (x, y))
@@ -254,6 +265,33 @@ def _make_reach_tile(kernels: Kernels) -> Any:
     return reach_tile
 
 
+def _make_dot_turned(kernels: Kernels) -> Any:
+    """Return `dot_turned` of these kernels; it returns 0 where they cannot run, and is not called."""
+
+    @intrinsic
+    def dot_turned(
+        typingctx: Any,  # noqa: ARG001
+        codes: Any,
+        i: Any,  # noqa: ARG001
+        j: Any,  # noqa: ARG001
+        shifts: Any,
+        start: Any,  # noqa: ARG001
+        stop: Any,  # noqa: ARG001
+        sources: Any,
+        signs: Any,
+        orientation: Any,  # noqa: ARG001
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if kernels not in find_runnable():
+                return ir.Constant(I32, 0)
+            return _write_dot_codes(Writer(builder, kernels), _read_arrays(context, builder, signature, arguments))
+
+        index = types.intp
+        return types.int32(codes, index, index, shifts, index, index, sources, signs, index), generate
+
+    return dot_turned
+
+
 def _make_dot_codes(kernels: Kernels) -> Any:
     """Return `dot_codes` of these kernels; it returns 0 where they cannot run, and is not called."""
 
@@ -270,6 +308,7 @@ def _make_dot_codes(kernels: Kernels) -> Any:
 
 
 _reach_plain, _reach_avx2, _reach_avx_vnni, _reach_avx512_vnni = (_make_reach_tile(kernels) for kernels in Kernels)
+_turned_plain, _turned_avx2, _turned_avx_vnni, _turned_avx512_vnni = (_make_dot_turned(kernels) for kernels in Kernels)
 _dot_plain, _dot_avx2, _dot_avx_vnni, _dot_avx512_vnni = (_make_dot_codes(kernels) for kernels in Kernels)
 
 
@@ -351,4 +390,36 @@ def dot_codes(
         product = _dot_avx2(codes, i, j, shifts, start, stop)
     else:
         product = _dot_plain(codes, i, j, shifts, start, stop)
+    return product
+
+
+@njit(nogil=True, cache=True)
+def dot_turned(
+    kernels: int,
+    codes: NDArray[np.int8],
+    i: int,
+    j: int,
+    shifts: NDArray[np.int32],
+    start: int,
+    stop: int,
+    sources: NDArray[np.int64],
+    signs: NDArray[np.int32],
+    turn: int,
+) -> np.int32:
+    """Do as `dot_codes`, with the groups of the second row exchanged, and some of them negative.
+
+    Args:
+        kernels, codes, i, j, shifts, start, stop: as there.
+        sources: (turns, groups) int64, the group of the second row that is in the place of each.
+        signs: (turns, groups) int32, 0, or -1 where it is negative.
+        turn: which row of these two.
+    """
+    if kernels == AVX512_VNNI:
+        product: np.int32 = _turned_avx512_vnni(codes, i, j, shifts, start, stop, sources, signs, turn)
+    elif kernels == AVX_VNNI:
+        product = _turned_avx_vnni(codes, i, j, shifts, start, stop, sources, signs, turn)
+    elif kernels == AVX2:
+        product = _turned_avx2(codes, i, j, shifts, start, stop, sources, signs, turn)
+    else:
+        product = _turned_plain(codes, i, j, shifts, start, stop, sources, signs, turn)
     return product

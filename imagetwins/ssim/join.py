@@ -14,8 +14,9 @@ depend on the tiles, because the columns and blocks of a pair are always the sam
 """
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from imagetwins.ssim.bounds.cells import CellBound
 from imagetwins.ssim.groups import Groups
 from imagetwins.ssim.kernels import Windows
+from imagetwins.ssim.orientation import ORIENTATIONS, Orientations
 from imagetwins.ssim.pixels import PixelSource, restore_pixels
 from imagetwins.ssim.plan import OpenPlan, open_plan, tile_side
 from imagetwins.ssim.reference import reference_ssim
@@ -38,6 +40,15 @@ from imagetwins.ssim.refine import (
 )
 from imagetwins.ssim.stages import BLOCKS, IDENTICAL, KNOWN, PAIRS, SCORED, STORED, VERIFIED, zero_counts
 from imagetwins.ssim.tiles import Pairs, Tile, TilePairs, divide_pairs
+from imagetwins.ssim.turned import (
+    TurnedPairs,
+    choose_best,
+    join_turned,
+    put_in_order,
+    score_turned,
+    turn_every_way,
+    turn_pixels,
+)
 from imagetwins.ssim.windows import restore_thumbnail
 from imagetwins.ssim.workspace import Workspace, keep_blas_single_threaded, open_workspace
 
@@ -58,6 +69,8 @@ class JoinResult:
         verified: (m,) bool, whether `ssim` is scikit-image's own number, see reference.py.
         kernel_ssim: (m,) float64, what the kernels computed where that was replaced in `ssim`, NaN elsewhere: a later join
             that need not verify a pair has its score without computing it again.
+        orientation: (m,) uint8, that of image2 in which the pair scores highest, see orientation.py: `ssim` is
+            SSIM(image1, turn(image2, orientation)), and so are the other numbers. 1 where only that is compared.
         counts: numbers of pairs, see stages.py; to be added up over batches.
     """
 
@@ -69,6 +82,7 @@ class JoinResult:
     max_difference: NDArray[np.uint8]
     verified: NDArray[np.bool_]
     kernel_ssim: NDArray[np.float64]
+    orientation: NDArray[np.uint8]
     counts: dict[str, int]
 
 
@@ -93,6 +107,8 @@ def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]], load: Pixel
             results.append(_join_identical(workspace, tile, plan.groups))
         elif tile.kind == "known":
             results.append(_count_known(tile, plan))
+        elif plan.orientations == "all":
+            results.append(_join_turned(workspace, tile, plan, buffers, load))
         else:
             results.append(_join_pairs(workspace, tile, plan, buffers, load))
     return _merge_results(results)
@@ -104,18 +120,50 @@ def _join_pairs(
     """Pass the pairs of one tile through the stages."""
     weights, counts = plan.weights, zero_counts()
     counts[PAIRS], counts[KNOWN] = _count_pairs(tile, weights.images), _count_pairs(tile, weights.known)
-    pairs = TilePairs(tile, plan.groups.rows, weights)
+    pairs = TilePairs(tile, plan.groups.rows, weights, workspace.size)
     for bound, planned in plan.bounds:
         lowest = plan.floor - bound.slack(workspace.size)
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
-    # Blocks refine the bound by cells, which is used wherever that is worth its cost.
-    is_refined = any(isinstance(bound, CellBound) for bound, _ in plan.bounds)
     restore_pixels(plan.workspace, np.concatenate(pairs.listed_rows), load)
     part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.rows) // 2)
-    scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, plan.floor if is_refined else None)
+    scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, _floor_of_blocks(plan))
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
         counts[name] = weights.count_pairs(pairs.listed, scores.outcome == outcome)
-    return _store_pairs(workspace, plan, pairs.listed, scores, counts)
+    untouched = np.ones(len(pairs), np.int64)
+    return _store_pairs(workspace, plan, TurnedPairs(*pairs.listed, untouched), scores, counts)
+
+
+def _join_turned(
+    workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windows, load: PixelSource | None
+) -> JoinResult:
+    """Pass the pairs of one tile through the stages, the second picture in each orientation.
+
+    A pair is counted in the last stage that it reaches in any orientation.
+    """
+    weights, counts = plan.weights, zero_counts()
+    counts[PAIRS], counts[KNOWN] = _count_pairs(tile, weights.images), _count_pairs(tile, weights.known)
+    every = [TilePairs(tile, plan.groups.rows, weights, workspace.size, orientation) for orientation in ORIENTATIONS]
+    left = counts[PAIRS] - counts[KNOWN]
+    for bound, planned in plan.bounds:
+        lowest = plan.floor - bound.slack(workspace.size)
+        for pairs in every:
+            bound.prune(workspace.arrays, planned, pairs, lowest)
+        still = join_turned([TurnedPairs.of(pairs) for pairs in every]).count_pairs(weights)
+        counts[bound.name], left = left - still, still
+    turned = put_in_order(join_turned([TurnedPairs.of(pairs) for pairs in every]), plan.groups)
+    restore_pixels(plan.workspace, plan.groups.rows[np.concatenate([turned.first, turned.second])], load)
+    scores = score_turned(workspace, plan.groups.rows, turned, buffers, _floor_of_blocks(plan))
+    counts[SCORED] = turned.take(scores.outcome == IS_SCORED).count_pairs(weights)
+    counts[BLOCKS] = left - counts[SCORED]
+    return _store_pairs(workspace, plan, turned, scores, counts)
+
+
+def _floor_of_blocks(plan: OpenPlan) -> float | None:
+    """Return the floor below which blocks prune pairs; None where they are not worth their cost.
+
+    Blocks refine the bound by cells, which is used wherever that is worth its cost.
+    """
+    return plan.floor if any(isinstance(bound, CellBound) for bound, _ in plan.bounds) else None
 
 
 def _count_pairs(tile: Tile, images: NDArray[np.int64]) -> int:
@@ -127,28 +175,75 @@ def _count_pairs(tile: Tile, images: NDArray[np.int64]) -> int:
 
 
 def _store_pairs(
-    workspace: Workspace, plan: OpenPlan, pairs: Pairs, scores: Scores, counts: dict[str, int]
+    workspace: Workspace, plan: OpenPlan, pairs: TurnedPairs, scores: Scores, counts: dict[str, int]
 ) -> JoinResult:
     """Verify the scores that are close to a limit, and return the pairs of images at or above the floor."""
-    groups, floor = plan.groups, plan.floor
-    left = np.flatnonzero((scores.outcome == IS_SCORED) & (scores.score >= floor - VERIFY_MARGIN))
-    first, second = (side[left] for side in pairs)
-    score, detail, local = (column[left] for column in scores[1:])
-    verified = _is_close(score, plan.threshold, floor)
+    groups, limits = plan.groups, (plan.threshold, plan.floor)
+    left = np.flatnonzero((scores.outcome == IS_SCORED) & (scores.score >= plan.floor - VERIFY_MARGIN))
+    pairs = pairs.take(left)
+    pairs, columns = _choose_turned(workspace, groups.rows, pairs, [column[left] for column in scores[1:]], limits)
+    counts[VERIFIED] = int((~np.isnan(columns[-1])).sum())
+    stored = np.flatnonzero(columns[0] >= plan.floor)
+    pairs, columns = pairs.take(stored), [column[stored] for column in columns]
+    image1, image2, origin = (groups.expand_in_order if plan.orientations == "all" else groups.expand)(pairs.groups)
+    counts[STORED] = len(origin)
+    result = _make_result(image1, image2, [column[origin] for column in columns], pairs.orientation[origin])
+    return replace(result, counts=counts)
+
+
+def _make_result(
+    image1: NDArray[np.int32], image2: NDArray[np.int32], columns: list[NDArray[Any]], orientation: NDArray[np.int64]
+) -> JoinResult:
+    """Return a result with the columns of `_verify`, and counts of 0."""
+    rest: Any = (*columns, orientation.astype(np.uint8), zero_counts())
+    return JoinResult(image1, image2, *rest)
+
+
+def _choose_turned(
+    workspace: Workspace,
+    rows: NDArray[np.int64],
+    pairs: TurnedPairs,
+    scores: list[NDArray[np.float64]],
+    limits: tuple[float, float],
+) -> tuple[TurnedPairs, list[NDArray[Any]]]:
+    """Verify turned pairs, and return the best of each pair, with the columns of `_verify`; `rows` are those of all groups."""
+    columns = _verify(workspace, (rows[pairs.first], rows[pairs.second]), pairs.orientation, scores, limits)
+    best = choose_best(pairs, columns[0], limits)
+    return pairs.take(best), [column[best] for column in columns]
+
+
+def _verify(
+    workspace: Workspace,
+    rows: Pairs,
+    orientation: NDArray[np.int64],
+    scores: list[NDArray[np.float64]],
+    limits: tuple[float, float],
+) -> list[NDArray[Any]]:
+    """Replace scores that are close to one of two limits, and measure differences where there is no detail.
+
+    Args:
+        workspace: that of the images.
+        rows: the workspace rows of the pairs, two (n,) int64.
+        orientation: (n,) int64, that of the second image of each.
+        scores: SSIM, detail SSIM and local SSIM, (n,) float64 each.
+        limits: the threshold and the floor.
+
+    Returns:
+        The columns of `JoinResult` from `ssim` to `kernel_ssim`.
+    """
+    score, detail, local = scores
+    verified = _is_close(score, *limits)
     kernel = np.where(verified, score, np.nan)
-    difference = np.zeros(len(left), np.uint8)
+    difference = np.zeros(len(score), np.uint8)
     for k in np.flatnonzero(verified | np.isnan(detail)):
-        x, y = workspace.pixels[groups.rows[first[k]]], workspace.pixels[groups.rows[second[k]]]
+        first, second = (workspace.pixels[side[k]] for side in rows)
+        if orientation[k] > 1:
+            second = turn_pixels(second, int(orientation[k]))
         if verified[k]:
-            score[k] = reference_ssim(restore_thumbnail(x), restore_thumbnail(y))
+            score[k] = reference_ssim(restore_thumbnail(first), restore_thumbnail(second))
         if np.isnan(detail[k]):
-            difference[k] = largest_difference(x, y)
-    stored = score >= floor
-    image1, image2, origin = groups.expand((first[stored], second[stored]))
-    columns: Any = (score, detail, local, difference, verified, kernel)
-    score, detail, local, difference, verified, kernel = (column[stored][origin] for column in columns)
-    counts[STORED], counts[VERIFIED] = len(origin), int(verified.sum())
-    return JoinResult(image1, image2, score, detail, local, difference, verified, kernel, counts)
+            difference[k] = largest_difference(first, second)
+    return [score, detail, local, difference, verified, kernel]
 
 
 def _is_close(score: NDArray[np.float64], threshold: float, floor: float) -> NDArray[np.bool_]:
@@ -164,6 +259,7 @@ def reuse_pairs(
     *,
     threshold: float,
     floor: float,
+    orientations: Orientations = "same",
     load: PixelSource | None = None,
 ) -> JoinResult:
     """Return what a join would store of pairs that an earlier one stored at the same or a lower floor, to the bit.
@@ -175,7 +271,7 @@ def reuse_pairs(
         directory: the workspace.
         rows: (n,) integers, the workspace row of each image.
         past: these pairs, sorted, with the numbers that images have now.
-        threshold, floor: as for `plan_join`.
+        threshold, floor, orientations: as for `plan_join`; the earlier join's orientations must have been the same.
         load: as for `join_batch`.
 
     Returns:
@@ -185,15 +281,17 @@ def reuse_pairs(
         StoreError: `directory` holds no intact workspace.
     """
     workspace = open_workspace(directory)
-    first, second = rows[past.image1], rows[past.image2]
+    first, second, restore = rows[past.image1], rows[past.image2], partial(restore_pixels, directory, load=load)
     is_identical = (workspace.digests[first] == workspace.digests[second]).all(axis=1)
+    if orientations == "all":
+        return _reuse_turned(workspace, rows, past, is_identical, (threshold, floor), restore)
     score, was_verified = past.ssim.copy(), past.verified & ~is_identical
     side = tile_side(workspace.size)
     is_kept = was_verified & ~np.isnan(past.kernel_ssim)
     score[is_kept] = past.kernel_ssim[is_kept]
     # Older versions did not keep them.
     replaced = np.flatnonzero(was_verified & ~is_kept)
-    restore_pixels(directory, np.concatenate([first[replaced], second[replaced]]), load)
+    restore(np.concatenate([first[replaced], second[replaced]]))
     for start in range(0, len(replaced), side):
         some = replaced[start : start + side]
         score[some] = _score_rows(workspace, first[some], second[some])
@@ -201,22 +299,51 @@ def reuse_pairs(
     kernel = np.where(is_close, score, np.nan)
     score[is_close & was_verified] = past.ssim[is_close & was_verified]
     unverified = np.flatnonzero(is_close & ~was_verified)
-    restore_pixels(directory, np.concatenate([first[unverified], second[unverified]]), load)
+    restore(np.concatenate([first[unverified], second[unverified]]))
     for k in unverified:
         x, y = (restore_thumbnail(workspace.pixels[row]) for row in (first[k], second[k]))
         score[k] = reference_ssim(x, y)
-    stored, verified = score >= floor, is_close | is_identical
-    return JoinResult(
-        past.image1[stored],
-        past.image2[stored],
-        score[stored],
-        past.detail_ssim[stored],
-        past.local_ssim[stored],
-        past.max_difference[stored],
-        verified[stored],
-        kernel[stored],
-        zero_counts() | {STORED: int(stored.sum()), VERIFIED: int(verified[stored].sum())},
-    )
+    verified = is_close | is_identical
+    found = replace(past, ssim=score, verified=verified, kernel_ssim=kernel, counts=zero_counts())
+    return _count_stored(_take(found, score >= floor))
+
+
+def _reuse_turned(
+    workspace: Workspace,
+    rows: NDArray[np.int64],
+    past: JoinResult,
+    is_identical: NDArray[np.bool_],
+    limits: tuple[float, float],
+    restore: Callable[[NDArray[np.int64]], None],
+) -> JoinResult:
+    """Do as `reuse_pairs` where the second pictures are turned; (m,) bool says which pairs are of identical thumbnails.
+
+    A limit decides between orientations whose scores are nearly equal. So where one is or was close, all are scored anew.
+    """
+    is_redone = ~is_identical & (past.verified | _is_close(past.ssim, *limits))
+    kept = _take(past, ~is_redone & (past.ssim >= limits[1]))
+    kept = replace(kept, kernel_ssim=np.full(len(kept.ssim), np.nan), counts=zero_counts())
+    restore(rows[np.concatenate([past.image1[is_redone], past.image2[is_redone]])])
+    pairs = turn_every_way(past.image1[is_redone].astype(np.int64), past.image2[is_redone].astype(np.int64))
+    scores = score_turned(workspace, rows.astype(np.int64), pairs, _thread_buffers(workspace.size), None)
+    left = np.flatnonzero(scores.score >= limits[1] - VERIFY_MARGIN)
+    pairs, columns = _choose_turned(workspace, rows, pairs.take(left), [column[left] for column in scores[1:]], limits)
+    stored = np.flatnonzero(columns[0] >= limits[1])
+    pairs, columns = pairs.take(stored), [column[stored] for column in columns]
+    again = _make_result(pairs.first.astype(np.int32), pairs.second.astype(np.int32), columns, pairs.orientation)
+    return _count_stored(_merge_results([kept, again]))
+
+
+def _take(result: JoinResult, which: NDArray[np.bool_]) -> JoinResult:
+    """Return some pairs of a result, with its counts."""
+    columns = {name: value[which] for name, value in vars(result).items() if name != "counts"}
+    return JoinResult(**columns, counts=result.counts)
+
+
+def _count_stored(result: JoinResult) -> JoinResult:
+    """Return a result whose counts are those of its stored and verified pairs alone."""
+    counts = {STORED: len(result.ssim), VERIFIED: int(result.verified.sum())}
+    return replace(result, counts=zero_counts() | counts)
 
 
 def _score_rows(workspace: Workspace, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -252,7 +379,7 @@ def _join_identical(workspace: Workspace, tile: Tile, groups: Groups) -> JoinRes
     counts = zero_counts() | {PAIRS: int(following.sum()), KNOWN: int(is_known.sum())}
     counts |= dict.fromkeys((IDENTICAL, STORED, VERIFIED), n)
     rest = np.ones(n), detail, np.ones(n), np.zeros(n, np.uint8), np.ones(n, np.bool_), np.full(n, np.nan)
-    return JoinResult(image1[wanted], image2[wanted], *rest, counts)
+    return JoinResult(image1[wanted], image2[wanted], *rest, np.ones(n, np.uint8), counts)
 
 
 _thread = threading.local()
@@ -273,7 +400,12 @@ def _merge_results(results: list[JoinResult]) -> JoinResult:
     )
     order = np.lexsort((image2, image1))
     scores = dict.fromkeys(("ssim", "detail_ssim", "local_ssim"), np.float64)
-    names = scores | {"max_difference": np.uint8, "verified": np.bool_, "kernel_ssim": np.float64}
+    names = scores | {
+        "max_difference": np.uint8,
+        "verified": np.bool_,
+        "kernel_ssim": np.float64,
+        "orientation": np.uint8,
+    }
     rest: Any = {
         name: np.concatenate([np.empty(0, kind), *(getattr(r, name) for r in results)])[order]
         for name, kind in names.items()

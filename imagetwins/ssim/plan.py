@@ -17,6 +17,7 @@ from imagetwins.errors import ParameterError
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import Bound
 from imagetwins.ssim.groups import Groups, plan_groups
+from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.tiles import Tile, Weights
 from imagetwins.ssim.workspace import Workspace, open_workspace
 
@@ -77,6 +78,7 @@ def plan_join(
     floor: float,
     known: NDArray[np.bool_] | None = None,
     max_batches: int = 200,
+    orientations: Orientations = "same",
 ) -> JoinPlan:
     """Group identical thumbnails, choose the bounds, and divide the pairs into at most `max_batches` batches.
 
@@ -88,6 +90,7 @@ def plan_join(
         floor: pairs that score below it are not stored.
         known: (n,) bool, the images whose pairs with each other are not wanted; by default none.
         max_batches: the limit on the number of batches.
+        orientations: "all" to compare the second picture of a pair turned and mirrored in all eight ways, too.
 
     Raises:
         ParameterError: the floor is above the threshold.
@@ -100,7 +103,8 @@ def plan_join(
     # Where all pairs are known, nothing is left to prune, and no kernel need be loaded.
     is_done = groups.n_known == len(groups.rows)
     stages, share = choose_bounds(workspace, groups.rows[:0] if is_done else groups.rows, floor)
-    _write_plan(plan_directory, workspace, groups, stages, directory=directory, threshold=threshold, floor=floor)
+    settings = {"workspace": str(directory.absolute()), "threshold": threshold, "floor": floor}
+    _write_plan(plan_directory, workspace, groups, stages, settings | {"orientations": orientations})
     batches = _plan_batches(groups, choose_side(len(groups.rows), workspace.size, share), max_batches)
     n = len(groups.members)
     return JoinPlan(len(rows), n, len(groups.rows), n * (n - 1) // 2, batches, stages)
@@ -142,15 +146,14 @@ def choose_side(n: int, size: int, share: float) -> int:
 
 
 def _write_plan(
-    target: Path, workspace: Workspace, groups: Groups, stages: dict[str, bool], *, directory: Path, **settings: float
+    target: Path, workspace: Workspace, groups: Groups, stages: dict[str, bool], settings: dict[str, Any]
 ) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for bound in bounds.BOUNDS:
         if stages[bound.name]:
-            bound.plan(workspace.arrays, groups.rows, target)
+            bound.plan(workspace.arrays, groups.rows, target, workspace.size, settings["orientations"])
     np.savez(target / GROUPS, **groups._asdict())
-    description = settings | {"workspace": str(directory.absolute()), "stages": stages}
-    (target / PLAN).write_text(json.dumps(description), encoding="utf-8")
+    (target / PLAN).write_text(json.dumps(settings | {"stages": stages}), encoding="utf-8")
 
 
 class OpenPlan(NamedTuple):
@@ -159,6 +162,7 @@ class OpenPlan(NamedTuple):
     Attributes:
         workspace: its directory.
         threshold, floor: as given to `plan_join`.
+        orientations: as given to `plan_join`.
         bounds: the bounds that are used, each with what it wrote (`Bound.open_plan`).
         groups: of identical thumbnails.
         weights: of these groups.
@@ -167,6 +171,7 @@ class OpenPlan(NamedTuple):
     workspace: Path
     threshold: float
     floor: float
+    orientations: Orientations
     bounds: list[tuple[Bound, Any]]
     groups: Groups
     weights: Weights
@@ -187,6 +192,7 @@ def _read_plan(directory: Path, _written_ns: int) -> OpenPlan:
         Path(description["workspace"]),
         description["threshold"],
         description["floor"],
+        description["orientations"],
         [(bound, bound.open_plan(directory)) for bound in used],
         groups,
         groups.weigh(),

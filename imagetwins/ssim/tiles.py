@@ -67,10 +67,15 @@ class TilePairs:
         rows: (height,) int64, the workspace rows of the groups of the tile's rows.
         columns: (width,) int64, those of its columns.
         weights: of all groups.
+        thumbnail_size: in pixels.
+        orientation: that in which the second picture of each pair is compared.
     """
 
-    def __init__(self, tile: Tile, group_rows: NDArray[np.int64], weights: Weights) -> None:
+    def __init__(
+        self, tile: Tile, group_rows: NDArray[np.int64], weights: Weights, thumbnail_size: int, orientation: int = 1
+    ) -> None:
         """Begin with all pairs of a tile; `group_rows`, (groups,) int64, are the workspace rows of all groups."""
+        self.thumbnail_size, self.orientation = thumbnail_size, orientation
         self.row_span = slice(tile.row_start, tile.row_stop)
         self.column_span = slice(tile.column_start, tile.column_stop)
         self.rows, self.columns = group_rows[self.row_span], group_rows[self.column_span]
@@ -105,7 +110,9 @@ class TilePairs:
         """The pairs that are left, by groups, in squares of neighbours: of SQUARES, one within the other."""
         if self._listed is None:
             first, second = np.nonzero(self._is_left)
-            self._listed = _order_pairs(first + self.row_span.start, second + self.column_span.start)
+            first, second = first + self.row_span.start, second + self.column_span.start
+            order = order_pairs(first, second)
+            self._listed = first[order], second[order]
         return self._listed
 
     @property
@@ -116,7 +123,8 @@ class TilePairs:
 
     def replace_all(self, first: NDArray[np.int64], second: NDArray[np.int64], pruned: int) -> int:
         """Keep only some pairs of groups of a tile that `is_whole`, (n,) each, and return `pruned`, the count of others."""
-        self._listed = _order_pairs(first, second)
+        order = order_pairs(first, second)
+        self._listed = first[order], second[order]
         return pruned
 
     def prune_matrix(self, upper: NDArray[np.float32], lowest: float) -> int:
@@ -139,13 +147,12 @@ class TilePairs:
         return self.weights.count_pairs(pairs, ~is_left)
 
 
-def _order_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
-    """Return pairs in the order of `TilePairs.listed`."""
+def order_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices of pairs in the order of `TilePairs.listed`."""
     keys = [second, first]
     for side in SQUARES:
         keys += [second // side, first // side]
-    order = np.lexsort(keys)
-    return first[order], second[order]
+    return np.lexsort(keys)
 
 
 @njit(nogil=True, cache=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from imagetwins.ssim.area import shrink_area
 from imagetwins.ssim.join import join_batch
+from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.peaks import measure_differences
 from imagetwins.ssim.pixels import load_thumbnail, settle_pixels
 from imagetwins.ssim.plan import plan_join
@@ -20,6 +21,15 @@ from imagetwins.ssim.workspace import create_workspace, prepare_images
 
 SIZE = 48
 """Side of the thumbnails that the kernels are tried on, in pixels. The kernels of all sizes are the same."""
+
+KINDS_OF_JOINS: tuple[tuple[float, Orientations], ...] = (
+    (0.8, "same"),
+    (0.8, "all"),
+    (0.05, "all"),
+    (0.05, "same"),
+    (-1.0, "same"),
+)
+"""Floors and orientations that between them need every kernel."""
 
 SIDE = 6
 """Squares along one side of them."""
@@ -40,9 +50,9 @@ def compile_kernels() -> None:
         directory = Path(temporary)
         create_workspace(directory, len(rows), SIZE)
         prepare_images(directory, rows, thumbnails)
-        # With all bounds and their refinement; with that by cells alone; and without any.
-        for floor in (0.8, 0.05, -1.0):
-            plan = plan_join(directory, directory / "plan", rows, threshold=0.9, floor=floor)
+        # With all bounds and their refinement, turned or not; with that by cells alone; and without any.
+        for floor, orientations in KINDS_OF_JOINS:
+            plan = plan_join(directory, directory / "plan", rows, threshold=0.9, floor=floor, orientations=orientations)
             for batch in plan.batches:
                 join_batch(directory / "plan", batch)
         settle_pixels(directory, keep=True, workers=1)

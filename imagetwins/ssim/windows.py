@@ -48,7 +48,7 @@ LANES = 16
 """Rows are padded to a multiple of this many positions: the compiled loops process so many at once."""
 
 CELLS = 32
-"""Cells along one side of a thumbnail, see features.py; fewer where there are less than two windows for each."""
+"""Cells along one side of a thumbnail, see features.py; fewer where there are less than two windows for each, or an odd number."""
 
 GROUP = 192
 """Columns of windows in a group, about.
@@ -123,12 +123,27 @@ class Layout:
         return int(channel * (stop - start + HALO) + self.edges[cell] - start)
 
 
+def count_cells(windows: int) -> int:
+    """Return the number of cells along a side of so many windows: an even number divides no odd one symmetrically."""
+    cells = min(CELLS, windows // 2)
+    return cells - 1 if windows % 2 == 1 and cells % 2 == 0 else cells
+
+
+def place_edges(windows: int, cells: int) -> NDArray[np.int64]:
+    """Return where each cell begins, and the end, (cells + 1,) int64: the same from either side.
+
+    No cell is wider than another by more than one.
+    """
+    left = (2 * np.arange(cells // 2 + 1) * windows + cells) // (2 * cells)
+    return np.concatenate([left, windows - left[: (cells + 1) // 2][::-1]])
+
+
 @cache
 def plan_layout(size: int, channels: int) -> Layout:
     """Return the layout of thumbnails of `size` pixels in `channels` (1 or 3) channels."""
     windows = size - HALO
-    cells = min(CELLS, windows // 2)
-    edges = -(-np.arange(cells + 1) * windows // cells)
+    cells = count_cells(windows)
+    edges = place_edges(windows, cells)
     n_groups = min(max(1, round(windows / GROUP)), cells)
     groups = np.arange(n_groups + 1) * cells // n_groups
     spans = list(itertools.pairwise(edges[groups].tolist()))

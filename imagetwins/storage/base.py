@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from imagetwins.reasons import Reason
-from imagetwins.storage.location import Location
+from imagetwins.storage.location import Location, parse_location
 
 _MAX_NS = 2**63 - 1
 
@@ -21,8 +21,10 @@ def clamp_ns(time_ns: int) -> int:
 
     File systems know others: ext4 up to the year 2446, XFS up to 2486.
     """
+    if -_MAX_NS <= time_ns <= _MAX_NS:
+        return time_ns
     # Not the lowest integer, which has no negative.
-    return max(-_MAX_NS, min(_MAX_NS, time_ns))
+    return _MAX_NS if time_ns > 0 else -_MAX_NS
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,13 @@ class Listed:
     digest: str | None
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What a walk through a folder found under one name.
 
+    There is one for each file of a folder, so it is a tuple, and its name a string: a `Path` takes as long as asking the disk.
+
     Attributes:
-        location: where it is.
+        path: where it is, as `location.to_json_name` spells it.
         kind: "file" for a regular file or an object; "folder" for one that cannot be read; "other" for what is neither, as a
             FIFO, or cannot be examined; "put aside" for a folder that is not entered because runs move duplicates to it.
         size_bytes, mtime_ns: of a file, else 0.
@@ -79,7 +82,7 @@ class Found:
         error: why nothing more is known of it; None of a file.
     """
 
-    location: Location
+    path: str
     kind: Literal["file", "folder", "other", "put aside"]
     size_bytes: int = 0
     mtime_ns: int = 0
@@ -87,6 +90,11 @@ class Found:
     changed_ns: int = 0
     inode_key: tuple[int, int] | None = None
     error: str | None = None
+
+    @property
+    def location(self) -> Location:
+        """Where it is."""
+        return parse_location(self.path)
 
 
 @dataclass(frozen=True)

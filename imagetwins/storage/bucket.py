@@ -93,12 +93,12 @@ class BucketStorage(Storage):
 
         for folder in sorted(marked):
             if not is_closed(folder.rpartition("/")[0]):
-                yield Found(root / folder, "put aside")
+                yield Found(str(root / folder), "put aside")
         for name, info in objects:
             location, folder = root / name, name.rpartition("/")[0]
             if location not in seen and not is_closed(folder) and not is_excluded(name):
                 seen.add(location)
-                yield Found(location, "file", info.size_bytes, info.mtime_ns, validator=info.etag)
+                yield Found(str(location), "file", info.size_bytes, info.mtime_ns, validator=info.etag)
 
     def glob(self, folder: Location, pattern: str) -> list[Location]:
         # Not the file system's own pattern: it lists folder by folder, and takes the folder's name for a pattern too.

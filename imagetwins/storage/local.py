@@ -74,30 +74,36 @@ class LocalStorage(Storage):
         # Directories are identified by device and inode, so that one is entered once even if a root lies inside another one,
         # or a mount makes it appear twice.
         seen.update(key for path in never if is_path(path) and (key := _inode_key(path)))
-        # Each with what the names in it begin with, below `root`: to ask a path for that takes longer than the file system.
-        pending = [(as_path(root), "")]
+        # Strings, each with what the names in it begin with, below `root`: to make a path of a name, or to ask one for it,
+        # takes longer than the file system.
+        top = os.fspath(as_path(root))
+        pending = [(top, "")]
         while pending:
             directory, start = pending.pop()
             key = _inode_key(directory)
             if key in seen:
                 continue
             try:
-                entries = sorted(os.scandir(directory), key=lambda entry: os.fsencode(entry.name))
+                with os.scandir(directory) as scanned:
+                    entries = list(scanned)
             except OSError as error:
                 yield Found(directory, "folder", error=f"cannot be read: {error.strerror}")
                 continue
             if key:
                 seen.add(key)
-            if directory != root and any(entry.name == MARKER for entry in entries):
+            if directory != top and any(entry.name == MARKER for entry in entries):
                 yield Found(directory, "put aside")
                 continue
+            folders = []
             for entry in entries:
-                name = f"{start}{entry.name}"
+                name = start + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     if recursive and not is_excluded(f"{name}/"):
-                        pending.append((directory / entry.name, f"{name}/"))
-                elif not is_excluded(name) and (found := _examine(directory, entry)):
+                        folders.append((entry.path, f"{name}/"))
+                elif not is_excluded(name) and (found := _examine(entry)):
                     yield found
+            # Sorted, so that it is always the same one that counts of two that are the same.
+            pending += sorted(folders, key=lambda folder: os.fsencode(folder[0]))
 
     def glob(self, folder: Location, pattern: str) -> list[Location]:
         return [path for path in sorted(as_path(folder).glob(pattern)) if path.is_file()]
@@ -181,33 +187,34 @@ class LocalStorage(Storage):
         return as_path(folder)
 
 
-def _inode_key(path: Path) -> InodeKey | None:
+def _inode_key(path: Path | str) -> InodeKey | None:
     try:
-        status = path.stat()
+        status = Path(path).stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino
 
 
-def _examine(directory: Path, entry: os.DirEntry[str]) -> Found | None:
+def _examine(entry: os.DirEntry[str]) -> Found | None:
     """Return what a name that is no directory stands for; None for symbolic links and unfinished copies."""
-    path = directory / entry.name
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError as error:
-        return Found(path, "other", error=str(error.strerror))
-    if stat.S_ISLNK(status.st_mode) or (entry.name.startswith(PART_PREFIX) and entry.name.endswith(PART_SUFFIX)):
+        return Found(entry.path, "other", error=str(error.strerror))
+    mode, modified, changed, inode = status.st_mode, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    if stat.S_ISLNK(mode) or (entry.name.startswith(PART_PREFIX) and entry.name.endswith(PART_SUFFIX)):
         return None
-    if not stat.S_ISREG(status.st_mode):
-        return Found(path, "other", mtime_ns=clamp_ns(status.st_mtime_ns), error="not a regular file: never opened")
+    if not stat.S_ISREG(mode):
+        return Found(entry.path, "other", mtime_ns=clamp_ns(modified), error="not a regular file: never opened")
+    newest = max(modified, changed)
     return Found(
-        path,
+        entry.path,
         "file",
-        size_bytes=status.st_size,
-        mtime_ns=clamp_ns(status.st_mtime_ns),
-        validator=f"{status.st_ctime_ns}:{status.st_ino}",
-        changed_ns=max(status.st_mtime_ns, status.st_ctime_ns),
-        inode_key=(status.st_dev, status.st_ino),
+        status.st_size,
+        clamp_ns(modified),
+        f"{changed}:{inode}",
+        newest,
+        (status.st_dev, inode),
     )
 
 

@@ -7,6 +7,7 @@ know their parts (`/`, `name`, `parent`, `suffix`); everything that touches a fi
 import functools
 import os
 import re
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, Union
@@ -26,6 +27,12 @@ PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "memory": "fsspec"}
 REMEDIES = {"s3fs": "pip install 'imagetwins[s3]'", "gcsfs": "pip install gcsfs"}
 
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
+
+
+def suffix_of(path: str) -> str:
+    """Return the suffix of a name, with its dot, as `Path.suffix` does; "" if it has none."""
+    dot = path.rfind(".")
+    return path[dot:] if path.rfind("/") + 1 < dot < len(path) - 1 else ""
 
 
 def is_url(name: str) -> bool:
@@ -93,9 +100,22 @@ def to_columns(location: Location) -> tuple[str, bytes | None]:
     File names are bytes and need not be valid UTF-8. Where one is not, `path_bytes` holds it, and `path` shows its other
     bytes as `\\xNN`; elsewhere `path_bytes` is None.
     """
-    if not is_path(location):
-        return str(location), None
-    raw = os.fsencode(location)
+    return name_to_columns(str(location))
+
+
+def names_to_columns(paths: Sequence[str]) -> tuple[list[str], list[bytes | None]]:
+    """Return the columns `path` and `path_bytes` of the locations with these names, see `to_json_name`."""
+    if all(map(str.isascii, paths)):
+        return list(paths), [None] * len(paths)
+    columns = [name_to_columns(path) for path in paths]
+    return [path for path, _ in columns], [path_bytes for _, path_bytes in columns]
+
+
+def name_to_columns(path: str) -> tuple[str, bytes | None]:
+    """Return `to_columns` of the location with this name, see `to_json_name`."""
+    if is_url(path):
+        return path, None
+    raw = os.fsencode(path)
     try:
         return raw.decode("utf-8"), None
     except UnicodeDecodeError:

@@ -101,6 +101,7 @@ COMPARISONS = pa.schema(
         pa.field("peak_difference", pa.float64()),
         pa.field("colour_difference", pa.float64()),
         pa.field("max_difference", pa.uint8()),
+        pa.field("orientation", pa.uint8()),
         pa.field("verified", pa.bool_(), nullable=False),
         pa.field("kernel_ssim", pa.float64()),
     ]
@@ -110,10 +111,14 @@ window; there, and only there, `max_difference` holds the largest difference of 
 the square of the pictures that differs most (imagetwins/ssim/local.py); engines before version 2 did not compute it.
 `verified`: `ssim` is scikit-image's own number, to the last bit (imagetwins/ssim/reference.py), in place of `kernel_ssim`, which
 is null elsewhere. `peak_difference` and `colour_difference` (imagetwins/ssim/peaks.py) are measured only of pairs that decide about
-an image."""
+an image. `orientation`: image2 was compared as a viewer shows it that obeys this number of EXIF's, 1 to 8; all that is said of the
+pair is said of image1 and image2 turned so. Tables of older versions have none, which is 1: as it is."""
 
 VERIFIED = pa.schema(
-    [COMPARISONS.field(name) for name in ("image1", "image2", "ssim", "peak_difference", "colour_difference")]
+    [
+        COMPARISONS.field(name)
+        for name in ("image1", "image2", "orientation", "ssim", "peak_difference", "colour_difference")
+    ]
 )
 """scikit-image's scores, and the differences, of pairs, known from an earlier run."""
 
@@ -132,9 +137,11 @@ DECISIONS = pa.schema(
         pa.field("image", pa.int32(), nullable=False),
         pa.field("kept_image", pa.int32()),
         pa.field("reason_code", pa.string()),
+        pa.field("orientation", pa.uint8()),
     ]
 )
-"""One row an image. `NewPath` is `FullPath` where nothing moved. `action` is one of `Action`, `reason_code` one of
+"""One row an image. `NewPath` is `FullPath` where nothing moved. `orientation` is EXIF's number that turns the image to match
+`kept_image`, null where that is null. Tables of older versions have none, which is 1: as it is. `action` is one of `Action`, `reason_code` one of
 `reasons.ReasonCode`, which `reason` puts into words; runs of imagetwins 0.1 have no `reason_code`."""
 
 

@@ -1,10 +1,12 @@
 """What becomes of the measured seconds, and the folders that are measured."""
 
+import io
 import sys
 
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from benchmarks import waiting
 from benchmarks.waiting import (
@@ -13,6 +15,7 @@ from benchmarks.waiting import (
     END,
     LIMIT_SECONDS,
     NEW,
+    READING,
     RUNNING,
     Row,
     Took,
@@ -20,6 +23,7 @@ from benchmarks.waiting import (
     label,
     replace_table,
     run,
+    show,
     to_plain,
     write_folder,
 )
@@ -57,6 +61,20 @@ def test_a_run_is_compared_with_the_bare_flow_that_has_the_same_server():
     assert plain[1]["before"]["ratio"] == 4
     assert "before" not in plain[3]
     assert plain[4]["now"]["seconds"] is None
+
+
+def test_loading_is_told_in_floors():
+    rows = [
+        Row("first run", EMBEDDED, took(6, 8, 10)),
+        Row("first run", EMBEDDED, took(100), before=True),
+        Row(READING, None, took(2, 90, 1)),
+    ]
+    sizes = [to_plain(10_000, rows)]
+    assert sizes[0]["loading"] == [2]
+    printed = io.StringIO()
+    show(sizes, Console(width=160, file=printed))
+    assert "10,000 pictures: a first run's loading takes 2.00 floors" in printed.getvalue()
+    assert to_plain(10_000, rows[:1])["loading"] == []
 
 
 def test_a_row_says_what_it_is_and_where_its_server_was():

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageOps
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from typer.testing import CliRunner
@@ -201,6 +201,102 @@ def test_a_run_moves_a_second_moves_nothing_more_and_restore_puts_all_back(folde
     record = Run(Path(store), summary["run_id"]).read_record()
     assert record.status == "restored"
     assert record.kernels in {kernels.label for kernels in Kernels}
+
+
+def exif_transpose(image, orientation):
+    picture = Image.fromarray(image)
+    picture.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(picture))
+
+
+@pytest.fixture
+def turned_folder(tmp_path):
+    """A photograph in all orientations, another one whose copy EXIF turns back, and a third; larger copies of two of the first."""
+    home = tmp_path / "turned"
+    first, second, third = photos()[1:]
+    write(home / "a 0.png", first)
+    for orientation in range(2, 9):
+        write(home / f"a {orientation}.png", exif_transpose(first, orientation))
+    write(home / "b 0.png", second)
+    as_stored = Image.fromarray(exif_transpose(second, 6)[..., ::-1])
+    as_stored.getexif()[0x0112] = 8
+    as_stored.save(home / "b by exif.jpg", quality=95, exif=as_stored.getexif())
+    write(home / "c.png", third)
+    return home
+
+
+def test_turned_and_mirrored_copies_are_found_only_if_asked_for_and_come_back(turned_folder, store):
+    before = contents(turned_folder)
+    same = deduplicate(str(turned_folder), store=store)
+    assert (same["duplicates"], same["turned_duplicates"], same["moved"]) == (1, 0, 1)
+    assert set(tables(store, same)[1]["orientation"]) == {1}
+    restore(same["run_id"], store)
+    assert contents(turned_folder) == before
+
+    summary = deduplicate(str(turned_folder), store=store, orientations="all")
+
+    assert (summary["duplicates"], summary["turned_duplicates"], summary["moved"]) == (8, 7, 8)
+    images, comparisons, decisions = tables(store, summary)
+    decisions = decisions.set_index("FileName")
+    assert sorted(path.name for path in turned_folder.glob("*.*")) == ["a 0.png", "b 0.png", "c.png"]
+    inverse = {6: 8, 8: 6}
+    for orientation in range(2, 9):
+        moved = decisions.loc[f"a {orientation}.png"]
+        assert (moved["kept_path"], moved["action"]) == (str(turned_folder / "a 0.png"), "moved")
+        assert moved["orientation"] == inverse.get(orientation, orientation)
+        kept, other = (plain_thumbnail(Path(path)) for path in (moved["kept_path"], moved["NewPath"]))
+        assert moved["ssim"] == oracle.score(kept, exif_transpose(other, int(moved["orientation"]))) > 0.99
+    assert decisions.loc["b by exif.jpg", "orientation"] == 1
+    names = dict(zip(images["image"], images["path"].str.rpartition("/")[2], strict=True))
+    among = comparisons[comparisons["image2"].map(names).str.startswith("a ")]
+    assert len(among) == 8 * 7 // 2
+    record = Run(Path(store), summary["run_id"]).read_record()
+    assert record.parameters.orientations == "all"
+    assert record.counts["turned_duplicates"] == 7
+    assert record.pairs_from is None
+
+    restore(summary["run_id"], store)
+    assert contents(turned_folder) == before
+    again, as_it_is = (
+        deduplicate(str(turned_folder), store=store, dry_run=True, orientations=one) for one in ("all", "same")
+    )
+    for run, past in ((again, summary), (as_it_is, same)):
+        assert Run(Path(store), run["run_id"]).read_record().pairs_from == past["run_id"]
+        assert run["duplicates"] == past["duplicates"]
+
+
+def test_of_turned_copies_the_largest_is_kept_and_the_others_are_turned_to_match_it(turned_folder, store):
+    large = cv2.resize(photos()[1], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    write(turned_folder / "a 9.png", exif_transpose(large, 6))
+    summary = deduplicate(str(turned_folder), store=store, orientations="all", keep="resolution", dry_run=True)
+    kept = plain_thumbnail(turned_folder / "a 9.png")
+    decisions = tables(store, summary)[2].set_index("FileName").loc[[f"a {number}.png" for number in (0, *range(2, 9))]]
+    assert set(decisions["kept_path"]) == {str(turned_folder / "a 9.png")}
+    for row in decisions.itertuples():
+        turned = exif_transpose(plain_thumbnail(Path(row.FullPath)), int(row.orientation))
+        assert row.ssim == pytest.approx(oracle.score(kept, turned), abs=1e-12)
+        assert row.ssim > 0.97
+
+
+def test_a_past_run_with_turned_pictures_is_acted_on_at_another_threshold(turned_folder, store):
+    past = deduplicate(str(turned_folder), store=store, orientations="all", dry_run=True)
+    summary = apply(past["run_id"], 0.95, store=store)
+    assert (summary["moved"], summary["turned_duplicates"]) == (8, 7)
+    decided = tables(store, past)[2].merge(tables(store, summary)[2], on="FullPath", suffixes=("_then", "_now"))
+    assert decided["orientation_then"].equals(decided["orientation_now"])
+    assert decided["ssim_then"].equals(decided["ssim_now"])
+    explained = explain_file(Run(Path(store), summary["run_id"]), "a 6.png")
+    assert "when turned by 90 degrees counter-clockwise" in explained.verdict
+
+
+def test_calibration_for_turned_pictures_recommends_a_command_that_finds_them(turned_folder, store):
+    answer = calibrate(str(turned_folder), pictures=4, orientations="all", store=store)
+    assert answer["orientations"] == "all"
+    command = shlex.split(answer["command"])
+    assert command[command.index("--orientations") + 1] == "all"
+    shown = CliRunner().invoke(app, [*command[1:], "--store", store, "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout.splitlines()[-1])["turned_duplicates"] == 7
 
 
 def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):

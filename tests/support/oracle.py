@@ -35,10 +35,20 @@ def local_score(first, second, squares):
     return min(float(full[top:bottom, left:right].mean()) for top, bottom, left, right in squares)
 
 
-def squares(windows):
-    """Return the squares of 2 x 2 cells of a thumbnail: 32 cells along each side, or as many as hold two windows or more."""
+def edges(windows):
+    """Return where cells begin, and the end: 32 along each side, or as many as hold two windows or more; symmetric."""
     cells = min(32, windows // 2)
-    starts = [-(-k * windows // cells) for k in range(cells + 1)]
+    if windows % 2 and not cells % 2:
+        cells -= 1
+    # To the nearest, and halves up, from the nearer side.
+    left = [int(k * windows / cells + 0.5) for k in range(cells // 2 + 1)]
+    return left + [windows - edge for edge in reversed(left[: cells + 1 - len(left)])]
+
+
+def squares(windows):
+    """Return the squares of 2 x 2 cells of a thumbnail, (top, bottom, left, right) in windows."""
+    starts = edges(windows)
+    cells = len(starts) - 1
     spans = [(starts[k], starts[min(k + 2, cells)]) for k in range(max(1, cells - 1))]
     return [(*rows, *columns) for rows in spans for columns in spans]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import decide
+from imagetwins.matching.decisions import count_turned, decide
 from imagetwins.store.record import RunRecord, RunStatus
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
@@ -47,7 +47,7 @@ def digest_all(paths):
 
 
 def comparison_table(scores):
-    """A table of pairs: {(image1, image2): (ssim, detail_ssim)}; no place of any differs more than others."""
+    """A table of pairs: {(image1, image2): (ssim, detail_ssim, orientation if not 1)}; no place of any differs more than others."""
     pairs = sorted(scores)
     return as_frame(
         {
@@ -57,6 +57,7 @@ def comparison_table(scores):
             "detail_ssim": [scores[pair][1] for pair in pairs],
             "local_ssim": [scores[pair][1] for pair in pairs],
             "max_difference": [None if scores[pair][1] is not None else 3 for pair in pairs],
+            "orientation": [(*scores[pair], 1)[2] for pair in pairs],
             "verified": [True for _ in pairs],
         },
         COMPARISONS,
@@ -96,7 +97,7 @@ def make_record(run_id="20260101T000000Z-00000000", *, folder="/pictures", **ent
 def _record(run, parameters, created, *, images, scores, decisions):
     count, stored = len(images), len(scores)
     pairs = count * (count - 1) // 2
-    matches = sum(score >= parameters.threshold for score, _ in scores.values())
+    matches = sum(score >= parameters.threshold for score, *_ in scores.values())
     seconds = {"list": 0.1, "load": 1.2, "plan": 0.3, "score": 2.0, "decide": 0.1, "move": 0.1, "report": 0.5}
     return make_record(
         run.run_id,
@@ -118,6 +119,7 @@ def _record(run, parameters, created, *, images, scores, decisions):
             "duplicates": int(decisions["Duplicate"].sum()),
             "moved": int((decisions["action"] == "moved").sum()),
             "review": int((decisions["action"] == "review").sum()),
+            **({"turned_duplicates": count_turned(decisions)} if parameters.orientations == "all" else {}),
         },
         funnel={"pairs": pairs, "proven": pairs - stored, "scored": stored, "stored": stored, "verified": stored},
     )

@@ -4,6 +4,7 @@ with tight bounds, and pairs with extreme vectors. Each kind is a function of a 
 
 import numpy as np
 
+from tests.support import oracle
 from tests.support import thumbnails as pictures
 
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -57,10 +58,9 @@ def texture(rng, deviation):
 
 
 def cells(size):
-    """Return to which of the cells along one side each row or column belongs: 32 cells, or as many as hold two windows."""
-    windows = size - WINDOW + 1
-    count = min(32, windows // 2)
-    return np.minimum(np.arange(size) * count // windows, count - 1), count
+    """Return to which of the cells along one side each row or column belongs, and how many there are."""
+    edges = np.array(oracle.edges(size - WINDOW + 1))
+    return np.searchsorted(edges[1:-1], np.arange(size), side="right"), len(edges) - 1
 
 
 # -- near copies: bounds and scores are near 1 ------------------------------------------------------------------------

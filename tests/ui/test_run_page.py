@@ -3,10 +3,12 @@
 import base64
 import itertools
 import shutil
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 from skimage import data
 from skimage.metrics import structural_similarity
@@ -47,8 +49,14 @@ def browser():
 
 @pytest.fixture(params=["desktop, light", "phone, dark"])
 def page(report, browser, request):
+    with open_page(report, browser, request.param) as opened:
+        yield opened
+
+
+@contextmanager
+def open_page(report, browser, device):
     """The page, which must say nothing on the console, ask for nothing, and be no wider than its window."""
-    width, theme = (390, "dark") if "phone" in request.param else (1280, "light")
+    width, theme = (390, "dark") if "phone" in device else (1280, "light")
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme)
     opened, complaints = context.new_page(), []
     opened.on("console", lambda message: complaints.append(message.text))
@@ -226,23 +234,125 @@ def test_the_map_is_that_of_scikit_image(plain, name):
     assert ask_map(plain, first, second) == pytest.approx(expect_map(first, second), abs=1e-9)
 
 
-def test_the_map_of_a_pair_is_that_of_the_pictures_which_the_page_shows(page):
-    side = page.evaluate("pixelsOf(0).then((pixels) => pixels.width)")
-    look = f"async (image) => {{ {PACK} return pack((await pixelsOf(image)).data); }}"
-    pictures = [unpack(page.evaluate(look, image), np.uint8, side)[..., :3] for image in range(len(NAMES))]
-    original = cv2.resize(data.coffee(), (side, side), interpolation=cv2.INTER_AREA)
-    assert structural_similarity(pictures[0], original, channel_axis=-1) > 0.9
+def ask_pixels(page, image, orientation, side):
+    """The pixels of a picture of the page, turned."""
+    look = f"async ([image, orientation]) => {{ {PACK} return pack((await pixelsOf(image, orientation)).data); }}"
+    return unpack(page.evaluate(look, [image, orientation]), np.uint8, side)[..., :3]
 
-    draw = f"""async ([kept, image]) => {{
+
+def ask_drawn(page, member, side):
+    """The map that the page draws of a pair, RGBA."""
+    draw = f"""async (member) => {{
         {PACK}
-        const canvas = mapOf({{ kept, image }});
+        const canvas = mapOf(member);
         await drawMap(canvas);
         return pack(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
     }}"""
+    return unpack(page.evaluate(draw, member), np.uint8, side).astype(float)
+
+
+def test_the_map_of_a_pair_is_that_of_the_pictures_which_the_page_shows(page):
+    side = page.evaluate("pixelsOf(0, 1).then((pixels) => pixels.width)")
+    pictures = [ask_pixels(page, image, 1, side) for image in range(len(NAMES))]
+    original = cv2.resize(data.coffee(), (side, side), interpolation=cv2.INTER_AREA)
+    assert structural_similarity(pictures[0], original, channel_axis=-1) > 0.9
+
     for first, second in itertools.combinations(range(len(NAMES)), 2):
-        drawn = unpack(page.evaluate(draw, [first, second]), np.uint8, side).astype(float)
+        drawn = ask_drawn(page, {"kept": first, "image": second, "orientation": 1}, side)
         depth = np.clip(1 - expect_map(pictures[first], pictures[second]), 0, 1)[..., None]
         assert abs(drawn[..., 3:] - 255 * np.sqrt(depth)).max() <= 1
         # A canvas multiplies colours by alpha, and so keeps those of faint pixels roughly.
         colours = (1 - depth) * [255, 176, 0] + depth * [255, 0, 102]
         assert (abs(drawn[..., :3] - colours) * (drawn[..., 3:] > 64)).max() <= 3
+
+
+# -- turned and mirrored pictures ------------------------------------------------------------------------------------
+
+
+def exif_transpose(pixels, orientation):
+    picture = Image.fromarray(pixels)
+    picture.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(picture))
+
+
+INVERSE = {6: 8, 8: 6}
+WORDS = {
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "mirrored top to bottom",
+    5: "mirrored and turned by 90 degrees counter-clockwise",
+    6: "turned by 90 degrees clockwise",
+    7: "mirrored and turned by 90 degrees clockwise",
+    8: "turned by 90 degrees counter-clockwise",
+}
+
+
+@pytest.fixture(scope="module")
+def turned_report(tmp_path_factory):
+    """One picture, and a copy of it for each orientation that shows it as it was."""
+    folder = tmp_path_factory.mktemp("turned")
+    paths = [str(folder / f"{orientation}.png") for orientation in range(9)]
+    sizes = {}
+    for orientation, path in enumerate(paths):
+        copy = Image.fromarray(exif_transpose(data.coffee(), INVERSE.get(orientation, orientation or 1)))
+        copy.save(path)
+        sizes[path] = (50_000, *copy.size)
+    scores = {(0, orientation): (1 - orientation / 100, 0.9, orientation) for orientation in range(1, 9)}
+    images = image_table(paths, digest_all(paths), sizes=sizes)
+    store = tmp_path_factory.mktemp("store")
+    return build_report(write_run(store, "1", images, scores, folder=str(folder), moved=False, orientations="all"))
+
+
+@pytest.fixture(params=["desktop, light", "phone, dark"])
+def turned_page(turned_report, browser, request):
+    with open_page(turned_report, browser, request.param) as opened:
+        yield opened
+
+
+def photograph(element):
+    """What the browser paints of a picture, without the badge at its top, coarsely: a JPEG that was turned has other blocks."""
+    pixels = cv2.imdecode(np.frombuffer(element.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    assert pixels.shape[1] / pixels.shape[0] == pytest.approx(1.5, abs=0.06)
+    return cv2.resize(pixels[len(pixels) // 4 :], (32, 16), interpolation=cv2.INTER_AREA).astype(float)
+
+
+def test_turned_pictures_are_shown_as_the_one_that_is_kept_and_it_is_said_how(turned_page):
+    tiles = turned_page.locator(".tile")
+    assert tiles.locator(".name").all_inner_texts() == [f"{number}.png" for number in (0, *range(8, 0, -1))]
+    turned_page.locator("#pictures").scroll_into_view_if_needed()
+    turned_page.locator("h1").hover()
+    kept = photograph(tiles.nth(0).locator(".sheet"))
+    assert abs(kept - kept[:, ::-1]).mean() > 20
+
+    for orientation in range(1, 9):
+        tile = tiles.nth(9 - orientation)
+        assert abs(photograph(tile.locator(".sheet")) - kept).mean() < 10, orientation
+        expected = [] if orientation == 1 else [f"Shown {WORDS[orientation]}"]
+        assert tile.locator(".turned").all_inner_texts() == expected
+
+
+def test_a_pair_of_turned_pictures_is_compared_as_it_is_shown(turned_page):
+    turned_page.locator(".tile").nth(9 - 6).click()
+
+    dialog = turned_page.locator("dialog")
+    assert dialog.locator(".turned").all_inner_texts() == ["Shown turned by 90 degrees clockwise"]
+    wait_for(turned_page, lambda: dialog.locator("canvas").evaluate("canvas => canvas.width > 1"))
+    kept, other = (photograph(dialog.locator(".panes .sheet").nth(number)) for number in range(2))
+    assert abs(kept - other).mean() < 10
+
+
+def test_the_pixels_that_are_compared_are_turned_as_exif_has_it(turned_page):
+    side = turned_page.evaluate("pixelsOf(0, 1).then((pixels) => pixels.width)")
+    for image, orientation in itertools.product((0, 3), range(1, 9)):
+        as_it_is = ask_pixels(turned_page, image, 1, side)
+        assert np.array_equal(ask_pixels(turned_page, image, orientation, side), exif_transpose(as_it_is, orientation))
+
+
+def test_the_map_of_a_turned_copy_is_that_of_the_turned_picture(turned_page):
+    side = turned_page.evaluate("pixelsOf(0, 1).then((pixels) => pixels.width)")
+    kept = ask_pixels(turned_page, 0, 1, side)
+    for member in turned_page.evaluate("tabs.duplicates[0].members"):
+        other = exif_transpose(ask_pixels(turned_page, member["image"], 1, side), member["orientation"])
+        depth = np.clip(1 - expect_map(kept, other), 0, 1)
+        assert depth.mean() < 0.1
+        assert abs(ask_drawn(turned_page, member, side)[..., 3] - 255 * np.sqrt(depth)).max() <= 1

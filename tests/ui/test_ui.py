@@ -44,16 +44,17 @@ def page(browser):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Two photographs and two copies of each; the second copy of the first is to be left alone."""
+    """Two photographs and two copies of each; the second copy of the first is to be left alone, that of the second is turned."""
     folder = tmp_path / "holiday"
     folder.mkdir()
     for name in ("chelsea", "coffee"):
         image = cv2.cvtColor(getattr(skimage.data, name)(), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(folder / f"{name}.png"), image)
         cv2.imwrite(str(folder / f"{name} copy.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
-        cv2.imwrite(
-            str(folder / f"{name} small.png"), cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        )
+        small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        if name == "coffee":
+            small = cv2.rotate(small, cv2.ROTATE_90_CLOCKWISE)
+        cv2.imwrite(str(folder / f"{name} small.png"), small)
     return folder
 
 
@@ -105,7 +106,9 @@ def test_a_run_is_started_looked_at_approved_and_done(page, service, pictures):
     open_form(page, service)
     page.get_by_label("folder").fill(str(pictures))
     page.get_by_label("threshold").fill("0.8")
-    choose(page, page.get_by_role("button", name="Select approval"), page.get_by_role("option", name="always"))
+    for parameter, value in (("orientations", "all"), ("approval", "always")):
+        select = page.get_by_role("button", name=f"Select {parameter}")
+        choose(page, select, page.get_by_role("option", name=value, exact=True))
     submit(page)
     run = str(service.find_run(pictures).id)
     service.wait_for_question(run)
@@ -118,12 +121,14 @@ def test_a_run_is_started_looked_at_approved_and_done(page, service, pictures):
     summary = show_artifact(page, service, run, "summary")
     summary.get_by_role("heading", name="4 duplicates among 6 pictures").wait_for()
     summary.get_by_text("imagetwins approve").wait_for()
+    summary.get_by_text("too: 1 of the duplicates is turned or mirrored.").wait_for()
     gallery = show_artifact(page, service, run, "gallery")
     settled(
         page, gallery.locator("img"), "pictures => pictures.length == 8 && pictures.every(p => p.naturalWidth > 50)"
     )
     fits = "tables => tables.length == 1 && tables[0].scrollWidth <= tables[0].parentElement.clientWidth"
     settled(page, gallery.locator("table"), fits)
+    gallery.get_by_text("(shown turned by 90 degrees counter-clockwise)").wait_for()
     take_picture(page, "gallery")
 
     page.goto(f"{service.url}/v2/runs/flow-run/{run}")
@@ -136,6 +141,7 @@ def test_a_run_is_started_looked_at_approved_and_done(page, service, pictures):
     }
     assert {path.name for path in pictures.glob("*.*")} == {"chelsea copy.jpg", "chelsea small.png", "coffee copy.jpg"}
     record = json.loads(next(service.store.glob(f"runs/*-{run[:8]}/run.json")).read_text())
+    assert record["parameters"]["orientations"] == "all"
     assert record["approval"]["leave_alone"] == ["chelsea small.png"]
     assert record["approval"]["comment"] == "sharper than it looks"
     summary = show_artifact(page, service, run, "summary")

@@ -16,7 +16,8 @@ function readImage(row) {
 }
 
 function readGroup([kept, others]) {
-  const members = others.map(([image, ssim, detail, local, action, reason]) => ({ kept, image, ssim, detail, local, action, reason }));
+  const members = others.map(([image, ssim, detail, local, action, reason, orientation = 1]) =>
+    ({ kept, image, ssim, detail, local, action, reason, orientation }));
   const all = [kept, ...members.map((member) => member.image)].map((image) => images[image]);
   return {
     kept, members,
@@ -57,18 +58,31 @@ const place = (path) => path.slice(0, path.lastIndexOf("/") + 1);
 const source = (image) => "data:image/jpeg;base64," + data.header + data.pictures[images[image].picture];
 const hasPicture = (image) => Number.isInteger(images[image].picture);
 
-function sheet(image, member, withMap) {
+// By the orientations of EXIF, a, b, c and d of the matrix, as CSS and canvases have it, that turns a square so.
+const TURNS = {
+  1: [1, 0, 0, 1], 2: [-1, 0, 0, 1], 3: [-1, 0, 0, -1], 4: [1, 0, 0, -1],
+  5: [0, 1, 1, 0], 6: [0, 1, -1, 0], 7: [0, -1, -1, 0], 8: [0, -1, 1, 0],
+};
+const turned = (orientation) => (orientation === 1 ? null
+  : make("span", { className: "turned" }, `Shown ${data.orientations[orientation]}`));
+
+// The picture as it is, or turned to match another; with the map of `member`, if that is given.
+function sheet(image, orientation, member, withMap) {
   const shown = images[image];
   if (!hasPicture(image)) return make("span", { className: "gone" }, shown.picture || "not embedded, to keep this page small");
-  const ratio = shown.width / shown.height;
+  const [a, b, c, d] = TURNS[orientation];
+  const ratio = a ? shown.width / shown.height : shown.height / shown.width;
   const size = `aspect-ratio:${ratio};width:min(100%,calc(var(--height)*${ratio}))`;
+  // The picture is as wide and as high as it is when it is turned: what lies on its side is stretched.
+  const turn = `transform:matrix(${a},${b / ratio},${c * ratio},${d},0,0)`;
   return make("span", { className: withMap ? "sheet with-map" : "sheet", style: size },
-    make("img", { src: source(image), alt: "", loading: "lazy" }),
+    make("img", { src: source(image), alt: "", loading: "lazy", style: turn }),
     member && hasPicture(member.kept) ? mapOf(member) : null);
 }
 
 function tile(image, badge, kind, scores, member, open) {
-  const shown = images[image], drawn = sheet(image, member, false), map = drawn.querySelector("canvas");
+  const shown = images[image], orientation = member ? member.orientation : 1;
+  const drawn = sheet(image, orientation, member, false), map = drawn.querySelector("canvas");
   const look = () => map && drawMap(map);
   return make("button", { type: "button", className: "tile", title: shown.path, onclick: open, onpointerenter: look, onfocus: look },
     make("span", { className: "stage" }, drawn, make("span", { className: "badge " + kind }, badge)),
@@ -76,6 +90,7 @@ function tile(image, badge, kind, scores, member, open) {
     place(shown.path) ? make("span", { className: "muted" }, place(shown.path)) : null,
     make("span", { className: "muted" }, `${shown.width} × ${shown.height} · ${bytes(shown.bytes)} · ${shown.format || "?"}`),
     scores ? make("span", { className: "scores" }, scores) : null,
+    turned(orientation),
     hasPicture(image) && shown.link === null ? make("span", { className: "muted" }, "no longer there") : null);
 }
 
@@ -118,11 +133,14 @@ function ssimMap(first, second, side) {
   return map;
 }
 
-async function pixelsOf(image) {
+async function pixelsOf(image, orientation) {
   const picture = make("img", { src: source(image) });
   await picture.decode();
   const side = picture.naturalWidth, canvas = make("canvas", { width: side, height: side });
   const context = canvas.getContext("2d", { willReadFrequently: true });
+  const [a, b, c, d] = TURNS[orientation];
+  context.imageSmoothingEnabled = false;
+  context.setTransform(a, b, c, d, a + c < 0 ? side : 0, b + d < 0 ? side : 0);
   context.drawImage(picture, 0, 0);
   return context.getImageData(0, 0, side, side);
 }
@@ -133,7 +151,7 @@ const FAINTEST = [255, 176, 0], DEEPEST = [255, 0, 102];
 async function drawMap(canvas) {
   if (canvas.isBegun) return;
   canvas.isBegun = true;
-  const [first, second] = await Promise.all([pixelsOf(canvas.member.kept), pixelsOf(canvas.member.image)]);
+  const [first, second] = await Promise.all([pixelsOf(canvas.member.kept, 1), pixelsOf(canvas.member.image, canvas.member.orientation)]);
   const side = first.width, drawn = new ImageData(side, side);
   ssimMap(first.data, second.data, side).forEach((ssim, i) => {
     const depth = Math.min(1, Math.max(0, 1 - ssim));
@@ -210,17 +228,17 @@ function render() {
     make("button", { type: "button", disabled: state.page === pages - 1, onclick: turn(1) }, "Next →"));
 }
 
-function pane(title, image) {
+function pane(title, image, orientation) {
   const shown = images[image];
   const path = shown.link ? make("a", { href: shown.link, className: "path" }, shown.now) : make("span", { className: "path" }, shown.now);
   const moved = shown.link === null ? "no longer there" : shown.now === shown.path ? null : `was ${shown.path}`;
-  return make("figure", {}, make("span", { className: "stage" }, sheet(image, null, false)),
+  return make("figure", {}, make("span", { className: "stage" }, sheet(image, orientation, null, false)),
     make("figcaption", {}, make("b", {}, title), path, " ", moved && make("span", { className: "muted" }, moved),
-      make("span", { className: "muted" }, ` ${shown.width} × ${shown.height} · ${bytes(shown.bytes)}`)));
+      make("span", { className: "muted" }, ` ${shown.width} × ${shown.height} · ${bytes(shown.bytes)}`), turned(orientation)));
 }
 
 function mapPane(member) {
-  const drawn = sheet(member.image, member, true), map = drawn.querySelector("canvas");
+  const drawn = sheet(member.image, member.orientation, member, true), map = drawn.querySelector("canvas");
   if (map) drawMap(map);
   return make("figure", {}, make("span", { className: "stage" }, drawn),
     make("figcaption", {}, make("b", {}, "Difference"), map
@@ -238,8 +256,8 @@ function show(member) {
       make("button", { type: "button", onclick: step(1), ariaLabel: "Next pair" }, "→"),
       make("button", { type: "button", onclick: () => dialog.close(), ariaLabel: "Close" }, "✕")),
     make("div", { className: "panes" },
-      pane(undecided ? "First" : "Kept", member.kept),
-      pane(undecided ? "Second" : member.action[0].toUpperCase() + member.action.slice(1), member.image),
+      pane(undecided ? "First" : "Kept", member.kept, 1),
+      pane(undecided ? "Second" : member.action[0].toUpperCase() + member.action.slice(1), member.image, member.orientation),
       mapPane(member)),
     make("p", { className: "about muted" }, member.reason || `It matches ${images[member.kept].path}, which is kept.`));
   dialog.onkeydown = (event) => {

@@ -11,7 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from imagetwins.ssim.features import Basis, dot
 from imagetwins.ssim.image import MeasuredImage
+from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.tiles import TilePairs
+from imagetwins.ssim.turns import FeatureTurn, plan_feature_turn, turn_features, turn_rows
 
 MIN_SHARE = 0.02
 """The share of the sampled pairs that a bound must be able to prune to be worth its cost."""
@@ -78,10 +80,17 @@ class Bound(ABC):
         """Decide from the bounds of a sample of pairs, (n,), whether the bound is worth its cost at this floor."""
         return bool((upper < floor).mean() > MIN_SHARE)
 
-    def plan(self, arrays: Arrays, rows: NDArray[np.int64], directory: Path) -> None:  # noqa: B027 - optional
+    def plan(  # noqa: B027 - optional
+        self, arrays: Arrays, rows: NDArray[np.int64], directory: Path, size: int, orientations: Orientations
+    ) -> None:
         """Write into `directory` what `prune` needs beside the workspace's `arrays`; by default nothing.
 
-        `rows`, (groups,) int64, are the workspace rows of the distinct thumbnails that are joined.
+        Args:
+            arrays: the workspace's.
+            rows: (groups,) int64, the workspace rows of the distinct thumbnails that are joined.
+            directory: that of the plan.
+            size: of the thumbnails, in pixels.
+            orientations: those in which the second picture of a pair is compared.
         """
 
     def open_plan(self, directory: Path) -> Any:  # noqa: ARG002 - optional
@@ -95,7 +104,8 @@ class Bound(ABC):
         Args:
             arrays: the workspace's.
             planned: what `open_plan` returned.
-            pairs: those of one tile that are left; changed, by its methods.
+            pairs: those of one tile that are left; changed, by its methods. The second picture of each is turned as
+                `pairs.orientation` says.
             lowest: the floor less the slack: pairs whose computed bound is below this are dropped.
 
         Returns:
@@ -104,7 +114,7 @@ class Bound(ABC):
 
 
 class VectorBound(Bound):
-    """A bound that is the inner product of two vectors, one kept of each image.
+    """A bound that is the inner product of two vectors, one kept of each image: its features, whole or scaled.
 
     Attributes:
         vectors: the name of the array of these vectors, float32 or integers.
@@ -126,10 +136,21 @@ class VectorBound(Bound):
         """Drop the pairs whose inner product is below `lowest`; see `Bound.prune`."""
         vectors = arrays[self.vectors]
         least = lowest / self.unit(vectors) ** 2
+        if pairs.orientation > 1:
+            return _prune_turned(vectors, pairs, least)
         if len(pairs) >= DENSE * pairs.size:
             rows, columns = (vectors[some].astype(np.float32, copy=False) for some in (pairs.rows, pairs.columns))
             return pairs.prune_matrix(rows @ columns.T, least)
         return pairs.prune_listed(reach(*pairs.listed_rows, vectors, least))
+
+
+def _prune_turned(vectors: NDArray[Any], pairs: TilePairs, least: float) -> int:
+    """Do as `VectorBound.prune` where the second pictures are turned."""
+    table = plan_feature_turn(pairs.thumbnail_size, pairs.orientation)
+    if len(pairs) >= DENSE * pairs.size:
+        rows = vectors[pairs.rows].astype(np.float32, copy=False)
+        return pairs.prune_matrix(rows @ turn_rows(vectors, pairs.columns, table).T, least)
+    return pairs.prune_listed(reach_turned(*pairs.listed_rows, vectors, table, least))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -140,4 +161,24 @@ def reach(
     reached = np.empty(len(first), np.bool_)
     for p in range(len(first)):
         reached[p] = dot(vectors[first[p]], vectors[second[p]]) >= least
+    return reached
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def reach_turned(
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    vectors: NDArray[Any],
+    table: FeatureTurn,
+    least: float,
+) -> NDArray[np.bool_]:
+    """Do as `reach`, where the second picture of each pair is turned as the table says."""
+    reached, turned = np.empty(len(first), np.bool_), np.empty(vectors.shape[1], np.float32)
+    last = -1
+    # What is turned once serves for all pairs of it.
+    for p in np.argsort(second, kind="mergesort"):
+        if second[p] != last:
+            last = second[p]
+            turn_features(vectors, last, table, turned)
+        reached[p] = dot(vectors[first[p]], turned) >= least
     return reached

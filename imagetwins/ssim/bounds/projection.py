@@ -15,6 +15,9 @@ rough formula (`estimate_energy`) predicts the most.
 **Join.** A join quantises these vectors to integers of 8 bits (codes.py), as suits a sample of its own images, and
 computes the bounds of all pairs of a tile from the coordinates that vary most, then those that are left from all.
 
+**Turned pictures.** The projection of a turned picture is that of the picture itself, with coordinates exchanged and some signs
+changed (turns.py), because with each coordinate the one is kept that takes its place. The length of the rest is the same.
+
 **Slack.** The transform is computed in float64, with errors below 10^-12, and rounded to float32. This changes |p| by
 at most 2^-24 |p|, and so each inner product by at most twice that; REST_MARGIN raises t^2 by more than both. For the
 inner product itself, `feature_slack` allows more than these shorter vectors need, and CODES_SLACK what the integers do.
@@ -39,11 +42,13 @@ from imagetwins.ssim.codes import (
     shape_of,
     write_codes,
 )
-from imagetwins.ssim.features import CELL_RANK, CHANNELS, Basis, count_features, feature_slack, plan_cells
+from imagetwins.ssim.features import CELL_RANK, SLOPE_AXES, Basis, count_features, feature_slack, plan_cells
 from imagetwins.ssim.image import MeasuredImage
+from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.processor import choose_kernels
 from imagetwins.ssim.tiles import TilePairs
-from imagetwins.ssim.vector import DEVIATION_RANK, MEAN_RANK, complete_panels, multiply
+from imagetwins.ssim.turns import find_symmetry, transpose_coordinates
+from imagetwins.ssim.vector import complete_panels, multiply
 
 N_PROJECTED = 4095
 """Coordinates kept of an image, without the length of the rest."""
@@ -66,20 +71,23 @@ class ProjectionBound(VectorBound):
         """Return the projection of the features."""
         return {"projection": ArraySpec(np.float32, (count_coordinates(size) + 1,))}
 
-    def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:
+    def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:  # noqa: ARG002
         """Return a function to the projection of an image's features."""
-        chosen = choose_coordinates(basis, size)
+        chosen = choose_coordinates(size)
         return lambda image: {"projection": project_features(image.features, size, chosen)}
 
     def slack(self, size: int) -> float:
         """Return the slack of the features, and what the integers need; see the module's text."""
         return feature_slack(size) + CODES_SLACK
 
-    def plan(self, arrays: Arrays, rows: NDArray[np.int64], directory: Path) -> None:
+    def plan(
+        self, arrays: Arrays, rows: NDArray[np.int64], directory: Path, size: int, orientations: Orientations
+    ) -> None:
         """Write the quantised vectors, some 4 kB each."""
         projection = arrays["projection"]
         sample = np.linspace(0, len(rows) - 1, min(SAMPLED_IMAGES, len(rows))).astype(np.int64)
-        write_codes(directory, projection, rows, choose_scale(projection[rows[sample]]))
+        symmetry = find_symmetry(choose_coordinates(size), plan_cells(size).side) if orientations == "all" else None
+        write_codes(directory, projection, rows, choose_scale(projection[rows[sample]], symmetry))
 
     def open_plan(self, directory: Path) -> Codes:
         """Map the quantised vectors."""
@@ -87,13 +95,13 @@ class ProjectionBound(VectorBound):
 
     def prune(self, arrays: Arrays, planned: Codes, pairs: TilePairs, lowest: float) -> int:  # noqa: ARG002
         """Drop the pairs that the quantised vectors prove to be below `lowest`."""
-        kernels = choose_kernels()
+        kernels, turned = choose_kernels(), pairs.orientation - 1
         if pairs.is_whole:
             spans = (pairs.row_span.start, pairs.row_span.stop), (pairs.column_span.start, pairs.column_span.stop)
             return pairs.replace_all(
-                *prune_tile(int(kernels), shape_of(kernels), planned, *spans, lowest, pairs.weights)
+                *prune_tile(int(kernels), shape_of(kernels), planned, turned, *spans, lowest, pairs.weights)
             )
-        return pairs.prune_listed(reach_by_codes(int(kernels), planned, *pairs.listed, lowest))
+        return pairs.prune_listed(reach_by_codes(int(kernels), planned, turned, *pairs.listed, lowest))
 
 
 def count_coordinates(size: int) -> int:
@@ -110,7 +118,7 @@ def cosines(side: int) -> NDArray[np.float64]:
     return rows
 
 
-def estimate_energy(axes: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+def estimate_energy(side: int) -> NDArray[np.float64]:
     """Estimate the mean square of each coordinate of the transform, up to a common factor.
 
     Fitted to photographs and charts. The variance of axis d in the synthetic cells decays as (d + 1)^-1.65. Axes of
@@ -118,24 +126,34 @@ def estimate_energy(axes: NDArray[np.float32], side: int) -> NDArray[np.float64]
     lines concentrate both on frequencies that are low in one direction. The residual is between the two.
 
     Args:
-        axes: (CELL_RANK, 3 * MEAN_RANK * STRUCTURE_RANK) float32, of the basis.
         side: cells along one side.
 
     Returns:
         (side, side, CELL_RANK + 1) float64.
     """
     product = np.multiply.outer(np.arange(1.0, side + 1), np.arange(1.0, side + 1))[..., None]
-    of_slopes = axes.reshape(CELL_RANK, CHANNELS, MEAN_RANK, -1)[..., : 2 * DEVIATION_RANK]
-    is_slope = np.append(CHANNELS * (of_slopes**2).sum((1, 2, 3)) > 0.5, False)
-    of_axis = np.append(np.arange(1.0, CELL_RANK + 1) ** -1.65, np.exp(-2.5))
+    number, is_slope = np.arange(1.0, CELL_RANK + 2), np.zeros(CELL_RANK + 1, np.bool_)
+    for one, other in SLOPE_AXES:
+        number[other], is_slope[[one, other]] = number[one], True
+    of_axis = np.append(number[:-1] ** -1.65, np.exp(-2.5))
     energy: NDArray[np.float64] = of_axis * np.where(is_slope, np.exp(-2.5) * product**-0.5, product**-1.5)
     return energy
 
 
-def choose_coordinates(basis: Basis, size: int) -> NDArray[np.int64]:
-    """Return the indices, ascending, of the coordinates of the transform that are kept: (n,) int64."""
-    energy = estimate_energy(basis.axes, plan_cells(size).side).ravel()
-    return np.sort(np.argsort(-energy, kind="stable")[: count_coordinates(size)])
+def choose_coordinates(size: int) -> NDArray[np.int64]:
+    """Return the indices, ascending, of the coordinates of the transform that are kept: (n,) int64.
+
+    With each coordinate there is the one that takes its place when a picture is transposed.
+    """
+    side = plan_cells(size).side
+    energy, other, n = estimate_energy(side).ravel(), transpose_coordinates(side), count_coordinates(size)
+    # Those that belong together follow each other: they have the same energy.
+    own = np.arange(len(other))
+    order = np.lexsort((own, np.minimum(own, other), -energy))
+    kept = order[:n]
+    if other[kept[-1]] not in kept:
+        kept[-1] = next(one for one in order[n:] if other[one] == one)
+    return np.sort(kept)
 
 
 def project_features(features: NDArray[np.float32], size: int, chosen: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from imagetwins.calibration.distortions import EDITS, KINDS, plant_copy, plant_edit
+from imagetwins.calibration.distortions import EDITS, KINDS, TURNS, kinds_to_plant, plant_copy, plant_edit
 from imagetwins.errors import ParameterError
 
 
@@ -31,7 +32,7 @@ def test_a_copy_looks_like_its_picture_and_is_not_the_same(photo, kind):
     assert structural_similarity(thumbnail(photo), thumbnail(copy), channel_axis=-1) > 0.5
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *TURNS])
 def test_the_seed_decides_all(photo, kind):
     first, second = (plant_copy(photo, kind, np.random.default_rng(3)) for _ in range(2))
 
@@ -43,6 +44,31 @@ def test_the_seed_decides_all(photo, kind):
 )
 def test_sizes(photo, kind, shape):
     assert plant_copy(photo, kind, np.random.default_rng(0)).shape == shape
+
+
+@pytest.mark.parametrize(("kind", "orientations"), [("turned", {3, 6, 8}), ("mirrored", {2, 4})])
+def test_a_turned_copy_is_the_picture_in_one_of_the_orientations_of_its_kind(photo, kind, orientations):
+    before, found = photo.copy(), set()
+    for seed in range(12):
+        copy = plant_copy(photo, kind, np.random.default_rng(seed))
+        scores = {}
+        for orientation in range(1, 9):
+            picture = Image.fromarray(photo)
+            picture.getexif()[0x0112] = orientation
+            scores[orientation] = structural_similarity(
+                thumbnail(np.asarray(ImageOps.exif_transpose(picture))), thumbnail(copy), channel_axis=-1
+            )
+        best = max(scores, key=scores.get)
+        assert scores.pop(best) > 0.9
+        assert max(scores.values()) < 0.6
+        found.add(best)
+    assert found == orientations
+    assert np.array_equal(photo, before)
+
+
+def test_turned_copies_are_planted_where_they_can_be_found():
+    assert kinds_to_plant("same") == KINDS
+    assert kinds_to_plant("all") == (*KINDS, *TURNS)
 
 
 def test_a_grey_copy_has_equal_channels(photo):
@@ -71,7 +97,7 @@ def test_an_edit_of_the_smallest_picture(kind):
     assert plant_edit(np.full((1, 1, 3), 90, np.uint8), kind, np.random.default_rng(0)).shape == (1, 1, 3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *TURNS])
 def test_the_smallest_picture(kind):
     copy = plant_copy(np.full((1, 1, 3), 90, np.uint8), kind, np.random.default_rng(0))
 
@@ -79,7 +105,7 @@ def test_the_smallest_picture(kind):
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones(photo):
-    with pytest.raises(ParameterError, match=r"'blurred'.*halved, doubled"):
+    with pytest.raises(ParameterError, match=r"'blurred'.*halved, doubled.*turned, mirrored"):
         plant_copy(photo, "blurred", np.random.default_rng(0))
     with pytest.raises(ParameterError, match=r"'blurred'.*patched, captioned"):
         plant_edit(photo, "blurred", np.random.default_rng(0))

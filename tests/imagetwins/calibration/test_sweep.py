@@ -13,7 +13,7 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 from imagetwins import ssim
-from imagetwins.calibration.distortions import EDITS, KINDS, plant_copy, plant_edit
+from imagetwins.calibration.distortions import EDITS, KINDS, TURNS, plant_copy, plant_edit
 from imagetwins.calibration.evaluation import (
     GUARDS,
     LOCAL_GUARDS,
@@ -95,6 +95,11 @@ class TestSample:
         assert sorted(kinds) == sorted(KINDS * COPIES)
         assert all(len(set(kinds_of(picture, 4))) == COPIES for picture in range(20))
 
+    def test_turned_kinds_take_turns_with_the_others(self):
+        kinds = [kind for picture in range(11) for kind in kinds_of(picture, 4, "all")]
+
+        assert sorted(kinds) == sorted((*KINDS, *TURNS) * COPIES)
+
     def test_kinds_of_edits_take_turns(self):
         assert sorted(edit_of(picture, 4) for picture in range(len(EDITS))) == sorted(EDITS)
 
@@ -116,6 +121,25 @@ class TestScores:
 
                 assert (row["kind"], row["is_copy"]) == (kind, number < COPIES)
                 assert (expected < 0.651) if pd.isna(row["ssim"]) else row["ssim"] == pytest.approx(expected, abs=1e-5)
+
+    def test_turned_copies_are_planted_and_found_where_all_orientations_are_compared(self, paths, folder, tmp_path):
+        options = {"pictures": 20, "sizes": (50,), "seed": 1, "orientations": "all"}
+
+        measured = calibrate(paths, tmp_path / "workspace", **options)
+
+        assert measured.by_kind.keys() == {*KINDS, *TURNS}
+        assert measured.by_kind["turned"] == measured.by_kind["mirrored"] == 1
+        turned = measured.planted[measured.planted["kind"].isin(TURNS) & (measured.planted["size"] == 50)]
+        assert len(turned) >= 3
+        assert (turned["ssim"] > 0.8).all()
+        assert turned["is_copy"].all()
+        assert plan_command(measured.recommended, folder, measured.orientations).endswith(
+            "--orientations all --dry-run"
+        )
+        build_calibration_page(measured, folder, tmp_path / "page.html", version="1")
+        page = (tmp_path / "page.html").read_text()
+        assert "watermarked, turned, mirrored take turns" in page
+        assert "compared turned and mirrored, too" in page
 
     def test_a_duplicate_that_was_there_counts_neither_way(self, calibration):
         alike = calibration.unplanted[calibration.unplanted["alike"]]
@@ -278,6 +302,7 @@ class TestJudgement:
             np.array([0, 8, 9], np.uint8),
             np.zeros(3, bool),
             nothing,
+            np.ones(3, np.uint8),
             {},
         )
 

@@ -76,3 +76,32 @@ def test_a_duplicate_is_shown_with_its_three_scores_and_a_review_with_its_reason
     assert lines[2] == ["b.png", "a.png", "0.9700", "0.9500", "0.9500", "moved"]
     assert lines[4] == ["picture", "kept", "SSIM", "why"]
     assert lines[5][:3] == ["c.png", "a.png", "0.9300"]
+
+
+def test_how_a_duplicate_is_turned_is_told_where_any_is(tmp_path):
+    images = image_table([f"/p/{name}.png" for name in "abcd"], sizes={"/p/b.png": (50_000, 480, 640)})
+    scores = {(0, 1): (0.97, 0.95, 6), (0, 2): (0.96, 0.9), (0, 3): (0.93, 0.4, 2)}
+    run = write_run(tmp_path, "1", images, scores, folder="/p", orientations="all")
+    printed = io.StringIO()
+
+    print_run(Console(file=printed, width=120), audit_run(run))
+
+    assert (
+        "Pictures were compared turned and mirrored, too: 1 of the duplicates is turned or mirrored."
+        in printed.getvalue()
+    )
+    lines = [line.split() for line in printed.getvalue().splitlines() if line.strip()]
+    assert lines[1][-7:] == ["local", "it", "matches", "what", "became", "of", "it"]
+    assert lines[2][5:] == ["turned", "by", "90", "degrees", "clockwise", "moved"]
+    assert lines[3][5:] == ["as", "it", "is", "moved"]
+    assert lines[6][3:5] == ["mirrored", "where"]
+
+
+def test_orientations_are_words_and_left_out_where_nothing_is_turned():
+    paths = ["/p/a.png", "/p/b.png"]
+
+    assert shown({"path": paths, "orientation": [1, None]})[-3:] == [["path"], ["a.png"], ["b.png"]]
+    assert shown({"path": paths, "orientation": [3.0, 1.0]})[2:] == [
+        ["a.png", "turned", "by", "180", "degrees"],
+        ["b.png", "as", "it", "is"],
+    ]

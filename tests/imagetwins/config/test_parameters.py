@@ -54,6 +54,7 @@ def test_the_command_has_an_option_for_every_parameter():
         ({"keep": "size, best"}, ["keep='size, best'", "'best'", "newest", "folder:NAME"]),
         ({"keep": "folder:/"}, ["folder:/"]),
         ({"keep": ""}, ["keep=''"]),
+        ({"orientations": "turned"}, ["orientations='turned'", "'same' or 'all'", "mirrored"]),
         ({"audit_floor": 0.95}, ["audit_floor 0.95", "threshold 0.9"]),
         ({"max_move_share": 1.1}, ["max_move_share=1.1"]),
         ({"treshold": 0.8}, ["treshold=0.8", "threshold"]),

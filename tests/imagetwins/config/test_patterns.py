@@ -1,5 +1,8 @@
 """What is left out by default, and what patterns of a run's own change about it."""
 
+import itertools
+
+import pathspec
 import pytest
 
 from imagetwins.config.patterns import compile_patterns
@@ -38,3 +41,21 @@ def test_own_patterns_add_to_the_default_ones_and_undo_them():
 
     assert (find("a/b.gif"), find("raw/"), find(".hidden/")) == ("*.gif", "raw/", ".*/")
     assert find("@eaDir/") is find(".shown/") is find(".shown/a.jpg") is find("a.GIF") is None
+
+
+PATTERNS = [
+    "*.gif", "*.GIF", "raw/", "/f.png", "sub/*.gif", "**/cache/x", "[x].png", r"\#a", "a?c", "!*.gif", "!raw/", "*", "# no pattern",
+    "foo  ", r"foo\ ", "  foo", "a!b", "caf\u00e9*", "foo/**", "*/",
+]  # fmt: skip
+
+NAMES = [
+    "a.gif", "A.GIF", "raw", "raw/", "sub/raw/", "f.png", "sub/f.png", "sub/a.gif", "x/cache/x", "[x].png", "x.png", "#a", "abc",
+    "a!b", "foo", "foo ", "  foo", "foo  ", "foo/a", "foo/", "caf\u00e9.jpg", "", "# no pattern",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("patterns", [*([one] for one in PATTERNS), *map(list, itertools.permutations(PATTERNS, 2))])
+def test_own_patterns_decide_as_pathspec_decides(patterns):
+    find, oracle = compile_patterns(patterns, defaults=False), pathspec.PathSpec.from_lines("gitignore", patterns)
+
+    assert [find(name) is not None for name in NAMES] == [oracle.match_file(name) for name in NAMES]

@@ -200,6 +200,19 @@ def test_one_that_does_not_start_in_advance_is_no_error_before_there_is_a_file_t
     assert not pool._idle[os.getpid()]
 
 
+def test_where_no_process_can_be_started_nothing_stays_open(tmp_path, monkeypatch):
+    close_decoders()
+    monkeypatch.setattr(pool, "DECODER_COMMAND", [str(tmp_path / "no such program")])
+    descriptors = {*Path("/proc/self/fd").iterdir()}
+
+    for _ in range(3):
+        start_decoders(2)
+        with pytest.raises(DecoderError, match="No such file"):
+            decode_all(tmp_path, {"a.png": tiny_png(0)})
+
+    assert {*Path("/proc/self/fd").iterdir()} == descriptors
+
+
 def test_decoders_that_are_started_in_advance_are_those_that_decode(tmp_path):
     close_decoders()
     start_decoders(1)
@@ -281,8 +294,10 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_parent_leaves_no_decoder(tmp_path):
+def test_a_killed_parent_leaves_no_decoder_and_no_file(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(tiny_png(0))
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     command = [sys.executable, "-c", DECODE_FOREVER, str(tmp_path / "a.png")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
         pid, error = parent.stdout.readline().split()
@@ -294,6 +309,7 @@ def test_a_killed_parent_leaves_no_decoder(tmp_path):
     while _is_running(int(pid)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    assert not [*temporary.iterdir()]
 
 
 def _is_running(pid):

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import count_larger, decide
+from imagetwins.matching.decisions import count_larger, count_turned, decide
 from imagetwins.store.schemas import COMPARISONS, IMAGES
 from imagetwins.store.tables import as_frame
 
@@ -208,6 +209,59 @@ def test_a_place_that_differs_more_than_others_is_for_review(column, limit, code
     assert decisions["action"][1] == ("review" if doubt else "would move")
     assert decisions["reason_code"][1] == (code if doubt else "duplicate")
     assert decide(make_images(2), pairs, parameters.model_copy(update={"rule": "plain"}))["action"][1] == "would move"
+
+
+def turned_pairs(*pairs):
+    """Each pair is image1, image2, ssim and the orientation of image2."""
+    table = make_pairs(*((*pair[:3],) for pair in pairs))
+    return table.assign(orientation=pd.array([pair[3] for pair in pairs], "UInt8"))
+
+
+def turn(pixels, orientation):
+    """Show (height, width) pixels as Pillow does by the EXIF tag."""
+    picture = Image.fromarray(pixels)
+    picture.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(picture))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("keep", ["first", "size"])
+def test_a_duplicate_is_turned_as_it_matches_the_copy_that_is_kept_whichever_that_is(orientation, keep):
+    second = np.random.default_rng(0).integers(0, 256, (4, 4), np.uint8)
+    pixels = [turn(second, orientation), second]
+
+    decisions = decide(
+        make_images(2, size_bytes=[1, 2]),
+        turned_pairs((0, 1, 0.99, orientation)),
+        PLAIN.model_copy(update={"keep": keep}),
+    )
+
+    moved, kept = (1, 0) if keep == "first" else (0, 1)
+    assert decisions["kept_image"][moved] == kept
+    assert np.array_equal(pixels[kept], turn(pixels[moved], int(decisions["orientation"][moved])))
+    assert pd.isna(decisions["orientation"][kept])
+    assert count_turned(decisions) == (orientation != 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "orientation", "doubt"),
+    [
+        ([(400, 300), (400, 300)], 1, None),
+        ([(400, 300), (400, 300)], 3, None),
+        ([(400, 300), (300, 400)], 6, None),
+        ([(400, 300), (150, 200)], 5, None),
+        ([(400, 300), (400, 300)], 6, "(400x300 and 300x400)"),
+        ([(400, 300), (300, 400)], 2, "(400x300 and 300x400)"),
+        ([(400, 300), (300, 400)], None, "(400x300 and 300x400)"),
+    ],
+)
+def test_shapes_are_compared_as_the_pictures_are_turned(sizes, orientation, doubt):
+    images = make_images(2, width_px=[size[0] for size in sizes], height_px=[size[1] for size in sizes])
+
+    decisions = decide(images, turned_pairs((0, 1, 0.99, orientation)), Parameters(folder="/f"))
+
+    assert decisions["action"][1] == ("review" if doubt else "would move")
+    assert (doubt or "matches") in decisions["reason"][1]
 
 
 def test_different_counts_of_frames_are_both_named():

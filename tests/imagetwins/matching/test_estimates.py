@@ -111,6 +111,19 @@ def test_runs_of_other_work_are_no_measure(run, tmp_path, changes):
     assert estimate(run).seconds == pytest.approx(400 * 0.01 + estimate(run).pairs * 0.001)
 
 
+def test_turned_pictures_take_longer_and_only_their_like_tells_how_long(run, tmp_path):
+    turned = PARAMETERS.model_copy(update={"orientations": "all"})
+    as_they_are, all_ways = (estimate(run, parameters=parameters).seconds for parameters in (PARAMETERS, turned))
+    pairs = IMAGES * (IMAGES - 1) / 2
+    more = (estimates.TURNED_COST - 1) * pairs * estimates.PAIR_SECONDS / WORKERS
+    assert all_ways - as_they_are == pytest.approx(more)
+
+    finished(tmp_path, "0", parameters=turned)
+    finished(tmp_path, "1", seconds={"load": 5.0, "score": 3e8})
+
+    assert estimate(run, parameters=turned).seconds == pytest.approx(400 * 0.01 + pairs * 0.001)
+
+
 def test_what_the_cache_has_no_room_for_is_told(run, tmp_path):
     finished(tmp_path, "1")
     row = ssim.row_bytes(SIZE)

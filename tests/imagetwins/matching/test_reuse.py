@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -85,7 +86,7 @@ class Increments(RuleBasedStateMachine):
     def start(self, pictures):
         for name, number in zip(NAMES, pictures, strict=False):
             write(self.folder / name, number)
-        self.run(threshold=0.9, floor=0.3, at=None, moment=None, room=100)
+        self.run(threshold=0.9, floor=0.3, orientations="same", at=None, moment=None, room=100)
 
     # What a person does
 
@@ -140,18 +141,19 @@ class Increments(RuleBasedStateMachine):
     @rule(
         threshold=st.sampled_from([0.9, 0.6]),
         floor=st.sampled_from([0.3, 0.5]),
+        orientations=st.sampled_from(["same", "all", "all"]),
         at=st.none() | st.integers(0, 50),
         moment=st.none() | st.integers(1, 20),
         room=st.sampled_from([3, 100]),
     )
-    def run(self, threshold, floor, at, moment, room):
+    def run(self, threshold, floor, orientations, at, moment, room):
         """Run at a threshold, which may be `at` a score; with room for some images; perhaps killed at some moment."""
         if at is not None and self.scores:
             threshold = max(round(self.scores[at % len(self.scores)], 5), floor)
         time.sleep(2 * RACY_WINDOW_NS / 1e9)
         self.runs += 1
         run = Run(self.store, f"run-{self.runs:03}")
-        options = {"size": SIZE, "threshold": threshold, "audit_floor": floor}
+        options = {"size": SIZE, "threshold": threshold, "audit_floor": floor, "orientations": orientations}
         left = [moment]
 
         def tell(_):
@@ -169,7 +171,7 @@ class Increments(RuleBasedStateMachine):
         FIGURES["runs compared with one from scratch"] += 1
         FIGURES["files not opened"] += record.counts["unchanged"]
         FIGURES["files hashed and not decoded"] += record.counts["cached"] - record.counts["unchanged"]
-        FIGURES["pairs taken over"] += record.funnel["known"]
+        FIGURES["pairs taken over" if orientations == "same" else "turned pairs taken over"] += record.funnel["known"]
 
 
 @pytest.fixture
@@ -195,7 +197,7 @@ def test_a_run_gives_what_one_from_scratch_gives():
         ),
     )
     done = FIGURES - before
-    kinds = ("files not opened", "pairs taken over", "cache files damaged", "runs killed")
+    kinds = ("files not opened", "pairs taken over", "turned pairs taken over", "cache files damaged", "runs killed")
     assert all(done[kind] for kind in kinds), done
 
 
@@ -221,6 +223,7 @@ def record_of(tmp_path, name):
     [
         ({"size": 32}, "in run one, size was 24 and is 32"),
         ({"resampling": "linear"}, "in run one, resampling was area and is linear"),
+        ({"orientations": "all"}, "in run one, orientations was same and is all"),
         ({"audit_floor": 0.2}, "in run one, the floor was 0.85, above the 0.2 of this one"),
     ],
 )
@@ -230,7 +233,68 @@ def test_another_setting_computes_all_pairs_and_says_why(tmp_path, folder, chang
     record = run_once(tmp_path, folder, "two", **changed)
     assert record.funnel["known"] == 0
     assert why in record.pairs_from_why
-    assert record.counts["unchanged"] == (len(NAMES) if "audit_floor" in changed else 0)
+    assert record.counts["unchanged"] == (len(NAMES) if {"audit_floor", "orientations"} & changed.keys() else 0)
+
+
+def turned_copy(number, orientation):
+    """The picture of a file, turned and a little noisier."""
+    noisy = photo(40, 48) + np.random.default_rng(number).normal(0, 6, (40, 48, 3))
+    return encode(np.rot90(np.clip(noisy, 0, 255).astype(np.uint8), orientation), "BMP")
+
+
+@pytest.mark.usefixtures("quick")
+def test_runs_with_and_without_turned_pictures_use_only_their_like(tmp_path, folder):
+    for number in range(4):
+        (folder / f"turned {number}.bmp").write_bytes(turned_copy(number, number))
+    asked = {"one": "same", "two": "all", "three": "same", "four": "all"}
+    records = {
+        name: run_once(tmp_path, folder, name, orientations=orientations) for name, orientations in asked.items()
+    }
+
+    assert [record.pairs_from_why for record in records.values()] == [
+        "All pairs are computed: no run on this folder is complete.",
+        "All pairs are computed: in run one, orientations was same and is all.",
+        "The pairs that run one compared are taken over.",
+        "The pairs that run two compared are taken over.",
+    ]
+    for name, orientations in asked.items():
+        check_against_scratch(Run(tmp_path / "store", name), folder, size=SIZE, orientations=orientations)
+    found = {name: tables(Run(tmp_path / "store", name))[1] for name in asked}
+    assert set(found["three"]["orientation"]) == {1}
+    assert len(set(found["four"]["orientation"])) >= 3
+    assert len(found["four"]) > len(found["three"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_turned_pictures_that_change_places_are_as_in_a_run_from_scratch(tmp_path, folder):
+    for number in range(4):
+        (folder / f"turned {number}.bmp").write_bytes(turned_copy(number, number))
+    options = {"orientations": "all", "threshold": 0.7}
+    run_once(tmp_path, folder, "one", **options)
+    for number in range(4):
+        (folder / f"turned {number}.bmp").rename(folder / f"{9 - number} before.bmp")
+    (folder / "0.bmp").rename(folder / "z.bmp")
+
+    record = run_once(tmp_path, folder, "two", **options)
+
+    assert record.funnel["known"] == record.funnel["pairs"]
+    check_against_scratch(Run(tmp_path / "store", "two"), folder, size=SIZE, **options)
+
+
+def test_a_run_of_an_older_version_compared_pictures_as_they_are(tmp_path, folder):
+    run_once(tmp_path, folder, "one")
+    past = Run(tmp_path / "store", "one")
+    with past.editing_record() as record:
+        del record.scores_depend_on["orientations"]
+    parts = sorted(Path(past.comparisons).glob("*.parquet"))
+    for part in parts:
+        pq.write_table(pq.read_table(part).drop_columns("orientation"), part)
+
+    again = run_once(tmp_path, folder, "two")
+
+    assert again.pairs_from_why == "The pairs that run one compared are taken over."
+    check_against_scratch(Run(tmp_path / "store", "two"), folder, size=SIZE)
+    assert "orientations was same and is all" in run_once(tmp_path, folder, "three", orientations="all").pairs_from_why
 
 
 @pytest.mark.slow

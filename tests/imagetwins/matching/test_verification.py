@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from benchmarks.stages import run_stages
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import Decider, decide
+from imagetwins.matching.decisions import MEASURED, Decider, decide
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPARISONS, DECISIONS
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, VERIFIED
 from imagetwins.store.tables import as_frame, read_notes, read_table, write_table
 from tests.support import oracle
 from tests.support import thumbnails as pictures
@@ -61,7 +62,8 @@ class Verified:
 
     def __init__(self, thumbnails, given, threshold, **options):
         self.loaded = []
-        images = image_table([f"/p/{image}.png" for image in range(len(thumbnails))])
+        paths = [f"/p/{image}.png" for image in range(len(thumbnails))]
+        images = image_table(paths, sizes=dict.fromkeys(paths, (50_000, 480, 480)))
         parameters = Parameters(folder="/p", threshold=threshold)
 
         def load(image):
@@ -110,8 +112,16 @@ def test_what_is_verified_or_known_is_not_computed_again(thumbnails, scores):
     found = Verified(thumbnails, given, threshold)
     assert (found.outcome(2), found.scores, found.loaded) == (("would move", 1), {}, [])
 
-    known = pd.DataFrame(
-        {"image1": [1], "image2": [2], "ssim": [0.123], "peak_difference": [1.0], "colour_difference": [2.0]}
+    known = as_frame(
+        {
+            "image1": [1],
+            "image2": [2],
+            "orientation": [1],
+            "ssim": [0.123],
+            "peak_difference": [1.0],
+            "colour_difference": [2.0],
+        },
+        VERIFIED,
     )
     given = table({(0, 2): scores[0, 2], (1, 2): scores[1, 2]}, verified={(0, 2)})
     found = Verified(thumbnails, given, threshold, known=known)
@@ -167,7 +177,7 @@ def test_however_many_rounds_it_took_the_decisions_are_those_from_the_verified_t
     for row in verified.itertuples():
         pair = int(row.image1), int(row.image2)
         assert row.ssim == oracle.score(*(thumbnails[image] for image in pair))
-        now.loc[pair, ["ssim", "peak_difference", "colour_difference"]] = row[3:]
+        now.loc[pair, MEASURED] = [getattr(row, name) for name in MEASURED]
     pd.testing.assert_frame_equal(decisions, decide(images, now.reset_index(), parameters), check_exact=True)
     done = set(zip(verified["image1"], verified["image2"], strict=True))
     assert len(done) == len(verified)
@@ -226,3 +236,36 @@ def test_every_score_that_a_run_decided_by_is_scikit_images_in_all_its_tables(tm
         expected = oracle.score(one, other)
         assert row.ssim == stored["ssim"][row.kept_image, row.image] == expected
         assert stored["verified"][row.kept_image, row.image]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_pair_is_verified_as_it_is_turned_and_a_place_of_it_is_seen(orientation):
+    picture = pictures.photographs(SIZE)[1]
+    noisy = np.clip(picture + np.random.default_rng(0).integers(-8, 9, picture.shape), 0, 255).astype(np.uint8)
+    stamped = picture.copy()
+    stamped[4:7, 4:7] = 255 - stamped[4:7, 4:7]
+    # Turned back by the inverse, so that the orientation shows them as they were.
+    turned_back = [exif_transpose(one, {6: 8, 8: 6}.get(orientation, orientation)) for one in (noisy, stamped)]
+    scores = {(0, 1): oracle.score(picture, noisy), (0, 2): oracle.score(picture, stamped)}
+    given = table(scores).assign(orientation=pd.array([orientation] * 2, "UInt8"))
+
+    found = Verified([picture, *turned_back], given, min(scores.values()))
+
+    assert found.scores == scores
+    assert [found.outcome(image)[0] for image in (1, 2)] == ["would move", "review"]
+    assert found.decisions["orientation"].tolist()[1:] == [orientation] * 2
+    assert found.table["orientation"].tolist() == [orientation] * 2
+
+
+def exif_transpose(pixels, orientation):
+    shown = Image.fromarray(pixels)
+    shown.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(shown))
+
+
+def test_what_is_known_of_a_pair_is_known_of_one_orientation(thumbnails, scores):
+    given = table({(1, 2): scores[1, 2]}).assign(orientation=pd.array([1], "UInt8"))
+    columns = {"image1": [1], "image2": [2], "ssim": [0.123], "peak_difference": [1.0], "colour_difference": [2.0]}
+    known = as_frame(columns | {"orientation": [6]}, VERIFIED)
+
+    assert Verified(thumbnails, given, scores[1, 2], known=known).scores == {(1, 2): scores[1, 2]}

@@ -119,6 +119,47 @@ class TestPair:
             explain_pair(run, "b.jpg", "Duplicates/b.jpg")
 
 
+class TestTurned:
+    @pytest.fixture
+    def turned(self, store):
+        """b matches a when it is turned clockwise, c when it is mirrored; a near miss of c is as it is."""
+        paths = [f"/pictures/{name}.jpg" for name in "abcd"]
+        scores = {(0, 1): (0.95, 0.93, 6), (0, 2): (0.94, 0.92, 2), (1, 2): (0.93, 0.9, 7), (2, 3): (0.88, 0.8)}
+        sizes = {"/pictures/b.jpg": (50_000, 480, 640)}
+        return write_run(store, "1", image_table(paths, sizes=sizes), scores, orientations="all")
+
+    def test_why_it_moved_says_how_it_is_turned(self, turned):
+        assert (
+            "SSIM 0.9500 with /pictures/a.jpg when turned by 90 degrees clockwise, 0.9300"
+            in explain_file(turned, "b.jpg").verdict
+        )
+        assert " when " not in explain_file(turned, "d.jpg").verdict
+
+    @pytest.mark.parametrize(
+        ("name", "orientations"),
+        [
+            # Turned to match it: a counter-clockwise to match b, which is clockwise to match a.
+            ("a.jpg", {"b": 6, "c": 2}),
+            ("b.jpg", {"a": 8, "c": 7}),
+            ("c.jpg", {"a": 2, "b": 7, "d": 1}),
+            ("d.jpg", {"c": 1}),
+        ],
+    )
+    def test_partners_are_turned_to_match_the_file(self, turned, name, orientations):
+        table = explain_file(turned, name).table
+        assert {
+            path[10]: orientation for path, orientation in zip(table["path"], table["orientation"], strict=True)
+        } == orientations
+
+    def test_a_pair_says_which_file_was_turned(self, turned):
+        pair = explain_pair(turned, "b.jpg", "a.jpg")
+        assert pair.orientation == 6
+        assert pair.verdict.endswith("b.jpg was compared turned by 90 degrees clockwise.")
+        assert explain_pair(turned, "c.jpg", "d.jpg").orientation == 1
+        assert "compared" not in explain_pair(turned, "c.jpg", "d.jpg").verdict
+        assert explain_pair(turned, "a.jpg", "d.jpg").orientation is None
+
+
 class TestHistory:
     @pytest.mark.usefixtures("run")
     def test_follows_the_content_across_a_rename_and_a_move(self, store):

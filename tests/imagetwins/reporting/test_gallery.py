@@ -64,6 +64,32 @@ def test_each_picture_is_the_one_of_the_name_beside_it():
         assert abs(pixels.astype(int) - shade).max() < 5
 
 
+def test_the_other_picture_is_turned_to_match_the_kept_one_and_it_is_said_how():
+    kept = cv2.resize(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20, (200, 200), interpolation=cv2.INTER_NEAREST)
+    kept = cv2.merge([kept] * 3)
+    paths = ["/pictures/a.png", "/pictures/b.png"]
+    images = image_table(paths, sizes={paths[0]: (1, 480, 640), paths[1]: (1, 640, 480)})
+    # The second one is the first turned counter-clockwise; clockwise, it matches.
+    thumbnails = [kept, np.rot90(kept)]
+
+    gallery = draw_gallery(
+        decide(images, comparison_table({(0, 1): (0.99, 0.98, 6)}), PARAMETERS),
+        images,
+        lambda ids: [thumbnails[one] for one in ids],
+        "/pictures",
+    )
+
+    (row,) = rows_of(gallery)
+    encoded = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)\)", row)
+    one, other = (cv2.imdecode(np.frombuffer(base64.b64decode(e), np.uint8), cv2.IMREAD_COLOR) for e in encoded)
+    assert one.shape == other.shape == (120, 90, 3)
+    assert abs(one.astype(int) - other).max() < 8
+    assert (
+        "b&#46;png (shown turned by 90 degrees clockwise) |" in row
+        or "b.png (shown turned by 90 degrees clockwise) |" in row
+    )
+
+
 def test_a_picture_that_is_no_longer_there_is_said_to_be_missing():
     images = image_table(["/pictures/a.png", "/pictures/b.png"])
     decisions = decide(images, comparison_table({(0, 1): (0.99, 0.98)}), PARAMETERS)
@@ -153,3 +179,14 @@ def test_a_summary_of_a_waiting_run_says_how_to_answer():
 def test_the_bars_are_as_long_as_the_times():
     bars = re.findall("█+", draw_summary(record()))
     assert [len(bar) for bar in bars] == [30, 8]
+
+
+def test_a_summary_says_how_many_duplicates_are_turned():
+    def told(turned):
+        counts = {"images": 10, "duplicates": 3, "turned_duplicates": turned}
+        return draw_summary(record(parameters=PARAMETERS.model_dump() | {"orientations": "all"}, counts=counts))
+
+    assert "too: 2 of the duplicates are turned or mirrored." in told(2)
+    assert "too: no duplicate is turned or mirrored." in told(0)
+    assert "| orientations | all |" in told(0)
+    assert "mirrored" not in draw_summary(record())

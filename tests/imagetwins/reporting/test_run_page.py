@@ -131,6 +131,26 @@ class TestContent:
         duplicates = next(tab for tab in content["tabs"] if tab["key"] == "duplicates")
         assert [member[1:4] for member in duplicates["groups"][0][1]] == [[0.93, 0.92, 0.92], [0.97, 0.95, 0.95]]
 
+    def test_orientations_are_those_that_turn_the_other_picture_to_match(self, tmp_path, folder):
+        paths = [str(folder / name) for name in ("a.png", "e.png", "page.png", NASTY)]
+        scores = {(0, 1): (0.97, 0.95, 6), (0, 2): (0.96, 0.95), (0, 3): (0.88, 0.9, 8)}
+        sizes = {path: (10 * size, 640, 480) for size, path in enumerate(paths, 1)} | {paths[1]: (20, 480, 640)}
+        images = image_table(paths, digest_all(paths), sizes=sizes)
+        options = {"folder": str(folder), "moved": False, "orientations": "all"}
+
+        page, content = read(write_run(tmp_path / "store", "1", images, scores, **options))
+        _, largest = read(write_run(tmp_path / "store", "2", images, scores, keep="size", **options))
+
+        def turned(content):
+            members = [member for tab in content["tabs"] for _, members in tab["groups"] for member in members]
+            return {member[1]: member[6:] for member in members}
+
+        assert turned(content) == {0.97: [6], 0.96: [], 0.88: [8]}
+        # The second picture of the best pair is kept, and the first one is turned the other way.
+        assert turned(largest) == {0.97: [8], 0.88: [8]}
+        assert "too: 1 of the duplicates is turned or mirrored" in page.words
+        assert content["orientations"]["8"] == "turned by 90 degrees counter-clockwise"
+
     def test_pictures_are_embedded_and_look_like_their_files(self, run, folder):
         _, content = read(run)
 

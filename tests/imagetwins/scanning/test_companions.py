@@ -1,7 +1,5 @@
 """Which files belong to a picture by their names, and what they are called when it is renamed."""
 
-from pathlib import Path
-
 import pytest
 
 from imagetwins.scanning.companions import MAX_FILM_BYTES, find_companions, rename_companion
@@ -12,11 +10,11 @@ LONG = "a picture whose name is so long that Google cuts it off.jpg"
 
 def companions(names, *, pictures=(".jpg", ".JPG", ".heic", ".png"), sizes=None):
     """Return the names of what belongs to each picture among `names`."""
-    files = [Found(Path("/f") / name, "file", (sizes or {}).get(name, 1)) for name in names]
-    listed = [file.location for file in files if file.location.suffix in pictures]
+    files = [Found(f"/f/{name}", "file", (sizes or {}).get(name, 1)) for name in names]
+    listed = [file.path for file in files if file.location.suffix in pictures]
     found = find_companions(listed, files)
     return {
-        str(picture.relative_to("/f")): sorted(str(file.location.relative_to("/f")) for file in some)
+        picture.removeprefix("/f/"): sorted(file.path.removeprefix("/f/") for file in some)
         for picture, some in found.items()
         if some
     }

@@ -68,7 +68,7 @@ class Past:
     def thumbnails(self, parameters=None):
         images = image_table(self.paths, self.digests)
         columns = dict.fromkeys(DECISIONS.names, [""] * 3) | {"NewPath": self.paths, "FullPath": self.paths}
-        blank = dict.fromkeys(("ssim", "detail_ssim", "local_ssim", "kept_image"), [None] * 3)
+        blank = dict.fromkeys(("ssim", "detail_ssim", "local_ssim", "kept_image", "orientation"), [None] * 3)
         decisions = as_frame(columns | blank | {"Duplicate": [False] * 3, "image": range(3)}, DECISIONS)
         return RunThumbnails(self.run, parameters or self.parameters, images, decisions)
 

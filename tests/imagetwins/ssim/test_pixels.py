@@ -66,24 +66,27 @@ def test_restored_pixels_are_those_that_were_prepared_in_both_layouts(settled, t
             assert (stored == expected).all()
 
 
-def join(directory, floor=0.3):
+def join(directory, orientations):
     n = open_workspace(directory).n_rows
-    plan = ssim.plan_join(directory, directory / "plan", np.arange(n), threshold=0.9, floor=floor)
+    plan = ssim.plan_join(
+        directory, directory / "plan", np.arange(n), threshold=0.9, floor=0.6, orientations=orientations
+    )
     results = [ssim.join_batch(directory / "plan", batch) for batch in plan.batches]
     return [[*zip(r.image1.tolist(), r.image2.tolist(), r.ssim.tolist(), strict=True)] for r in results]
 
 
-def test_a_join_of_packed_pictures_finds_what_one_of_prepared_ones_finds(tmp_path, thumbnails):
+@pytest.mark.parametrize("orientations", ["same", "all"])
+def test_a_join_of_packed_pictures_finds_what_one_of_prepared_ones_finds(orientations, tmp_path, thumbnails):
     ssim.create_workspace(tmp_path, len(thumbnails), SIZE)
     ssim.prepare_images(tmp_path, np.arange(len(thumbnails)), thumbnails)
-    expected = join(tmp_path)
+    expected = join(tmp_path, orientations)
     settle_pixels(tmp_path, keep=True, workers=1)
-    assert join(tmp_path) == expected
+    assert join(tmp_path, orientations) == expected
     # What was restored is given back, and the packed pixels are kept.
     assert taken(tmp_path, "pixels") > 0
     settle_pixels(tmp_path, keep=True, workers=1)
     assert taken(tmp_path, "pixels") == 0
-    assert join(tmp_path) == expected
+    assert join(tmp_path, orientations) == expected
 
 
 def test_pixels_that_are_forgotten_are_asked_for_and_must_be_the_same(settled, thumbnails):

@@ -10,6 +10,7 @@ from imagetwins.ssim.windows import (
     plan_layout,
     restore_thumbnail,
 )
+from tests.support import oracle
 from tests.support import thumbnails as pictures
 
 
@@ -55,3 +56,14 @@ def test_a_grey_thumbnail_is_known_and_laid_out_in_one_channel():
     fill_pixels(thumbnail, grey, pixels)
     for column, part in zip(grey.column, pixels, strict=True):
         assert (part[:, column >= 0] == thumbnail[:, column[column >= 0], 0]).all()
+
+
+@pytest.mark.parametrize("windows", [*range(2, 70), 193, 194, 294, 393])
+def test_cells_are_the_same_from_either_side_and_of_nearly_the_same_width(windows):
+    edges = plan_layout(windows + 6, 3).edges
+    widths = np.diff(edges)
+    assert (edges[0], edges[-1]) == (0, windows)
+    assert (widths == widths[::-1]).all()
+    assert widths.max() - widths.min() <= 1
+    assert widths.min() >= 2
+    assert edges.tolist() == oracle.edges(windows)

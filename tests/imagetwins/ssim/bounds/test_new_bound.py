@@ -34,7 +34,7 @@ class FirstCoordinates(VectorBound):
     def slack(self, size):
         return feature_slack(size)
 
-    def plan(self, arrays, rows, directory):
+    def plan(self, arrays, rows, directory, size, orientations):
         (directory / "first.txt").write_text(f"{len(rows)}")
 
     def open_plan(self, directory):
