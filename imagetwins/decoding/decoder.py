@@ -126,13 +126,13 @@ def read_content(path: Path) -> bytes:
         OSError: it cannot be read.
     """
     # O_NONBLOCK: should a FIFO have taken the file's place since the listing, opening it must not wait for a writer.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:  # noqa: PTH123
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise UndecodableError("not a regular file")
         if status.st_size > MAX_BYTES:
             raise UndecodableError(f"{status.st_size} bytes, more than the {MAX_BYTES} that are read")
-        content = file.read()
+        content = file.readall()
     if not content:
         raise UndecodableError("empty file")
     return content

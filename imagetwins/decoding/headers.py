@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from imagetwins.decoding.formats import FORMATS, RAW, decoded_formats
-from imagetwins.decoding.jpeg import find_start, read_jpeg
+from imagetwins.decoding.jpeg import find_plain_frame, find_start, read_jpeg
 from imagetwins.decoding.jxl import is_jxl, read_jxl_header
 from imagetwins.decoding.model import MAX_FRAMES, MAX_PIXELS, MIN_FRAME_PIXELS, UndecodableError
 from imagetwins.decoding.raw import import_library, read_raw
@@ -117,7 +117,9 @@ def _iter_tiff_pages(content: bytes) -> Iterator[Mapping[int, Any]]:
 
 def _read_jpeg(content: bytes, start: int) -> tuple[Header, bytes]:
     jpeg = read_jpeg(content, start)
-    return replace(read_header(jpeg.content), extras=jpeg.extras), jpeg.content
+    frame = find_plain_frame(jpeg.content)
+    header = replace(_NO_HEADER, format="JPEG", **frame._asdict()) if frame else read_header(jpeg.content)
+    return replace(header, extras=jpeg.extras), jpeg.content
 
 
 def _read_raw(content: bytes) -> tuple[Header, bytes]:

@@ -32,6 +32,8 @@ at most 4.4^2 4^FINEST < 2^31 (Cauchy-Schwarz), so sums modulo 2^32 (integers.py
 n and r are raised and |q| is lowered by the factor MARGIN, n and r by TINY too: that is more than these errors and the
 rounding to float32, and each of it makes the bound larger. What the head loses in float32 is in e. The rest is at most
 3 TERMS roundings: of o(x), o(y), of the floor less o(x), of the integer, of TERMS products and as many sums and two more.
+(Turned pictures: of four integers, one for each class, and of four sums more; that is 43 of 48. By Cauchy-Schwarz, the parts of
+all classes together are no larger.)
 The parts of a sum are at most 3.7 for the two o; 4.4^2 each for the integer, the head and the product of |q|; 6.6^2 for
 that of n; 2.2^2 for that of r; together less than 128. So the error is at most 3 TERMS 128 2^-24: CODES_SLACK.
 """
@@ -44,7 +46,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from imagetwins.ssim.integers import AVX2, GROUP, SHAPES, TERMS, dot_codes, dot_turned, lowest_bit, reach_tile
+from imagetwins.ssim.integers import (
+    AVX2,
+    CLASSES,
+    FLIPS,
+    GROUP,
+    SHAPES,
+    TERMS,
+    dot_codes,
+    dot_turned,
+    lowest_bit,
+    reach_tile,
+    reach_turned,
+)
 from imagetwins.ssim.orientation import ORIENTATIONS, take_steps
 from imagetwins.ssim.processor import Kernels
 from imagetwins.ssim.tiles import Weights, count_listed
@@ -89,6 +103,12 @@ FIRST_ROOM = 1 << 14
 SIGNS = np.int32(-(2**31) + 0x808080)
 """Added to four codes, bit by bit, it adds 128 to each of them."""
 
+REVERSES_COLUMNS, REVERSES_ROWS = (ORIENTATIONS.index(orientation) for orientation in (2, 4))
+
+BY_FLIP = np.array([[0, 1, 3, 2], [4, 5, 7, 6]])
+"""(2, FLIPS) int64, the numbers of orientations, without and with transposition: as it is, and with columns, rows and both in
+reverse order."""
+
 ROWS, GROUPS = ("codes", "terms", "offset", "bias"), "codes.npz"
 
 
@@ -126,6 +146,25 @@ class Scale(NamedTuple):
     turns: Turns
 
 
+class ByClass(NamedTuple):
+    """The groups of the first bound, and the terms, by class, as `reach_turned` takes them.
+
+    Attributes:
+        groups: (n,) int64, the groups, class after class.
+        ends, shifts, runs, units: as for `reach_turned`.
+        terms: (TERMS,) int64, the terms, class after class; n, r and |q| never change their signs.
+        term_ends: (CLASSES + 1,) int64, the first term of each class, and the end.
+    """
+
+    groups: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    shifts: NDArray[np.int32]
+    runs: NDArray[np.int64]
+    units: NDArray[np.float32]
+    terms: NDArray[np.int64]
+    term_ends: NDArray[np.int64]
+
+
 class Codes(NamedTuple):
     """Quantised vectors.
 
@@ -141,6 +180,7 @@ class Codes(NamedTuple):
         stops: (STAGES,) int64, the groups of each bound.
         units: (STAGES,) float32, what a unit of the integers of each bound is worth.
         turns: the codes of turned pictures.
+        by_class: the groups of the first bound.
     """
 
     codes: NDArray[np.int8]
@@ -154,6 +194,7 @@ class Codes(NamedTuple):
     stops: NDArray[np.int64]
     units: NDArray[np.float32]
     turns: Turns
+    by_class: ByClass
 
 
 def choose_scale(sample: NDArray[np.float32], symmetry: Symmetry | None = None) -> Scale:
@@ -325,6 +366,33 @@ def open_codes(directory: Path) -> Codes:
         stops=stops,
         units=(4.0**-finest).astype(np.float32),
         turns=turns,
+        by_class=_sort_by_class(levels[: stops[0]], turns),
+    )
+
+
+def _sort_by_class(levels: NDArray[np.int64], turns: Turns) -> ByClass:
+    """Return the groups of the first bound, whose levels these are, and the terms, by class."""
+    # A class changes its signs in the orientations that reverse columns, rows or both.
+    across, down = (min(take, len(turns.signs) - 1) for take in (REVERSES_COLUMNS, REVERSES_ROWS))
+    of_group = 2 * (turns.signs[down] < 0) + (turns.signs[across] < 0)
+    of_term = 2 * (turns.term_signs[down] < 0) + (turns.term_signs[across] < 0)
+    of_group = of_group[: len(levels)]
+    groups, terms = np.argsort(of_group, kind="stable"), np.argsort(of_term, kind="stable")
+    level, number = levels[groups], of_group[groups]
+    is_last = np.append((np.diff(level) != 0) | (np.diff(number) != 0), True)
+    last = np.flatnonzero(is_last)
+    first_of_class = np.searchsorted(number[last], np.arange(CLASSES + 1))
+    shifts = 2 * np.diff(level[last], prepend=0)
+    shifts[first_of_class[:-1][np.diff(first_of_class) > 0]] = 0
+    units = [4.0 ** -int(level[number == k].max(initial=0)) for k in range(CLASSES)]
+    return ByClass(
+        groups,
+        (last + 1) * (GROUP // 4),
+        shifts.astype(np.int32),
+        first_of_class,
+        np.array(units, np.float32),
+        terms,
+        np.searchsorted(of_term[terms], np.arange(CLASSES + 1)),
     )
 
 
@@ -418,14 +486,9 @@ class Panels(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def pack_columns(kernels: int, width: int, codes: Codes, turn: int, columns: tuple[int, int]) -> Panels:
-    """Arrange the columns of a tile in panels of `width` columns, turned; in the last panel, some may reach no limit ever."""
+def pack_columns(kernels: int, width: int, codes: Codes, columns: tuple[int, int]) -> Panels:
+    """Arrange the columns of a tile in panels of `width` columns; in the last one, some may reach no limit ever."""
     words, n = codes.ends[-1], columns[1] - columns[0]
-    of_group = GROUP // 4
-    held, turned = codes.codes, np.empty(GROUP, np.int8)
-    as_words = turned.view(np.int32)
-    sources, masks = codes.turns.sources[turn], codes.turns.signs[turn]
-    term_sources, term_signs = codes.turns.term_sources[turn], codes.turns.term_signs[turn]
     count = -(-n // width)
     packed = Panels(np.zeros((count, words, width), np.int32), np.zeros((count, 1 + TERMS, width), np.float32))
     signs = SIGNS if kernels > AVX2 else np.int32(0)
@@ -433,15 +496,34 @@ def pack_columns(kernels: int, width: int, codes: Codes, turn: int, columns: tup
     for panel in range(count):
         start = columns[0] + panel * width
         for c in range(min(width, columns[1] - start)):
-            for group in range(words // of_group):
-                source, mask = sources[group] * GROUP, np.int8(masks[group])
-                for k in range(GROUP):
-                    turned[k] = np.int8((held[start + c, source + k] ^ mask) - mask)
-                for k in range(of_group):
-                    packed.words[panel, group * of_group + k, c] = as_words[k] ^ signs
+            for k in range(words):
+                packed.words[panel, k, c] = codes.words[start + c, k] ^ signs
             packed.terms[panel, 0, c] = codes.offset[start + c]
             for k in range(TERMS):
-                packed.terms[panel, 1 + k, c] = codes.terms[start + c, 0, term_sources[k]] * term_signs[k]
+                packed.terms[panel, 1 + k, c] = codes.terms[start + c, 0, k]
+    return packed
+
+
+@njit(nogil=True, cache=True)
+def pack_turned_columns(kernels: int, width: int, codes: Codes, turn: int, columns: tuple[int, int]) -> Panels:
+    """Do as `pack_columns` for `reach_turned`: `turn` is 0, or transposes."""
+    order, of_group, n = codes.by_class.groups, GROUP // 4, columns[1] - columns[0]
+    count, sources = -(-n // width), codes.turns.sources[turn]
+    packed = Panels(
+        np.zeros((count, len(order) * of_group, width), np.int32), np.zeros((count, 1 + TERMS, width), np.float32)
+    )
+    term_sources, signs = codes.turns.term_sources[turn], SIGNS if kernels > AVX2 else np.int32(0)
+    packed.terms[:, 0] = -np.inf
+    for panel in range(count):
+        start = columns[0] + panel * width
+        for c in range(min(width, columns[1] - start)):
+            for k in range(len(order)):
+                source = sources[order[k]] * of_group
+                for word in range(of_group):
+                    packed.words[panel, k * of_group + word, c] = codes.words[start + c, source + word] ^ signs
+            packed.terms[panel, 0, c] = codes.offset[start + c]
+            for k in range(TERMS):
+                packed.terms[panel, 1 + k, c] = codes.terms[start + c, 0, term_sources[codes.by_class.terms[k]]]
     return packed
 
 
@@ -477,29 +559,59 @@ def pack_rows(kernels: int, codes: Codes, start: int, stop: int, lowest: float, 
 
 
 @njit(nogil=True, cache=True)
+def pack_turned_rows(
+    kernels: int, codes: Codes, start: int, stop: int, lowest: float, rows: Rows, bias: NDArray[np.int32]
+) -> None:
+    """Do as `pack_rows` for `reach_turned`; `bias`, (ROWS_AT_ONCE, CLASSES) int32, is that of each class; overwritten."""
+    order, of_group, by_class = codes.by_class.groups, GROUP // 4, codes.by_class
+    bias[:], rows.lowest[:] = 0, np.inf
+    for r in range(stop - start):
+        held = codes.codes[start + r]
+        for number in range(CLASSES):
+            total = np.int64(0)
+            for run in range(by_class.runs[number], by_class.runs[number + 1]):
+                total <<= by_class.shifts[run]
+                for k in range((by_class.ends[run - 1] if run > 0 else 0) // of_group, by_class.ends[run] // of_group):
+                    for code in held[order[k] * GROUP : order[k] * GROUP + GROUP]:
+                        total += np.int64(code)
+            bias[r, number] = np.int32(128 * total) if kernels > AVX2 else np.int32(0)
+        for k in range(len(order)):
+            for word in range(of_group):
+                rows.words[r, k * of_group + word] = codes.words[start + r, order[k] * of_group + word]
+        for k in range(TERMS):
+            term = by_class.terms[k]
+            rows.terms[r, k] = codes.terms[start + r, 0, term] * np.float32(-1 if term == KEPT else 1)
+        rows.lowest[r] = lowest - codes.offset[start + r]
+
+
+@njit(nogil=True, cache=True)
 def reach_by_codes(
-    kernels: int, codes: Codes, turn: int, first: NDArray[np.int64], second: NDArray[np.int64], lowest: float
+    kernels: int,
+    codes: Codes,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    turn: NDArray[np.int64],
+    lowest: float,
 ) -> NDArray[np.bool_]:
     """Return of which of some pairs, (n,) each, all bounds but the first are at least `lowest`: (n,) bool.
 
-    The second one of each pair is turned; 0 for as it is.
+    The second one of each pair is turned, by number in `codes.turns`; 0 for as it is.
     """
     reached = np.ones(len(first), np.bool_)
     # Taken out of the tuple only once: numba counts the references to each array.
     numbers, terms, offset, bias = codes.codes, codes.terms, codes.offset, codes.bias
     shifts, stops, units = codes.shifts, codes.stops, codes.units
-    sources, signs = codes.turns.sources, codes.turns.signs
-    term_sources, term_signs = codes.turns.term_sources[turn], codes.turns.term_signs[turn]
+    sources, signs, term_sources, term_signs = codes.turns
     for p in range(len(first)):
-        i, j = first[p], second[p]
+        i, j, way = first[p], second[p], turn[p]
         product, begin = np.int64(0), 0
         for stage in range(1, STAGES):
-            if turn == 0:
+            if way == 0:
                 product += dot_codes(kernels, numbers, i, j, shifts, begin, stops[stage])
                 added = add_terms(terms, i, j, stage)
             else:
-                product += dot_turned(kernels, numbers, i, j, shifts, begin, stops[stage], sources, signs, turn)
-                added = add_turned_terms(terms, i, j, stage, term_sources, term_signs)
+                product += dot_turned(kernels, numbers, i, j, shifts, begin, stops[stage], sources, signs, way)
+                added = add_turned_terms(terms, i, j, stage, term_sources, term_signs, way)
             begin = stops[stage]
             # Modulo 2^32.
             integer = np.int32(product - bias[i, stage] if kernels > AVX2 else product)
@@ -528,11 +640,12 @@ def add_turned_terms(
     stage: int,
     sources: NDArray[np.int64],
     signs: NDArray[np.float32],
+    turn: int,
 ) -> np.float32:
-    """Do as `add_terms` with the second image's terms in the order `sources`, (TERMS,), and with these signs."""
+    """Do as `add_terms` with the second image's terms turned: `sources` and `signs` are those of `Turns`."""
     total = np.float32(0)
     for k in range(TERMS):
-        total += terms[i, stage, k] * terms[j, stage, sources[k]] * signs[k]
+        total += terms[i, stage, k] * terms[j, stage, sources[turn, k]] * signs[turn, k]
     bound: np.float32 = total - np.float32(2) * terms[i, stage, KEPT] * terms[j, stage, KEPT]
     return bound
 
@@ -542,7 +655,6 @@ def prune_tile(
     kernels: int,
     shape: tuple[int, int],
     codes: Codes,
-    turn: int,
     row_span: tuple[int, int],
     column_span: tuple[int, int],
     lowest: float,
@@ -554,7 +666,6 @@ def prune_tile(
         kernels: one of `Kernels`.
         shape: rows and columns of the small tiles of these kernels (SHAPES).
         codes: of all vectors.
-        turn: how the columns are turned, by number in `codes.turns`; 0 for as they are.
         row_span, column_span: the tile; if they are the same, only the pairs above the diagonal.
         lowest: the floor less the slack.
         weights: of all vectors.
@@ -563,7 +674,7 @@ def prune_tile(
         The pairs that are left, (n,) int64 each; and the number of pairs of images that the others stand for.
     """
     width, is_triangle = shape[1], row_span[0] == column_span[0]
-    panels, rows = pack_columns(kernels, width, codes, turn, column_span), allocate_rows(codes)
+    panels, rows = pack_columns(kernels, width, codes, column_span), allocate_rows(codes)
     first, second, n = np.empty(FIRST_ROOM, np.int64), np.empty(FIRST_ROOM, np.int64), 0
     images_before, known_before = sum_before(weights.images), sum_before(weights.known)
     visited = 0
@@ -583,7 +694,8 @@ def prune_tile(
                 first[p], second[p] = first[p] + top, second[p] + left
             if is_triangle and left <= bottom:
                 found = drop_below_diagonal(first[n:], second[n:], found)
-            reached = reach_by_codes(kernels, codes, turn, first[n : n + found], second[n : n + found], lowest)
+            turn = np.zeros(found, np.int64)
+            reached = reach_by_codes(kernels, codes, first[n : n + found], second[n : n + found], turn, lowest)
             for p in range(found):
                 first[kept], second[kept] = first[n + p], second[n + p]
                 kept += int(reached[p])
@@ -594,6 +706,123 @@ def prune_tile(
                 visited += weights.images[i] * images - weights.known[i] * known
     first, second = first[:n].copy(), second[:n].copy()
     return first, second, visited - count_listed(first, second, np.ones(n, np.bool_), weights.images, weights.known)
+
+
+class Found(NamedTuple):
+    """Some pairs of a tile, in several orientations.
+
+    Attributes:
+        first, second: (room,) int64.
+        turn: (room,) int64, how the second one is turned, by number in `Codes.turns`.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    turn: NDArray[np.int64]
+
+
+@njit(nogil=True, cache=True)
+def prune_turned_tile(
+    kernels: int,
+    shape: tuple[int, int],
+    codes: Codes,
+    row_span: tuple[int, int],
+    column_span: tuple[int, int],
+    lowest: float,
+) -> Found:
+    """Find the pairs of a tile whose bounds are at least `lowest`, with the columns in each orientation; see `prune_tile`."""
+    width, is_triangle = shape[1], row_span[0] == column_span[0]
+    rows, bias = allocate_rows(codes), np.zeros((ROWS_AT_ONCE, CLASSES), np.int32)
+    scratch, masks = np.empty(CLASSES * shape[0] * width, np.float32), np.empty((FLIPS, shape[0]), np.uint64)
+    room = np.empty(FIRST_ROOM, np.int64)
+    first, second, turn, n = room, room.copy(), room.copy(), 0
+    for transposes in range(2):
+        panels = pack_turned_columns(kernels, width, codes, BY_FLIP[transposes, 0], column_span)
+        for top in range(row_span[0], row_span[1], ROWS_AT_ONCE):
+            bottom = min(top + ROWS_AT_ONCE, row_span[1])
+            pack_turned_rows(kernels, codes, top, bottom, lowest, rows, bias)
+            for panel in range(len(panels.words)):
+                left = column_span[0] + panel * width
+                if is_triangle and min(left + width, column_span[1]) <= top + 1:
+                    continue
+                if n + FLIPS * ROWS_AT_ONCE * width > len(first):
+                    first, second, turn = lengthen(first), lengthen(second), lengthen(turn)
+                found = Found(first[n:], second[n:], turn[n:])
+                count = find_turned(
+                    kernels,
+                    shape,
+                    codes,
+                    rows,
+                    bias,
+                    bottom - top,
+                    panels,
+                    panel,
+                    BY_FLIP[transposes],
+                    scratch,
+                    masks,
+                    found,
+                )
+                kept = n
+                for p in range(n, n + count):
+                    i, j, way = first[p] + top, second[p] + left, turn[p]
+                    first[kept], second[kept], turn[kept] = i, j, way
+                    kept += int(i < j or not is_triangle)
+                end, kept = kept, n
+                reached = reach_by_codes(kernels, codes, first[n:end], second[n:end], turn[n:end], lowest)
+                for p in range(n, end):
+                    first[kept], second[kept], turn[kept] = first[p], second[p], turn[p]
+                    kept += int(reached[p - n])
+                n = kept
+    return Found(first[:n].copy(), second[:n].copy(), turn[:n].copy())
+
+
+@njit(nogil=True, cache=True)
+def find_turned(
+    kernels: int,
+    shape: tuple[int, int],
+    codes: Codes,
+    rows: Rows,
+    bias: NDArray[np.int32],
+    n_rows: int,
+    panels: Panels,
+    panel: int,
+    turns: NDArray[np.int64],
+    scratch: NDArray[np.float32],
+    masks: NDArray[np.uint64],
+    found: Found,
+) -> int:
+    """Do as `find_reaching` for four orientations, whose numbers in `Codes.turns` are `turns`."""
+    height, n = shape[0], 0
+    first, second, turn = found
+    words, terms, lowest, _ = rows
+    for row in range(0, n_rows, height):
+        reach_turned(
+            kernels,
+            words,
+            terms,
+            lowest,
+            bias,
+            row,
+            panels.words,
+            panels.terms,
+            panel,
+            codes.by_class.ends,
+            codes.by_class.shifts,
+            codes.by_class.runs,
+            codes.by_class.units,
+            codes.by_class.term_ends,
+            scratch,
+            masks,
+        )
+        for flip in range(FLIPS):
+            for r in range(height):
+                mask = masks[flip, r]
+                while mask != 0:
+                    first[n], second[n] = row + r, lowest_bit(mask)  # type: ignore[call-arg]
+                    turn[n] = turns[flip]
+                    mask &= mask - np.uint64(1)
+                    n += 1
+    return n
 
 
 @njit(nogil=True, cache=True)

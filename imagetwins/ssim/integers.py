@@ -29,6 +29,10 @@ GROUP = 64
 TERMS = 16
 """Numbers in float32 of each image, whose inner product is added to that of the codes."""
 
+CLASSES, FLIPS = 4, 4
+"""Classes of codes and terms, by whether they change signs when rows, and when columns, are in reverse order: neither, columns,
+rows, both; and the ways to reverse, in the same order."""
+
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 F32 = ir.FloatType()
 PLAIN, AVX2, AVX_VNNI, AVX512_VNNI = (int(kernels) for kernels in Kernels)
@@ -98,6 +102,9 @@ class Writer:
 
     def load(self, pointer: Any, kind: Any) -> Any:
         return self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()), align=1)
+
+    def store(self, value: Any, pointer: Any) -> None:
+        self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=1)
 
     def splat(self, value: Any) -> Any:
         """Return a register that holds `value` in each lane."""
@@ -197,6 +204,95 @@ def _write_reach_tile(write: Writer, shape: Shape, arguments: list[Any]) -> None
         builder.store(mask, write.at(masks.data, number))
 
 
+def _write_reach_turned(write: Writer, shape: Shape, arguments: list[Any]) -> None:  # noqa: C901 - loops of a kernel
+    """Write `reach_turned`, whose arguments these are, for one of `Kernels`."""
+    (codes, terms, lowest, bias, row, panel_codes, panel_terms, panel) = arguments[:8]
+    ends, shifts, runs, units, term_ends, scratch, masks = arguments[8:]
+    builder, one, width = write.builder, ir.Constant(I64, 1), ir.Constant(I64, shape.width)
+    words = builder.extract_value(codes.shape, 1)
+    rows = [builder.add(row, ir.Constant(I64, r)) for r in range(shape.rows)]
+    first = [write.at(codes.data, builder.mul(r, words)) for r in rows]
+    second = write.at(panel_codes.data, builder.mul(panel, builder.mul(words, width)))
+    of_columns = write.at(panel_terms.data, builder.mul(panel, ir.Constant(I64, (TERMS + 1) * shape.width)))
+    of_rows = [write.at(terms.data, builder.mul(r, ir.Constant(I64, TERMS))) for r in rows]
+    sums, bounds = (
+        [[write.variable(ir.Constant(kind, [0] * write.lanes)) for _ in range(shape.vectors)] for _ in rows]
+        for kind in (write.integers, write.floats)
+    )
+    start = write.variable(ir.Constant(I64, 0))
+    places = [(r, c) for r in range(shape.rows) for c in range(shape.vectors)]
+
+    def kept(number: Any, r: int, c: int) -> Any:
+        """Return where the part of a class is kept."""
+        offset = builder.mul(number, ir.Constant(I64, shape.rows * shape.width))
+        return write.at(scratch.data, offset, r * shape.width + c * shape.lanes)
+
+    with each(builder, ir.Constant(I64, 0), ir.Constant(I64, CLASSES), one) as (number, _):
+        following = builder.add(number, one)
+        for r, c in places:
+            write.change(sums[r][c], write.zero())
+        with each(builder, *(builder.load(write.at(runs.data, k)) for k in (number, following)), one) as (run, _):
+            shift, end = write.splat(builder.load(write.at(shifts.data, run))), builder.load(write.at(ends.data, run))
+            for r, c in places:
+                write.change(sums[r][c], builder.shl(builder.load(sums[r][c]), shift))
+            with each(builder, builder.load(start), end, one) as (k, _):
+                base = write.at(second, builder.mul(k, width))
+                columns = [write.load(write.at(base, shape.lanes * c), write.integers) for c in range(shape.vectors)]
+                for pointer, line in zip(first, sums, strict=True):
+                    codes_of_row = write.splat(builder.load(write.at(pointer, k)))
+                    for place, column in zip(line, columns, strict=True):
+                        write.change(place, write.add_products(builder.load(place), codes_of_row, column))
+            write.change(start, end)
+        scale = write.splat(builder.load(write.at(units.data, number)))
+        for r, c in places:
+            entry = builder.add(builder.mul(rows[r], ir.Constant(I64, CLASSES)), number)
+            subtracted = write.splat(builder.load(write.at(bias.data, entry)))
+            found = builder.sitofp(builder.sub(builder.load(sums[r][c]), subtracted), write.floats)
+            write.change(bounds[r][c], builder.fmul(found, scale))
+        with each(builder, *(builder.load(write.at(term_ends.data, k)) for k in (number, following)), one) as (k, _):
+            base = write.at(of_columns, builder.mul(builder.add(k, one), width))
+            columns = [write.load(write.at(base, shape.lanes * c), write.floats) for c in range(shape.vectors)]
+            for pointer, line in zip(of_rows, bounds, strict=True):
+                term = write.splat(builder.load(write.at(pointer, k)))
+                for place, column in zip(line, columns, strict=True):
+                    product = builder.fmul(term, column, flags=["contract"])
+                    write.change(place, builder.fadd(builder.load(place), product, flags=["contract"]))
+        for r, c in places:
+            write.store(builder.load(bounds[r][c]), kept(number, r, c))
+    offsets = [write.load(write.at(of_columns, shape.lanes * c), write.floats) for c in range(shape.vectors)]
+    for r, of_row in enumerate(rows):
+        parts = [
+            [write.load(kept(ir.Constant(I64, number), r, c), write.floats) for number in range(CLASSES)]
+            for c in range(shape.vectors)
+        ]
+        limit = write.splat(builder.load(write.at(lowest.data, of_row)))
+        for flip, mask in enumerate(_compare_flips(write, parts, offsets, limit)):
+            builder.store(mask, write.at(masks.data, flip * shape.rows + r))
+
+
+def _compare_flips(write: Writer, parts: list[list[Any]], offsets: list[Any], limit: Any) -> list[Any]:
+    """Write the sums of the parts of all classes, of which some are subtracted; return which reach the limit.
+
+    Args:
+        write: the writer.
+        parts: for each register of a row of pairs, those of the classes.
+        offsets: for each register, what is added.
+        limit: for all.
+    """
+    builder, masks = write.builder, [ir.Constant(I64, 0)] * FLIPS
+    for c, ((even, across, down, both), offset) in enumerate(zip(parts, offsets, strict=True)):
+        added = builder.fadd(even, offset)
+        left = [builder.fadd(added, across), builder.fsub(added, across)]
+        right = [builder.fadd(down, both), builder.fsub(down, both)]
+        totals = [combine(*pair) for combine in (builder.fadd, builder.fsub) for pair in zip(left, right, strict=True)]
+        for flip, total in enumerate(totals):
+            is_left = builder.fcmp_ordered(">=", total, limit)
+            bits = builder.zext(builder.bitcast(is_left, ir.IntType(write.lanes)), I64)
+            bits = builder.shl(bits, ir.Constant(I64, c * write.lanes))
+            masks[flip] = builder.or_(masks[flip], bits)
+    return masks
+
+
 def _write_dot_codes(write: Writer, arguments: list[Any]) -> Any:
     """Write `dot_codes` or `dot_turned`, whose arguments these are, for one of `Kernels`; return its result."""
     codes, i, j, shifts, start, stop, *turned = arguments
@@ -265,6 +361,41 @@ def _make_reach_tile(kernels: Kernels) -> Any:
     return reach_tile
 
 
+def _make_reach_turned(kernels: Kernels) -> Any:
+    """Return `reach_turned` of these kernels; it does nothing where they cannot run, and is not called."""
+
+    @intrinsic
+    def reach_turned(
+        typingctx: Any,  # noqa: ARG001
+        codes: Any,
+        terms: Any,
+        lowest: Any,
+        bias: Any,
+        row: Any,  # noqa: ARG001
+        panel_codes: Any,
+        panel_terms: Any,
+        panel: Any,  # noqa: ARG001
+        ends: Any,
+        shifts: Any,
+        runs: Any,
+        units: Any,
+        term_ends: Any,
+        scratch: Any,
+        masks: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if kernels in find_runnable():
+                given = _read_arrays(context, builder, signature, arguments)
+                _write_reach_turned(Writer(builder, kernels), SHAPES[kernels], given)
+            return context.get_dummy_value()
+
+        rows = codes, terms, lowest, bias, types.intp
+        columns = panel_codes, panel_terms, types.intp
+        return types.none(*rows, *columns, ends, shifts, runs, units, term_ends, scratch, masks), generate
+
+    return reach_turned
+
+
 def _make_dot_turned(kernels: Kernels) -> Any:
     """Return `dot_turned` of these kernels; it returns 0 where they cannot run, and is not called."""
 
@@ -308,6 +439,7 @@ def _make_dot_codes(kernels: Kernels) -> Any:
 
 
 _reach_plain, _reach_avx2, _reach_avx_vnni, _reach_avx512_vnni = (_make_reach_tile(kernels) for kernels in Kernels)
+_flip_plain, _flip_avx2, _flip_avx_vnni, _flip_avx512_vnni = (_make_reach_turned(kernels) for kernels in Kernels)
 _turned_plain, _turned_avx2, _turned_avx_vnni, _turned_avx512_vnni = (_make_dot_turned(kernels) for kernels in Kernels)
 _dot_plain, _dot_avx2, _dot_avx_vnni, _dot_avx512_vnni = (_make_dot_codes(kernels) for kernels in Kernels)
 
@@ -423,3 +555,112 @@ def dot_turned(
     else:
         product = _turned_plain(codes, i, j, shifts, start, stop, sources, signs, turn)
     return product
+
+
+@njit(nogil=True, cache=True)
+def reach_turned(
+    kernels: int,
+    codes: NDArray[np.int32],
+    terms: NDArray[np.float32],
+    lowest: NDArray[np.float32],
+    bias: NDArray[np.int32],
+    row: int,
+    panel_codes: NDArray[np.int32],
+    panel_terms: NDArray[np.float32],
+    panel: int,
+    ends: NDArray[np.int64],
+    shifts: NDArray[np.int32],
+    runs: NDArray[np.int64],
+    units: NDArray[np.float32],
+    term_ends: NDArray[np.int64],
+    scratch: NDArray[np.float32],
+    masks: NDArray[np.uint64],
+) -> None:
+    """Do as `reach_tile` for the columns in four orientations at once: with rows, and columns, of cells in reverse order or not.
+
+    Of a picture in reverse order, all codes and terms of a class change their signs, or none does. So the sums of each class are
+    computed once, and added or subtracted.
+
+    Args:
+        kernels, terms, lowest, row, panel_codes, panel_terms, panel: as for `reach_tile`, terms ordered by class.
+        codes: (n, words) int32, those of the rows, ordered by class.
+        bias: (n, CLASSES) int32, of each class.
+        ends, shifts: (all runs,) int64 and int32, those of all classes.
+        runs: (CLASSES + 1,) int64, the first run of each class, and the end.
+        units: (CLASSES,) float32, what a unit of the inner products of each class is worth.
+        term_ends: (CLASSES + 1,) int64, the first term of each class, and the end.
+        scratch: (CLASSES * rows * width,) float32.
+        masks: (FLIPS, rows) uint64, overwritten.
+    """
+    if kernels == AVX512_VNNI:
+        _flip_avx512_vnni(
+            codes,
+            terms,
+            lowest,
+            bias,
+            row,
+            panel_codes,
+            panel_terms,
+            panel,
+            ends,
+            shifts,
+            runs,
+            units,
+            term_ends,
+            scratch,
+            masks,
+        )
+    elif kernels == AVX_VNNI:
+        _flip_avx_vnni(
+            codes,
+            terms,
+            lowest,
+            bias,
+            row,
+            panel_codes,
+            panel_terms,
+            panel,
+            ends,
+            shifts,
+            runs,
+            units,
+            term_ends,
+            scratch,
+            masks,
+        )
+    elif kernels == AVX2:
+        _flip_avx2(
+            codes,
+            terms,
+            lowest,
+            bias,
+            row,
+            panel_codes,
+            panel_terms,
+            panel,
+            ends,
+            shifts,
+            runs,
+            units,
+            term_ends,
+            scratch,
+            masks,
+        )
+    else:
+        _flip_plain(
+            codes,
+            terms,
+            lowest,
+            bias,
+            row,
+            panel_codes,
+            panel_terms,
+            panel,
+            ends,
+            shifts,
+            runs,
+            units,
+            term_ends,
+            scratch,
+            masks,
+        )

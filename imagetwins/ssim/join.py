@@ -146,8 +146,7 @@ def _join_turned(
     left = counts[PAIRS] - counts[KNOWN]
     for bound, planned in plan.bounds:
         lowest = plan.floor - bound.slack(workspace.size)
-        for pairs in every:
-            bound.prune(workspace.arrays, planned, pairs, lowest)
+        bound.prune_turned(workspace.arrays, planned, every, lowest)
         still = join_turned([TurnedPairs.of(pairs) for pairs in every]).count_pairs(weights)
         counts[bound.name], left = left - still, still
     turned = put_in_order(join_turned([TurnedPairs.of(pairs) for pairs in every]), plan.groups)

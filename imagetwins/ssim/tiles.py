@@ -93,6 +93,11 @@ class TilePairs:
         return len(self.rows) * len(self.columns)
 
     @property
+    def spans(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The first group of the rows and the end, and those of the columns."""
+        return (self.row_span.start, self.row_span.stop), (self.column_span.start, self.column_span.stop)
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing has been asked or dropped so far: all pairs of the tile are left."""
         return self._listed is None and self._matrix is None

@@ -531,7 +531,8 @@ def test_the_command_line_prints_one_json_object_last(folder, store):
     )
     assert shown.exit_code == 0, shown.output
     answer = json.loads(shown.stdout.splitlines()[-1])
-    numbers = ["images", "pairs", "scored", "matches", "duplicates", "moved", "companions", "review", "errors"]
+    numbers = ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "companions"]
+    numbers += ["review", "errors"]
     assert list(answer) == ["run_id", *numbers, "left_out", "seconds", "total_seconds"]
     assert list(answer["seconds"]) == ["list", "lookup", "load", "plan", "score", "decide", "move", "report"]
     audit = CliRunner().invoke(app, ["audit", answer["run_id"], "--store", store, "--json"])

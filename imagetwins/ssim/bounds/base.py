@@ -112,15 +112,23 @@ class Bound(ABC):
             The number of pairs of images that were dropped: the sum of what the methods of `pairs` return.
         """
 
+    def prune_turned(self, arrays: Arrays, planned: Any, every: list[TilePairs], lowest: float) -> None:
+        """Drop pairs as `prune` does; `every` are those of one tile in each orientation."""
+        for pairs in every:
+            self.prune(arrays, planned, pairs, lowest)
+
 
 class VectorBound(Bound):
-    """A bound that is the inner product of two vectors, one kept of each image: its features, whole or scaled.
+    """A bound that is the inner product of two vectors, one kept of each image.
 
     Attributes:
         vectors: the name of the array of these vectors, float32 or integers.
+        are_features: whether these are the features (features.py), whole or scaled: only then are those of turned pictures
+            known, and pairs with such are pruned.
     """
 
     vectors: ClassVar[str]
+    are_features: ClassVar[bool] = False
 
     def unit(self, vectors: NDArray[Any]) -> float:  # noqa: ARG002 - optional
         """Return the unit in which the vectors are stored."""
@@ -137,7 +145,7 @@ class VectorBound(Bound):
         vectors = arrays[self.vectors]
         least = lowest / self.unit(vectors) ** 2
         if pairs.orientation > 1:
-            return _prune_turned(vectors, pairs, least)
+            return _prune_turned(vectors, pairs, least) if self.are_features else 0
         if len(pairs) >= DENSE * pairs.size:
             rows, columns = (vectors[some].astype(np.float32, copy=False) for some in (pairs.rows, pairs.columns))
             return pairs.prune_matrix(rows @ columns.T, least)

@@ -25,6 +25,7 @@ class CellBound(VectorBound):
     name = "cells"
     label = "proven below the floor by cells"
     vectors = "features"
+    are_features = True
 
     def arrays(self, size: int) -> Mapping[str, ArraySpec]:
         """Return the features."""

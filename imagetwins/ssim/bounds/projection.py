@@ -38,6 +38,7 @@ from imagetwins.ssim.codes import (
     choose_scale,
     open_codes,
     prune_tile,
+    prune_turned_tile,
     reach_by_codes,
     shape_of,
     write_codes,
@@ -95,13 +96,23 @@ class ProjectionBound(VectorBound):
 
     def prune(self, arrays: Arrays, planned: Codes, pairs: TilePairs, lowest: float) -> int:  # noqa: ARG002
         """Drop the pairs that the quantised vectors prove to be below `lowest`."""
-        kernels, turned = choose_kernels(), pairs.orientation - 1
-        if pairs.is_whole:
-            spans = (pairs.row_span.start, pairs.row_span.stop), (pairs.column_span.start, pairs.column_span.stop)
-            return pairs.replace_all(
-                *prune_tile(int(kernels), shape_of(kernels), planned, turned, *spans, lowest, pairs.weights)
-            )
-        return pairs.prune_listed(reach_by_codes(int(kernels), planned, turned, *pairs.listed, lowest))
+        kernels = choose_kernels()
+        if pairs.is_whole and pairs.orientation == 1:
+            tile = int(kernels), shape_of(kernels), planned, *pairs.spans
+            return pairs.replace_all(*prune_tile(*tile, lowest, pairs.weights))
+        turn = np.full(len(pairs.listed[0]), pairs.orientation - 1)
+        return pairs.prune_listed(reach_by_codes(int(kernels), planned, *pairs.listed, turn, lowest))
+
+    def prune_turned(self, arrays: Arrays, planned: Codes, every: list[TilePairs], lowest: float) -> None:
+        """Drop the pairs that the quantised vectors prove to be below `lowest`, of all orientations at once."""
+        if not all(pairs.is_whole for pairs in every):
+            super().prune_turned(arrays, planned, every, lowest)
+            return
+        kernels, spans = choose_kernels(), every[0].spans
+        found = prune_turned_tile(int(kernels), shape_of(kernels), planned, *spans, lowest)
+        for pairs in every:
+            is_its = found.turn == pairs.orientation - 1
+            pairs.replace_all(found.first[is_its], found.second[is_its], 0)
 
 
 def count_coordinates(size: int) -> int:

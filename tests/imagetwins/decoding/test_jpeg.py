@@ -1,9 +1,15 @@
 """A JPEG is whole if its pixels are: what is odd around them is passed over, and of a cut one nothing is shown as if it were whole."""
 
+import io
+import itertools
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from imagetwins.decoding.jpeg import read_jpeg
+from imagetwins.decoding.headers import Header, read_header, read_picture
+from imagetwins.decoding.jpeg import find_plain_frame, read_jpeg
+from imagetwins.decoding.model import UndecodableError
 from tests.support.decoding import decode_all
 from tests.support.pictures import encode, oriented, photo
 
@@ -189,3 +195,73 @@ def test_the_orientation_of_a_mended_picture_holds(tmp_path):
 def test_nothing_of_a_regular_jpeg_is_changed():
     for kind in KINDS:
         assert read_jpeg(jpeg(kind)).content == jpeg(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_header_that_says_nothing_but_the_frame_is_read_without_pillow(kind):
+    content = jpeg(kind, comment=b"a comment")
+    is_progressive = kind == "progressive"
+
+    assert find_plain_frame(content) == (56, 40, is_progressive)
+    assert read_picture(content)[0] == read_header(content) == Header("JPEG", 56, 40, 1, is_progressive, 1, 0, None)
+
+
+def test_a_header_that_says_more_is_not_plain():
+    pixels = photo(40, 56)
+    xmp = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    cmyk = io.BytesIO()
+    Image.new("CMYK", (56, 40)).save(cmyk, "JPEG")
+    contents = [oriented(pixels, "JPEG", 6), jpeg(xmp=xmp), jpeg(icc_profile=bytes(200)), cmyk.getvalue()]
+    contents += [content[:end] for content in [jpeg()] for end in header_ends(content)]
+
+    assert [find_plain_frame(content) for content in contents] == [None] * len(contents)
+    assert [read_picture(content)[0].orientation for content in contents[:3]] == [6, 6, 1]
+
+
+def test_whatever_a_header_says_it_is_what_pillow_reads(soak_factor):
+    rng = np.random.default_rng(0)
+    wholes = [jpeg(kind, comment=b"a comment") for kind in KINDS] + [oriented(photo(40, 56), "JPEG", 6)]
+    n_plain = 0
+    for _ in range(3000 * soak_factor):
+        content = mutate_header(wholes[rng.integers(len(wholes))], rng)
+        frame = find_plain_frame(content)
+        if frame is None:
+            continue
+        n_plain += 1
+        assert pillows_header(content) == Header("JPEG", *frame[:2], 1, frame.is_progressive, 1, 0, None)
+    assert n_plain > 500 * soak_factor
+
+
+def pillows_header(content):
+    try:
+        return read_header(content)
+    except UndecodableError as error:
+        return str(error)
+
+
+def mutate_header(content, rng):
+    """Return a JPEG of which segments before the first scan are doubled, left out, moved or cut, or some of their bytes are others."""
+    ends = header_ends(content)
+    segments = [content[start:end] for start, end in itertools.pairwise(ends)]
+    for _ in range(rng.integers(3)):
+        place = rng.integers(len(segments))
+        if not segments[place]:
+            continue
+        change = rng.choice(["double", "leave out", "move", "cut", "shorten", "byte", "byte", "byte"])
+        one = bytearray(segments[place])
+        if change in {"leave out", "move"} and len(segments) > 1:
+            segments.pop(place)
+        if change in {"double", "move"}:
+            segments.insert(rng.integers(len(segments) + 1), bytes(one))
+        if change == "byte":
+            one[rng.integers(len(one))] = rng.choice(
+                [0, 1, 2, 3, 8, 0xC1, 0xC2, 0xDA, 0xE0, 0xE1, 0xE2, 0xFF, rng.integers(256)]
+            )
+        elif change == "cut":
+            del one[rng.integers(len(one)) :]
+        elif change == "shorten" and len(one) > 5:
+            del one[rng.integers(4, len(one)) :]
+            one[2:4] = (len(one) - 2).to_bytes(2)
+        if change in {"byte", "cut", "shorten"}:
+            segments[place] = bytes(one)
+    return content[:2] + b"".join(segments) + content[ends[-1] :]

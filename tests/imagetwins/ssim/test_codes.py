@@ -167,7 +167,7 @@ def test_a_tile_keeps_the_pairs_that_all_bounds_leave(kernels, length, tmp_path)
         wanted = np.ones((row_span[1] - row_span[0], column_span[1] - column_span[0]), bool)
         wanted = np.triu(wanted, 1) if row_span == column_span else wanted
         for lowest in (-2.0, 0.3, 0.9, 3.0):
-            tile = int(kernels), shape_of(kernels), codes, 0, row_span, column_span, lowest, Weights(images, known)
+            tile = int(kernels), shape_of(kernels), codes, row_span, column_span, lowest, Weights(images, known)
             first, second, pruned = prune_tile(*tile)
             is_left = np.zeros_like(wanted)
             is_left[first - row_span[0], second - column_span[0]] = True
@@ -186,7 +186,7 @@ def test_a_list_keeps_the_pairs_that_all_bounds_but_the_first_leave(kernels, tmp
     codes = write(tmp_path, vectors, vectors[:20])
     first, second = (side.ravel() for side in np.indices((len(vectors), len(vectors))))
     lower = np.minimum(bounds_of(codes, 1), bounds_of(codes, 2)).ravel()
-    reached = reach_by_codes(int(kernels), codes, 0, first, second, 0.5)
+    reached = reach_by_codes(int(kernels), codes, first, second, np.zeros(len(first), np.int64), 0.5)
     assert reached[lower >= 0.5 + CODES_SLACK].all()
     assert not reached[lower < 0.5 - CODES_SLACK].any()
 

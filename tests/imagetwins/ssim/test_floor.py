@@ -217,6 +217,7 @@ class Lowered(VectorBound):
     name = "lowered"
     label = "proven below the floor by nine tenths"
     vectors = "lowered_features"
+    are_features = True
 
     def arrays(self, size):
         return {"lowered_features": ArraySpec(np.float32, (count_features(size),))}

@@ -212,6 +212,7 @@ STAGES = {
     **{bound.name: (bound,) for bound in bounds.BOUNDS},
     "all, of a list": (BlocksAlone(), *(bound for bound in bounds.BOUNDS if not isinstance(bound, CellBound))),
     "blocks": (BlocksAlone(),),
+    "none": (),
 }
 
 

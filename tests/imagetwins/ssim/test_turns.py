@@ -13,7 +13,7 @@ from imagetwins.ssim.codes import (
     STAGES,
     choose_scale,
     open_codes,
-    prune_tile,
+    prune_turned_tile,
     reach_by_codes,
     shape_of,
     write_codes,
@@ -23,7 +23,6 @@ from imagetwins.ssim.image import MeasuredImage, Scratch
 from imagetwins.ssim.integers import GROUP
 from imagetwins.ssim.orientation import ORIENTATIONS
 from imagetwins.ssim.processor import find_runnable
-from imagetwins.ssim.tiles import Weights
 from imagetwins.ssim.turned import allocate_turned, turn_images
 from imagetwins.ssim.turns import WIDTH, find_symmetry, plan_feature_turn, turn_rows
 from imagetwins.ssim.workspace import open_workspace
@@ -182,25 +181,24 @@ def test_bounds_from_codes_are_at_least_the_inner_products_with_the_turned_vecto
 
 
 @each_kernels
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_tile_keeps_the_turned_pairs_that_all_bounds_leave(kernels, orientation, quantised):
-    vectors, _, codes = quantised
-    weights = Weights(np.ones(len(vectors), np.int64), np.zeros(len(vectors), np.int64))
-    lower = np.min([bounds_of(codes, stage, orientation - 1) for stage in range(STAGES)], axis=0)
-    for row_span, column_span in (((0, 150), (0, 150)), ((0, 70), (70, 150)), ((3, 9), (50, 149))):
+def test_a_tile_keeps_the_turned_pairs_that_all_bounds_leave(kernels, quantised):
+    _, _, codes = quantised
+    by_stage = [[bounds_of(codes, stage, turn) for turn in range(len(ORIENTATIONS))] for stage in range(STAGES)]
+    lower = np.min(by_stage, axis=0)
+    spans = ((0, 150), (0, 150)), ((0, 70), (70, 150)), ((3, 9), (50, 149)), ((140, 150), (140, 150)), ((0, 1), (2, 3))
+    for row_span, column_span in spans:
         rows, columns = slice(*row_span), slice(*column_span)
-        wanted = np.ones((row_span[1] - row_span[0], column_span[1] - column_span[0]), bool)
+        wanted = np.ones((len(ORIENTATIONS), row_span[1] - row_span[0], column_span[1] - column_span[0]), bool)
         wanted = np.triu(wanted, 1) if row_span == column_span else wanted
-        for lowest in (-2.0, *np.quantile(lower, (0.1, 0.5, 0.9))):
-            first, second, pruned = prune_tile(
-                int(kernels), shape_of(kernels), codes, orientation - 1, row_span, column_span, float(lowest), weights
-            )
+        of_tile = lower[:, rows, columns]
+        for lowest in (-2.0, *np.quantile(lower, (0.1, 0.5, 0.9)), 3.0):
+            found = prune_turned_tile(int(kernels), shape_of(kernels), codes, row_span, column_span, float(lowest))
             is_left = np.zeros_like(wanted)
-            is_left[first - row_span[0], second - column_span[0]] = True
+            is_left[found.turn, found.first - row_span[0], found.second - column_span[0]] = True
+            assert is_left.sum() == len(found.first)
             assert not (is_left & ~wanted).any()
-            assert is_left[wanted & (lower[rows, columns] >= lowest + CODES_SLACK)].all()
-            assert not is_left[lower[rows, columns] < lowest - CODES_SLACK].any()
-            assert pruned == wanted.sum() - len(first)
+            assert is_left[wanted & (of_tile >= lowest + CODES_SLACK)].all()
+            assert not is_left[of_tile < lowest - CODES_SLACK].any()
 
 
 @each_kernels
@@ -210,6 +208,6 @@ def test_a_list_keeps_the_turned_pairs_that_all_bounds_but_the_first_leave(kerne
     first, second = (side.ravel() for side in np.indices((len(vectors), len(vectors))))
     lower = np.minimum(bounds_of(codes, 1, orientation - 1), bounds_of(codes, 2, orientation - 1)).ravel()
     lowest = float(np.median(lower))
-    reached = reach_by_codes(int(kernels), codes, orientation - 1, first, second, lowest)
+    reached = reach_by_codes(int(kernels), codes, first, second, np.full(len(first), orientation - 1), lowest)
     assert reached[lower >= lowest + CODES_SLACK].all()
     assert not reached[lower < lowest - CODES_SLACK].any()

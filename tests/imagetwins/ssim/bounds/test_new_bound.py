@@ -70,12 +70,20 @@ class AlwaysOne(Bound):
         return pairs.prune_listed(np.full(len(pairs.listed[0]), lowest <= 1))
 
 
-def join(directory, thumbnails, floor):
+def join(directory, thumbnails, floor, orientations="same"):
     """Return the stored pairs, the counts and the plan of a join of all thumbnails, of which every fourth is known."""
     ssim.create_workspace(directory, len(thumbnails), SIZE)
     ssim.prepare_images(directory, np.arange(len(thumbnails)), thumbnails)
     rows = np.arange(len(thumbnails))
-    plan = ssim.plan_join(directory, directory / "plan", rows, threshold=floor + 0.05, floor=floor, known=rows % 4 == 0)
+    plan = ssim.plan_join(
+        directory,
+        directory / "plan",
+        rows,
+        threshold=floor + 0.05,
+        floor=floor,
+        known=rows % 4 == 0,
+        orientations=orientations,
+    )
     stored, counts = {}, zero_counts()
     for batch in plan.batches:
         result = ssim.join_batch(directory / "plan", batch)
@@ -91,9 +99,12 @@ def thumbnails():
     return pictures.collection(SIZE)
 
 
+CASES = [(0.3, "same"), (0.85, "same"), (0.85, "all")]
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory, thumbnails):
-    return {floor: join(tmp_path_factory.mktemp("expected"), thumbnails, floor)[0] for floor in (0.3, 0.85)}
+    return {case: join(tmp_path_factory.mktemp("expected"), thumbnails, *case)[0] for case in CASES}
 
 
 NEW = {
@@ -105,21 +116,21 @@ NEW = {
 }
 
 
-@pytest.mark.parametrize("floor", [0.3, 0.85])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", NEW)
 def test_arrays_plan_counts_and_labels_follow_from_the_tuple_and_results_stay_the_same(
-    kind, floor, tmp_path, thumbnails, expected, monkeypatch
+    kind, case, tmp_path, thumbnails, expected, monkeypatch
 ):
     monkeypatch.setattr(bounds, "BOUNDS", NEW[kind])
     names = [bound.name for bound in NEW[kind]]
-    stored, counts, plan = join(tmp_path, thumbnails, floor)
-    assert stored == expected[floor]
+    stored, counts, plan = join(tmp_path, thumbnails, *case)
+    assert stored == expected[case]
     assert [*ssim.stage_labels()] == ["known", "identical", *names, "blocks", "scored"]
     assert [*counts] == ["pairs", *ssim.stage_labels(), "stored", "verified"]
     assert sum(counts[stage] for stage in ssim.stage_labels()) == counts["pairs"] == plan.n_pairs
     assert [*plan.stages] == names
     assert {file.stem for file in tmp_path.glob("*.bin")} == {*plan_arrays(SIZE)}
-    if kind in {"first", "alone"} and floor > 0.5:
+    if kind in {"first", "alone"} and case == (0.85, "same"):
         assert counts["first"] > 0
 
 
