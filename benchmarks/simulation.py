@@ -2,7 +2,7 @@
 
 The plan is the engine's (imagetwins/ssim/plan.py): images in *spans* of a tile's side, a tile for each two spans, the tiles
 in order cut into batches of as many. One number makes it more general: tiles are ordered by *strips* of `height` rows of
-tiles, and column after column within a strip; height 1 is the engine's order. Batch after batch goes to whoever is idle.
+tiles, and column after column within a strip; height 1 was the engine's order when it was measured. Batch after batch goes to whoever is idle.
 
 A worker is a machine. What it has read stays in its memory, the last used the longest, by spans. In a strip of `height`
 rows with `length` columns, a span is used again after `height + length - 1` others: so either all columns of a strip are

@@ -94,7 +94,10 @@ def match_images(past: Run, images: pd.DataFrame) -> NDArray[np.int64]:
 
 def _number_copies(images: pd.DataFrame) -> pd.DataFrame:
     readable = images.loc[images["error"].isna() & images["digest"].notna(), ["image", "digest"]]
-    return readable.assign(copy=readable.groupby("digest").cumcount())
+    # Only those that have copies are grouped: to group all takes longer than all the rest.
+    has_copies = readable["digest"].duplicated(keep=False)
+    copies = readable[has_copies].groupby("digest").cumcount()
+    return readable.assign(copy=copies.reindex(readable.index, fill_value=0))
 
 
 def iter_reused(

@@ -134,7 +134,8 @@ def collect_loaded(run: Run, cache: Cache) -> Cache:
     with_rows = [Run(run.store, folder.parent.name) for folder in sorted(run.home.glob("cache/*/loaded"))]
     done = [other for other in with_rows if other not in at_work and other.cache == cache.directory]
     loaded = [_to_index(other) for other in done]
-    index = _merge_entries(pd.concat([cache.index, *loaded], ignore_index=True))
+    # What is in the index has been merged already.
+    index = _merge_entries(pd.concat([cache.index, *loaded], ignore_index=True)) if loaded else cache.index
     thumbnails = ssim.open_workspace(cache.directory).digests
     index = index[index["row"] < len(thumbnails)]
     found = thumbnails[index["row"].to_numpy(np.int64)]
@@ -176,4 +177,6 @@ def _to_index(run: Run) -> pd.DataFrame:
 
 def file_names(table: pd.DataFrame) -> list[bytes]:
     """Return the bytes of the names in a table with the columns `path` and `path_bytes`."""
+    if table["path_bytes"].isna().all():
+        return list(map(str.encode, table["path"]))
     return [to_file_name(*names) for names in zip(table["path"], table["path_bytes"], strict=True)]

@@ -39,7 +39,7 @@ from pathlib import Path
 
 from numba import config
 
-ENGINE_VERSION = 4
+ENGINE_VERSION = 3
 """Raise this when any score, bound or stored array may change: scores of another version are not used again.
 
 If the stored arrays change, raise WORKSPACE_VERSION too. A test compares the code with the fingerprint recorded for

@@ -1,45 +1,47 @@
-"""Upper bounds of inner products from 8-bit integers: the vectors of a join, quantised, and the pairs they cannot rule out.
+"""Upper bounds of inner products from 8-bit integers: the vectors of images, quantised, and the pairs they cannot rule out.
 
-**Centring.** Let x and y be vectors and m the mean of a sample of them, or any other vector. With x' = x - m, y' = y - m,
+**Quantising.** Let x be a vector, its coordinates ordered by how much they are expected to vary. The first HEAD are kept
+in float32, h(x). The others follow in groups of GROUP, each with a step, a power of two; what is kept of a coordinate is
+its *code*, the nearest multiple of the step, at most LARGEST steps. Of these others, let q(x) be the vector of what is
+kept, e(x) the vector of what is lost, and r(x) the length of all coordinates of x that are in neither h nor q + e. By the
+Cauchy-Schwarz inequality, for each of three parts,
 
-    <x, y> = o(x) + o(y) + <x', y'>,    o(x) = <x', m> + |m|^2 / 2
+    <x, y> <= <h(x), h(y)> + <q(x), q(y)> + |e(x)| |q(y)| + |q(x)| |e(y)| + |e(x)| |e(y)| + r(x) r(y)
+           =  <h(x), h(y)> + <q(x), q(y)> + n(x) n(y) - |q(x)| |q(y)| + r(x) r(y),    n = |q| + |e|
 
-Here x' is half as long as x, and so are the errors below.
+This holds for every order of the coordinates and every step: poor ones make it loose, not wrong. A coordinate that is
+larger than LARGEST steps is cut off, and what is cut off is in e. That the head is exact matters: it holds most of what
+all pictures have in common, and nothing is lost in proportion to it. So the bound of a pair is
 
-**Quantising.** Of x', the HEAD coordinates that vary most are kept in float32. The others follow by how much they vary,
-in groups of GROUP, each with a step, a power of two; what is kept of a coordinate is its *code*, the nearest multiple of
-the step, at most LARGEST steps. Let q(x) be the vector of what is kept, e(x) = x' - q(x), and r(x) the length of all other
-coordinates of x'. By the Cauchy-Schwarz inequality, for each of three parts,
+    (inner product of integers) + (inner product of TERMS numbers in float32)
 
-    <x', y'> <= <q(x), q(y)> + |e(x)| |q(y)| + |q(x)| |e(y)| + |e(x)| |e(y)| + r(x) r(y)
-             =  <q(x), q(y)> + n(x) n(y) - |q(x)| |q(y)| + r(x) r(y),    n = |q| + |e|
-
-This holds for every m, every choice of coordinates and every step: poor ones make it loose, not wrong. A coordinate that
-is larger than LARGEST steps is cut off, and what is cut off is in e. So the bound of a pair is
-
-    o(x) + o(y) + (inner product of integers) + (inner product of TERMS numbers in float32)
-
-with the head, n, |q| (subtracted) and r as terms. It holds too for the first groups alone, if all other coordinates are
+with the head, n, r and |q| (subtracted) as terms. It holds too for the first groups alone, if all other coordinates are
 in r. So there are STAGES bounds: of COARSE codes, for all pairs of a tile; of twice as many, for the pairs that are left;
 and of all codes, for those that are left then.
 
-**Integers.** A step is 2^-l with 0 <= l <= FINEST, so the inner product is an integer times 4^-l for the finest step of
-the vectors. No vector and no mean is longer than LONGEST, so |x'| <= 2.2; rounding to the nearest makes no coordinate more
-than twice as long and leaves an error no larger than the coordinate itself, so |q| <= 4.4 and |e| <= 2.2. The integer is
-at most 4.4^2 4^FINEST < 2^31 (Cauchy-Schwarz), so sums modulo 2^32 (integers.py) are exact.
+Order and steps are the same for every folder, so an image is quantised once, when it is prepared, and a join reads what
+is stored.
 
-**Slack.** o, n, |q| and r are computed in float64, with relative errors of less than 2^-40 (sums of some thousand squares).
+**Turned pictures.** The codes of a turned picture are those of the picture itself, in other places. For all coordinates of a
+group change their signs alike; where a picture is transposed, a whole group takes the place of another, which has the same
+step, or its own, and both are in the same bounds; and likewise in the head. n, r and |q| stay as they are.
+
+**Integers.** A step is 2^-l with 0 <= l <= FINEST, so the inner product is an integer times 4^-l for the finest step of
+the vectors. No vector is longer than LONGEST; rounding to the nearest makes no coordinate more than twice as long and
+leaves an error no larger than the coordinate itself, so |q| <= 2.2 and |e| <= 1.1. The integer is at most
+2.2^2 4^FINEST < 2^31 (Cauchy-Schwarz), so sums modulo 2^32 (integers.py) are exact.
+
+**Slack.** n, |q| and r are computed in float64, with relative errors of less than 2^-40 (sums of some thousand squares).
 n and r are raised and |q| is lowered by the factor MARGIN, n and r by TINY too: that is more than these errors and the
-rounding to float32, and each of it makes the bound larger. What the head loses in float32 is in e. The rest is at most
-3 TERMS roundings: of o(x), o(y), of the floor less o(x), of the integer, of TERMS products and as many sums and two more.
-(Turned pictures: of four integers, one for each class, and of four sums more; that is 43 of 48. By Cauchy-Schwarz, the parts of
-all classes together are no larger.)
-The parts of a sum are at most 3.7 for the two o; 4.4^2 each for the integer, the head and the product of |q|; 6.6^2 for
-that of n; 2.2^2 for that of r; together less than 128. So the error is at most 3 TERMS 128 2^-24: CODES_SLACK.
+rounding to float32, and each of it makes the bound larger. The rest is at most 3 TERMS roundings: two of each coordinate
+of the head, of the floor, of the integer, of TERMS products and as many sums and two more. The parts of a sum are at
+most 2.2^2 for the integer, and three times (once, and twice more where it is taken back) for the product of |q|; 3.4^2
+for that of n; 1.2^2 for those of the head and of r; together less than 64. So the error is at most
+3 TERMS 64 2^-24: CODES_SLACK. (Turned pictures: three integers more, for there is one for each way to change signs, and three
+sums more; that is 44 of these 48 roundings. By Cauchy-Schwarz, the parts of all four together are no larger.)
 """
 
 import itertools
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +67,7 @@ from imagetwins.ssim.tiles import Weights, count_listed
 from imagetwins.ssim.turns import Symmetry
 
 HEAD = TERMS - 3
-"""Coordinates that are kept in float32: those that would lose most."""
+"""Coordinates that are kept in float32: the first."""
 
 NORM, REST, KEPT = TERMS - 3, TERMS - 2, TERMS - 1
 """The other terms, by number: n, r, and |q|, whose product is subtracted."""
@@ -80,7 +82,7 @@ LARGEST = 127
 """The largest code. -128 is none, so that the codes are symmetric."""
 
 SPREAD = 6
-"""Standard deviations of the coordinate of a group that varies most which LARGEST steps stand for, about; measured."""
+"""How many times the root mean square of a group's largest coordinate LARGEST steps stand for, about; measured."""
 
 FINEST = 13
 """The finest step is 2^-FINEST."""
@@ -91,7 +93,7 @@ LONGEST = 1.1
 MARGIN = 2.0**-20
 TINY = 2.0**-30
 
-CODES_SLACK = 3 * TERMS * 128 * 2.0**-24
+CODES_SLACK = 3 * TERMS * 64 * 2.0**-24
 """How far a computed bound may be below the true one; see the module's text."""
 
 ROWS_AT_ONCE = 128
@@ -103,17 +105,16 @@ FIRST_ROOM = 1 << 14
 SIGNS = np.int32(-(2**31) + 0x808080)
 """Added to four codes, bit by bit, it adds 128 to each of them."""
 
+
 REVERSES_COLUMNS, REVERSES_ROWS = (ORIENTATIONS.index(orientation) for orientation in (2, 4))
 
 BY_FLIP = np.array([[0, 1, 3, 2], [4, 5, 7, 6]])
 """(2, FLIPS) int64, the numbers of orientations, without and with transposition: as it is, and with columns, rows and both in
 reverse order."""
 
-ROWS, GROUPS = ("codes", "terms", "offset", "bias"), "codes.npz"
-
 
 class Turns(NamedTuple):
-    """The codes of turned pictures, by those of the pictures themselves; see `choose_symmetric_scale`.
+    """The codes of turned pictures, by those of the pictures themselves; see the module's text.
 
     Attributes:
         sources: (turns, groups) int64, the group that is in the place of each.
@@ -132,18 +133,31 @@ class Scale(NamedTuple):
     """How vectors are quantised.
 
     Attributes:
-        order: (m or more,) int64, the coordinates: those of the head, then the others, by group; -1 where there is none.
-        mean: (m,) float64, by coordinate.
+        order: (HEAD + groups * GROUP,) int64, the coordinates: those of the head, then the others, by group; -1 where there
+            is none.
         levels: (groups,) int64, ascending: the step of each group is 2^-level.
         stops: (STAGES,) int64, the groups of each bound.
-        turns: of the pictures; a single one where no picture is turned.
+        turns: in all orientations.
     """
 
     order: NDArray[np.int64]
-    mean: NDArray[np.float64]
     levels: NDArray[np.int64]
     stops: NDArray[np.int64]
     turns: Turns
+
+
+class Quantised(NamedTuple):
+    """Quantised vectors, as they are stored.
+
+    Attributes:
+        codes: (n, groups * GROUP) int8.
+        terms: (n, STAGES, TERMS) float32, the terms of each bound.
+        bias: (n, STAGES) int32, 128 times the weighted sum of the codes of each bound, modulo 2^32.
+    """
+
+    codes: NDArray[np.int8]
+    terms: NDArray[np.float32]
+    bias: NDArray[np.int32]
 
 
 class ByClass(NamedTuple):
@@ -166,14 +180,12 @@ class ByClass(NamedTuple):
 
 
 class Codes(NamedTuple):
-    """Quantised vectors.
+    """Quantised vectors, as they are compared.
 
     Attributes:
-        codes: (n, groups * GROUP) int8.
-        words: (n, groups * GROUP / 4) int32, the same memory.
-        terms: (n, STAGES, TERMS) float32, the terms of each bound.
-        offset: (n,) float32, o.
-        bias: (n, STAGES) int32, 128 times the weighted sum of the codes of each bound, modulo 2^32.
+        rows: (groups,) int64, where the vector of each group of a join is in the arrays that follow.
+        codes, terms, bias: see `Quantised`.
+        words: (n, groups * GROUP / 4) int32, the same memory as `codes`.
         ends: (runs,) int64, the words at which the runs of the first bound end: groups of the same level.
         run_shifts: (runs,) int32, for `reach_tile`.
         shifts: (groups,) int32, for `dot_codes`.
@@ -183,11 +195,11 @@ class Codes(NamedTuple):
         by_class: the groups of the first bound.
     """
 
+    rows: NDArray[np.int64]
     codes: NDArray[np.int8]
-    words: NDArray[np.int32]
     terms: NDArray[np.float32]
-    offset: NDArray[np.float32]
     bias: NDArray[np.int32]
+    words: NDArray[np.int32]
     ends: NDArray[np.int64]
     run_shifts: NDArray[np.int32]
     shifts: NDArray[np.int32]
@@ -197,60 +209,33 @@ class Codes(NamedTuple):
     by_class: ByClass
 
 
-def choose_scale(sample: NDArray[np.float32], symmetry: Symmetry | None = None) -> Scale:
-    """Choose how to quantise vectors that are like those of a sample, (n, m + 1) float32.
+def choose_scale(energy: NDArray[np.float64], symmetry: Symmetry, most: int) -> Scale:
+    """Choose which coordinates are kept, in which order and with which steps.
 
-    The last coordinate, which is not negative, is not quantised but becomes part of r. With the symmetry of the m others,
-    the vectors of turned pictures can be compared too.
+    Args:
+        energy: (m,) float64, the expected mean square of each coordinate; those that belong together have the same.
+        symmetry: of the coordinates.
+        most: groups, at most; there is always one.
     """
-    if symmetry is not None:
-        return choose_symmetric_scale(sample, symmetry)
-    kept = sample[:, :-1].astype(np.float64)
-    mean = kept.mean(0)
-    deviation = np.sqrt(np.square(kept - mean).mean(0))
-    order = np.argsort(-deviation, kind="stable")
-    # There is always a group, so that the kernels need not know of vectors that are all head.
-    largest = np.append(deviation[order[HEAD::GROUP]], [0.0] * (len(order) <= HEAD))
-    levels = _choose_levels(largest)
-    stops = np.minimum([COARSE, 2 * COARSE, len(levels)], len(levels))
-    return Scale(order, mean, levels, stops, _keep_places(len(levels)))
-
-
-def _keep_places(groups: int) -> Turns:
-    """Return the turns of pictures that are never turned."""
-    return Turns(
-        np.arange(groups)[np.newaxis],
-        np.zeros((1, groups), np.int32),
-        np.arange(TERMS)[np.newaxis],
-        np.ones((1, TERMS), np.float32),
-    )
-
-
-def choose_symmetric_scale(sample: NDArray[np.float32], symmetry: Symmetry) -> Scale:
-    """Do as `choose_scale`, so that the codes of a turned picture are those of the picture itself, in other places.
-
-    All coordinates of a group change their signs alike. And where a picture is transposed, a whole group takes the place of
-    another, which has the same step, or its own. Both groups are in the same bounds. The mean is that of the sample in all
-    orientations, so it is the same for a turned picture, and so are o, n, |q| and r.
-    """
-    kept, other = sample[:, :-1].astype(np.float64), symmetry.other
-    is_even = ~(symmetry.changes_down | symmetry.changes_across)
-    mean = kept.mean(0)
-    mean = np.where(is_even, (mean + mean[other]) / 2, 0.0)
-    square = np.square(kept - mean).mean(0)
-    deviation = np.sqrt((square + square[other]) / 2)
-    ranked = np.argsort(-deviation, kind="stable")
-    head = _choose_head(ranked, other)
+    ranked = np.argsort(-energy, kind="stable")
+    head = _choose_head(ranked, symmetry.other)
     blocks = _divide_coordinates(ranked[~np.isin(ranked, head)], symmetry)
-    largest = np.array([deviation[block[0, 0]] for block in blocks])
-    order = np.argsort(-largest, kind="stable")
-    blocks, sizes = [blocks[k] for k in order], np.array([len(blocks[k]) for k in order])
-    groups, ends = np.concatenate(blocks), np.cumsum(sizes)
-    levels = _choose_levels(np.repeat(largest[order], sizes))
+    blocks.sort(key=lambda block: -_largest(energy, block))
+    ends = np.cumsum([len(block) for block in blocks])
+    blocks, ends = blocks[: int((ends <= most).sum())], ends[ends <= most]
+    groups = np.concatenate(blocks)
+    largest = np.concatenate([np.full(len(block), _largest(energy, block)) for block in blocks])
+    with np.errstate(divide="ignore"):
+        levels = np.rint(-np.log2(SPREAD * np.sqrt(largest) / LARGEST)).clip(0, FINEST).astype(np.int64)
     stops = ends[np.minimum(np.searchsorted(ends, [COARSE, 2 * COARSE, len(levels)]), len(ends) - 1)]
     transposed = np.concatenate([end - 1 - np.arange(len(block)) for end, block in zip(ends, blocks, strict=True)])
     turns = _plan_turns(head, groups, transposed, symmetry)
-    return Scale(np.concatenate([head, groups.ravel()]), mean, levels, stops, turns)
+    return Scale(np.concatenate([head, groups.ravel()]), levels, stops, turns)
+
+
+def _largest(energy: NDArray[np.float64], block: NDArray[np.int64]) -> float:
+    """Return the energy of the first coordinate of a block, 0 if it has none."""
+    return float(energy[block[0, 0]]) if block[0, 0] >= 0 else 0.0
 
 
 def _choose_head(ranked: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -311,71 +296,41 @@ def _plan_turns(
     return Turns(sources, signs, term_sources, term_signs)
 
 
-def _choose_levels(deviation: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the level of groups whose largest deviations these are."""
-    with np.errstate(divide="ignore"):
-        levels = np.rint(-np.log2(SPREAD * deviation / LARGEST)).clip(0, FINEST)
-    return levels.astype(np.int64)
+def allocate_quantised(n: int, scale: Scale) -> Quantised:
+    """Return room for `n` quantised vectors."""
+    return Quantised(
+        np.empty((n, len(scale.levels) * GROUP), np.int8),
+        np.empty((n, STAGES, TERMS), np.float32),
+        np.empty((n, STAGES), np.int32),
+    )
 
 
-def write_codes(directory: Path, vectors: NDArray[np.float32], rows: NDArray[np.int64], scale: Scale) -> None:
-    """Quantise some vectors, and write what `open_codes` reads to `directory`.
-
-    Args:
-        directory: where the files are made.
-        vectors: (n, m + 1) float32, the last coordinate not negative, none longer than LONGEST.
-        rows: (k,) int64, those of `vectors` that are quantised.
-        scale: how.
-    """
-    shapes = {
-        "codes": (np.int8, (len(rows), len(scale.levels) * GROUP)),
-        "terms": (np.float32, (len(rows), STAGES, TERMS)),
-        "offset": (np.float32, (len(rows),)),
-        "bias": (np.int32, (len(rows), STAGES)),
-    }
-    files = {
-        name: np.lib.format.open_memmap(directory / f"{name}.npy", "w+", kind, shape)
-        for name, (kind, shape) in shapes.items()
-    }
-    quantise_rows(vectors, rows, scale, *(np.asarray(file) for file in files.values()))
-    for file in files.values():
-        file.flush()
-    np.savez(directory / GROUPS, levels=scale.levels, stops=scale.stops, **scale.turns._asdict())
-
-
-def open_codes(directory: Path) -> Codes:
-    """Map what `write_codes` wrote."""
-    # Copies on write, so that the kernels are compiled for one type of array.
-    codes, terms, offset, bias = (np.asarray(np.load(directory / f"{name}.npy", mmap_mode="c")) for name in ROWS)
-    with np.load(directory / GROUPS) as groups:
-        levels, stops = groups["levels"], groups["stops"]
-        turns = Turns(*(groups[name] for name in Turns._fields))
+def find_codes(stored: Quantised, rows: NDArray[np.int64], scale: Scale) -> Codes:
+    """Return the vectors of `rows`, (groups,) int64, of what is stored; nothing is copied."""
+    levels, stops = scale.levels, scale.stops
     coarse = levels[: stops[0]]
     last = np.append(np.flatnonzero(np.diff(coarse)), len(coarse) - 1)
     run_shifts, shifts = np.append(0, 2 * np.diff(coarse[last])), 2 * (levels[-1] - levels)
     finest = np.append(coarse[-1], np.full(STAGES - 1, levels[-1]))
     return Codes(
-        codes,
-        codes.view(np.int32),
-        terms,
-        offset,
-        bias,
+        rows.astype(np.int64),
+        *stored,
+        stored.codes.view(np.int32),
         ends=(last + 1) * (GROUP // 4),
         run_shifts=run_shifts.astype(np.int32),
         shifts=shifts.astype(np.int32),
         stops=stops,
         units=(4.0**-finest).astype(np.float32),
-        turns=turns,
-        by_class=_sort_by_class(levels[: stops[0]], turns),
+        turns=scale.turns,
+        by_class=_sort_by_class(coarse, scale.turns),
     )
 
 
 def _sort_by_class(levels: NDArray[np.int64], turns: Turns) -> ByClass:
     """Return the groups of the first bound, whose levels these are, and the terms, by class."""
     # A class changes its signs in the orientations that reverse columns, rows or both.
-    across, down = (min(take, len(turns.signs) - 1) for take in (REVERSES_COLUMNS, REVERSES_ROWS))
-    of_group = 2 * (turns.signs[down] < 0) + (turns.signs[across] < 0)
-    of_term = 2 * (turns.term_signs[down] < 0) + (turns.term_signs[across] < 0)
+    of_group = 2 * (turns.signs[REVERSES_ROWS] < 0) + (turns.signs[REVERSES_COLUMNS] < 0)
+    of_term = 2 * (turns.term_signs[REVERSES_ROWS] < 0) + (turns.term_signs[REVERSES_COLUMNS] < 0)
     of_group = of_group[: len(levels)]
     groups, terms = np.argsort(of_group, kind="stable"), np.argsort(of_term, kind="stable")
     level, number = levels[groups], of_group[groups]
@@ -396,63 +351,54 @@ def _sort_by_class(levels: NDArray[np.int64], turns: Turns) -> ByClass:
     )
 
 
+def bound_pairs(codes: Codes, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the lowest bound of some pairs of groups, (n,) each, in float64: slower than `prune_tile`, and simple."""
+    steps = np.sqrt(float(codes.units[-1])) * 2.0 ** (codes.shifts / 2)
+    signs = np.where(np.arange(TERMS) == KEPT, -1.0, 1.0)
+    lowest = np.empty(len(first))
+    for p, (i, j) in enumerate(zip(codes.rows[first], codes.rows[second], strict=True)):
+        x, y = (codes.codes[row].reshape(-1, GROUP) * steps[:, None] for row in (i, j))
+        products = np.append(0, np.cumsum((x * y).sum(1)))[codes.stops]
+        lowest[p] = (products + (codes.terms[i] * signs * codes.terms[j]).sum(1)).min()
+    return lowest
+
+
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def quantise_rows(
-    vectors: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    scale: Scale,
-    codes: NDArray[np.int8],
-    terms: NDArray[np.float32],
-    offset: NDArray[np.float32],
-    bias: NDArray[np.int32],
-) -> None:
-    """Quantise the vectors of some rows; see the module's text.
+def quantise(vector: NDArray[np.float64], scale: Scale, into: Quantised, i: int) -> None:
+    """Quantise a vector; see the module's text.
 
     Args:
-        vectors: (n, m + 1) float32.
-        rows: (k,) int64, of `vectors`.
+        vector: (HEAD + groups * GROUP + 1,) float64, not longer than LONGEST: coordinates in the order of the scale, 0 where
+            there is none, and the length of all others.
         scale: how.
-        codes, terms, offset, bias: those of `Codes`, with k rows; overwritten.
+        into: row `i` is overwritten.
+        i: which one.
     """
-    order, mean, levels, stops, _ = scale
-    coordinates, used = len(mean), np.flatnonzero(order >= 0)
-    order = order[used]
-    mean = mean[order]
-    of_mean, steps = 0.5 * np.sum(mean * mean), 2.0**levels
-    centred = np.zeros(HEAD + len(levels) * GROUP)
-    for i in range(len(rows)):
-        row, added = vectors[rows[i]], 0.0
-        for k in range(len(used)):
-            number = np.float64(row[order[k]]) - mean[k]
-            centred[used[k]] = number
-            added += number * mean[k]
-        offset[i] = of_mean + added
-        kept, lost, begin, total = 0.0, 0.0, 0, np.int64(0)
+    levels, stops = scale.levels, scale.stops
+    codes, terms, bias = into
+    values = vector[:-1]
+    kept, lost, begin, total = 0.0, 0.0, 0, np.int64(0)
+    for stage in range(STAGES):
+        for group in range(begin, stops[stage]):
+            start = group * GROUP
+            some = values[HEAD + start : HEAD + start + GROUP]
+            found = quantise_group(some, 2.0 ** levels[group], codes[i, start : start + GROUP])
+            # Of the first bound, in units of its own finest step.
+            last = levels[stops[0] - 1] if stage == 0 else levels[-1]
+            total += found[0] << (2 * (last - levels[group]))
+            kept, lost = kept + found[1], lost + found[2]
+        begin, rest = stops[stage], vector[-1] * vector[-1]
+        for k in range(HEAD + begin * GROUP, len(values)):
+            rest += values[k] * values[k]
+        bias[i, stage] = np.int32(128 * total)
+        if stage == 0:
+            total <<= 2 * (levels[-1] - levels[begin - 1])
         for k in range(HEAD):
-            single = np.float64(np.float32(centred[k]))
-            kept += single * single
-            lost += (centred[k] - single) ** 2
-        for stage in range(STAGES):
-            for group in range(begin, stops[stage]):
-                start = group * GROUP
-                values = centred[HEAD + start : HEAD + start + GROUP]
-                found = quantise_group(values, steps[group], codes[i, start : start + GROUP])
-                # Of the first bound, in units of its own finest step.
-                last = levels[stops[0] - 1] if stage == 0 else levels[-1]
-                total += found[0] << (2 * (last - levels[group]))
-                kept, lost = kept + found[1], lost + found[2]
-            begin, rest = stops[stage], np.float64(row[coordinates]) ** 2
-            for k in range(HEAD + begin * GROUP, len(centred)):
-                rest += centred[k] * centred[k]
-            bias[i, stage] = np.int32(128 * total)
-            if stage == 0:
-                total <<= 2 * (levels[-1] - levels[begin - 1])
-            for k in range(HEAD):
-                terms[i, stage, k] = centred[k]
-            length = np.sqrt(kept)
-            terms[i, stage, NORM] = (length + np.sqrt(lost)) * (1 + MARGIN) + TINY
-            terms[i, stage, REST] = np.sqrt(rest) * (1 + MARGIN) + TINY
-            terms[i, stage, KEPT] = length * (1 - MARGIN)
+            terms[i, stage, k] = values[k]
+        length = np.sqrt(kept)
+        terms[i, stage, NORM] = (length + np.sqrt(lost)) * (1 + MARGIN) + TINY
+        terms[i, stage, REST] = np.sqrt(rest) * (1 + MARGIN) + TINY
+        terms[i, stage, KEPT] = length * (1 - MARGIN)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
@@ -496,11 +442,12 @@ def pack_columns(kernels: int, width: int, codes: Codes, columns: tuple[int, int
     for panel in range(count):
         start = columns[0] + panel * width
         for c in range(min(width, columns[1] - start)):
+            row = codes.rows[start + c]
             for k in range(words):
-                packed.words[panel, k, c] = codes.words[start + c, k] ^ signs
-            packed.terms[panel, 0, c] = codes.offset[start + c]
+                packed.words[panel, k, c] = codes.words[row, k] ^ signs
+            packed.terms[panel, 0, c] = np.float32(0)
             for k in range(TERMS):
-                packed.terms[panel, 1 + k, c] = codes.terms[start + c, 0, k]
+                packed.terms[panel, 1 + k, c] = codes.terms[row, 0, k]
     return packed
 
 
@@ -517,13 +464,14 @@ def pack_turned_columns(kernels: int, width: int, codes: Codes, turn: int, colum
     for panel in range(count):
         start = columns[0] + panel * width
         for c in range(min(width, columns[1] - start)):
+            row = codes.rows[start + c]
             for k in range(len(order)):
                 source = sources[order[k]] * of_group
                 for word in range(of_group):
-                    packed.words[panel, k * of_group + word, c] = codes.words[start + c, source + word] ^ signs
-            packed.terms[panel, 0, c] = codes.offset[start + c]
+                    packed.words[panel, k * of_group + word, c] = codes.words[row, source + word] ^ signs
+            packed.terms[panel, 0, c] = np.float32(0)
             for k in range(TERMS):
-                packed.terms[panel, 1 + k, c] = codes.terms[start + c, 0, term_sources[codes.by_class.terms[k]]]
+                packed.terms[panel, 1 + k, c] = codes.terms[row, 0, term_sources[codes.by_class.terms[k]]]
     return packed
 
 
@@ -545,17 +493,18 @@ class Rows(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def pack_rows(kernels: int, codes: Codes, start: int, stop: int, lowest: float, rows: Rows) -> None:
-    """Fill `rows` with the vectors `start ... stop`, at most ROWS_AT_ONCE."""
+    """Fill `rows` with the vectors of the groups `start ... stop`, at most ROWS_AT_ONCE."""
     for r in range(ROWS_AT_ONCE):
         rows.lowest[r] = np.inf
     for r in range(stop - start):
+        row = codes.rows[start + r]
         for k in range(codes.ends[-1]):
-            rows.words[r, k] = codes.words[start + r, k]
+            rows.words[r, k] = codes.words[row, k]
         for k in range(TERMS):
-            rows.terms[r, k] = codes.terms[start + r, 0, k]
+            rows.terms[r, k] = codes.terms[row, 0, k]
         rows.terms[r, KEPT] *= np.float32(-1)
-        rows.lowest[r] = lowest - codes.offset[start + r]
-        rows.bias[r] = codes.bias[start + r, 0] if kernels > AVX2 else np.int32(0)
+        rows.lowest[r] = lowest
+        rows.bias[r] = codes.bias[row, 0] if kernels > AVX2 else np.int32(0)
 
 
 @njit(nogil=True, cache=True)
@@ -566,7 +515,8 @@ def pack_turned_rows(
     order, of_group, by_class = codes.by_class.groups, GROUP // 4, codes.by_class
     bias[:], rows.lowest[:] = 0, np.inf
     for r in range(stop - start):
-        held = codes.codes[start + r]
+        row = codes.rows[start + r]
+        held = codes.codes[row]
         for number in range(CLASSES):
             total = np.int64(0)
             for run in range(by_class.runs[number], by_class.runs[number + 1]):
@@ -577,11 +527,11 @@ def pack_turned_rows(
             bias[r, number] = np.int32(128 * total) if kernels > AVX2 else np.int32(0)
         for k in range(len(order)):
             for word in range(of_group):
-                rows.words[r, k * of_group + word] = codes.words[start + r, order[k] * of_group + word]
+                rows.words[r, k * of_group + word] = codes.words[row, order[k] * of_group + word]
         for k in range(TERMS):
             term = by_class.terms[k]
-            rows.terms[r, k] = codes.terms[start + r, 0, term] * np.float32(-1 if term == KEPT else 1)
-        rows.lowest[r] = lowest - codes.offset[start + r]
+            rows.terms[r, k] = codes.terms[row, 0, term] * np.float32(-1 if term == KEPT else 1)
+        rows.lowest[r] = lowest
 
 
 @njit(nogil=True, cache=True)
@@ -593,17 +543,17 @@ def reach_by_codes(
     turn: NDArray[np.int64],
     lowest: float,
 ) -> NDArray[np.bool_]:
-    """Return of which of some pairs, (n,) each, all bounds but the first are at least `lowest`: (n,) bool.
+    """Return of which of some pairs of groups, (n,) each, all bounds but the first are at least `lowest`: (n,) bool.
 
     The second one of each pair is turned, by number in `codes.turns`; 0 for as it is.
     """
     reached = np.ones(len(first), np.bool_)
     # Taken out of the tuple only once: numba counts the references to each array.
-    numbers, terms, offset, bias = codes.codes, codes.terms, codes.offset, codes.bias
+    rows, numbers, terms, bias = codes.rows, codes.codes, codes.terms, codes.bias
     shifts, stops, units = codes.shifts, codes.stops, codes.units
     sources, signs, term_sources, term_signs = codes.turns
     for p in range(len(first)):
-        i, j, way = first[p], second[p], turn[p]
+        i, j, way = rows[first[p]], rows[second[p]], turn[p]
         product, begin = np.int64(0), 0
         for stage in range(1, STAGES):
             if way == 0:
@@ -616,7 +566,7 @@ def reach_by_codes(
             # Modulo 2^32.
             integer = np.int32(product - bias[i, stage] if kernels > AVX2 else product)
             bound = np.float32(integer) * units[stage] + added
-            if not bound + offset[i] + offset[j] >= lowest:
+            if not bound >= lowest:
                 reached[p] = False
                 break
     return reached

@@ -125,7 +125,7 @@ def _join_pairs(
         lowest = plan.floor - bound.slack(workspace.size)
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
     restore_pixels(plan.workspace, np.concatenate(pairs.listed_rows), load)
-    part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.rows) // 2)
+    part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.rows))
     scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, _floor_of_blocks(plan))
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
         counts[name] = weights.count_pairs(pairs.listed, scores.outcome == outcome)
@@ -351,7 +351,7 @@ def _score_rows(workspace: Workspace, first: NDArray[np.int64], second: NDArray[
     rows = first.astype(np.int64), second.astype(np.int64)
     _, position = np.unique(rows, return_inverse=True)
     a, b = position.reshape(2, -1)
-    part = divide_pairs(a, b, int(position.max(initial=-1)) + 1, len(buffers.rows) // 2)
+    part = divide_pairs(a, b, int(position.max(initial=-1)) + 1, len(buffers.rows))
     return score_or_prune(workspace, rows, part, buffers, None).score
 
 

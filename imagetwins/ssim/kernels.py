@@ -2,28 +2,30 @@
 
 SSIM is that of Wang, Bovik, Sheikh and Simoncelli 2004 (doi:10.1109/TIP.2003.819861), with the parameters and the
 sample covariance of scikit-image. Of a pair, only the sums Sxy of the products of pixels are new; everything else was
-computed once for each image. With the means ux = Sx/49 and the exact integer d = 49 Sxy - Sx Sy, the SSIM of a window is
-one division, evaluated in float32:
+computed once for each image. With the exact integer d = 49 Sxy - Sx Sy, and sums instead of means, since 49^2 cancels, the
+SSIM of a window is one division, evaluated in float32:
 
-    (p - (ux - uy)^2) (2 d/(49*48) + C2)  /  (p (qx + qy))        p = (ux^2 + C1/2) + (uy^2 + C1/2)
+    (p - (Sx - Sy)^2) (2 d/(49*48) + C2)  /  (p (qx + qy))        p = (Sx^2 + 49^2 C1/2) + (Sy^2 + 49^2 C1/2)
 
-since p - (ux - uy)^2 = 2 ux uy + C1. Exchanging x and y changes no bit.
+since p - (Sx - Sy)^2 = 2 Sx Sy + 49^2 C1. Exchanging x and y changes no bit.
 
 **Sums of products.** Sxy is the sum of 7 sums, each over 7 neighbouring pixels of a row: the newest is added as the
 window moves down, the oldest, which was kept, is subtracted. The covariance does not change if 128 is subtracted from
 all pixels of x. So with x' = x - 128, a signed byte, d = 49 Sx'y - Sx' Sy, and where the processor multiplies signed
 with unsigned bytes and adds four such products at once (AVX-512 VNNI), the sum over a row takes two instructions and two
-permutations (VBMI). Elsewhere the products are added to their neighbours with ordinary vectors. Both are exact, so both
-give the same sums, and the same scores if both fuse multiplications with additions.
+permutations (VBMI). Elsewhere the products of 16-bit integers are added in pairs of neighbours (as SSE2 and AVX2 do in one
+instruction): a window that begins at an even pixel and the one after it have three pairs in common, and the lanes hold first
+all the former, then all the latter (`_Writer.order`). Memory has windows in their own order. Both ways are exact, so both
+give the same sums; what is added up over lanes is added in another order.
 
-**Error.** d is exact before it is converted to float32, so nothing cancels in it. In units of 2^-24, and relative to p or to
-qx + qy, which the two factors of the numerator do not exceed: ux and uy are rounded twice, once alike, as if the means were
-others, which moves the ratio to p by 2, since its derivative by the logarithm of a mean is at most 1/2, and by that of both 1;
-p has 3 roundings, in the numerator and in the denominator; the difference of the means, its square and the subtraction 4;
-d, its factor and the addition of C2 3; q 4, and the sum of two 1; two products and the division 3. So the SSIM of a window is
-off by less than 24 * 2^-24. Windows of a lane are added over the rows of a cell, then over those of a strip, then over the
-LANES: n + 2 + 4 roundings, where n is the number of rows of a cell; further sums are float64. So the sum of a block, divided
-by its number of windows, differs from the true mean by less than (n + 32) 2^-24 (`block_slack`), since no |SSIM| is above 1.
+**Error.** d, Sx, Sy and their difference are exact in float32 or before they are converted to it, so nothing cancels in them. In
+units of 2^-24, and relative to p or to qx + qy, which the two factors of the numerator do not exceed, if the processor does not
+fuse multiplications with additions: p has 4 roundings, its constant's included, in the numerator and in the denominator; the
+square of the difference and the subtraction 2; d, its factor, their product, C2 and the addition 5; q 5, and the sum of two 1;
+two products and the division 3. So the SSIM of a window is off by at most 24 * 2^-24, up to squares of that. Windows of a
+lane are added over the rows of a cell, then over those of a strip, then over the LANES: n + 2 + 4 roundings, where n is the
+number of rows of a cell; further sums are float64. So the sum of a block, divided by its number of windows, differs from
+the true mean by less than (n + 32) 2^-24 (`block_slack`), since no |SSIM| is above 1.
 
 The sum of a block depends on the block alone, and not on tiles, threads or processes.
 
@@ -31,6 +33,7 @@ What structured windows lose, 1 - SSIM, is added up lane by lane, down the rows 
 losses of cells and squares follow from that (local.py), and so does the detail SSIM.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -54,10 +57,8 @@ The detail SSIM is the mean of the SSIM over the windows that are structured in 
 DETAIL_SPREAD = np.float32(np.float32(DETAIL_VARIANCE * VARIANCE_SCALE) * TO_VARIANCE + HALF_C2)
 """The spread of a window of that variance, rounded as `fill_column` rounds it."""
 
-HALF_C1 = np.float32(C1 / 2)
-
-TO_MEAN = np.float32(1 / WINDOW_PIXELS)
-"""Factor from the sum of a window to its mean."""
+HALF_SUMS_C1 = np.float32(C1 / 2 * WINDOW_PIXELS**2)
+"""Half of what stands for C1 where the sums of windows stand for their means."""
 
 TO_TWICE_COVARIANCE = np.float32(2 / VARIANCE_SCALE)
 """Factor from `49 Sxy - Sx Sy` to twice the sample covariance."""
@@ -143,7 +144,7 @@ def score_column(
     strips: NDArray[np.int64],
     span: tuple[int, int],
     totals: NDArray[np.float64],
-    losses: NDArray[np.float32],
+    losses: NDArray[np.float32] | None,
     place: tuple[int, int, int],
     continues: bool,
     ahead: tuple[int, int],  # noqa: ARG001
@@ -159,13 +160,13 @@ def score_column(
         span: the first strip, and the end.
         totals: (pairs, strips, bands) float64; the sum over each strip is added.
         losses: (pairs, cell rows, lanes) float32; of each row of cells in the strips, beginning with 0, the sums of
-            1 - SSIM over its structured windows, in each lane.
+            1 - SSIM over its structured windows, in each lane. None: only the SSIM is added up.
         place: the pair, the band and the first lane in these two.
         continues: whether losses are added to those that are there; else those are overwritten.
         ahead: the images of the next pair: the same rows of them are brought into the core's cache meanwhile.
 
     Returns:
-        The number of windows that are structured in at least one of the two images.
+        The number of windows that are structured in at least one of the two images; 0 without `losses`.
     """
     (i, j), (pair, band, lane) = images, place
     top, count, lanes = strips[span[0]], 0, slice(lane, lane + LANES)
@@ -176,15 +177,17 @@ def score_column(
             x, y = (pixels.astype(np.int32) for pixels, _, _ in taken)
             products = sliding_window_view(x * y, (WINDOW, WINDOW)).sum((-1, -2), dtype=np.int32)[:, :LANES]
             sx, sy = (sums[:n].astype(np.int32) for _, sums, _ in taken)
-            ux, uy = (s.astype(np.float32) * TO_MEAN for s in (sx, sy))
-            p = (ux * ux + HALF_C1) + (uy * uy + HALF_C1)
+            x, y = sx.astype(np.float32), sy.astype(np.float32)
+            p = (x * x + HALF_SUMS_C1) + (y * y + HALF_SUMS_C1)
             covariance = (WINDOW_PIXELS * products - sx * sy).astype(np.float32) * TO_TWICE_COVARIANCE + C2
             spread = taken[0][2][:n] + taken[1][2][:n]
-            ssim = ((p - (ux - uy) ** 2) * covariance) / (p * spread)
+            ssim = ((p - (x - y) ** 2) * covariance) / (p * spread)
+            totals[pair, strip, band] += float(ssim.sum(dtype=np.float64))
+            if losses is None:
+                continue
             bits = windows.structured[i, column, rows] | windows.structured[j, column, rows]
             is_structured = (bits[:, np.newaxis] >> np.arange(LANES)) & 1 == 1
             count += int(is_structured.sum())
-            totals[pair, strip, band] += float(ssim.sum(dtype=np.float64))
             before = losses[pair, cell - top, lanes] if continues else np.float32(0)
             losses[pair, cell - top, lanes] = before + np.where(is_structured, np.float32(1) - ssim, 0).sum(0)
     return count
@@ -199,9 +202,10 @@ def score_pixels(
     strips: NDArray[np.int64],
     span: tuple[int, int],
     totals: NDArray[np.float64],
-    losses: NDArray[np.float32],
+    losses: NDArray[np.float32] | None,
     target: tuple[int, int, int],
     continues: bool,
+    ahead: tuple[int, int],
 ) -> int:
     """Do as `score_column`, to the bit, for two images of which nothing is computed yet.
 
@@ -214,12 +218,13 @@ def score_pixels(
         held: bit k says whether lane k holds a window.
         edges, strips, span, totals, losses, continues: as for `score_column`.
         target: its `place`.
+        ahead: the rows of the images of the next pair, as there.
     """
     rows = edges[-1]
     windows = Windows(np.empty((2, 1, rows + HALO, ROW_BYTES), np.uint8), np.empty((2, 1, rows), np.uint16))
     for k in range(2):
         fill_column(source, (images[k], *place), windows, k, 0, (0, int(rows)), held)
-    return score_column(windows, (0, 1), 0, edges, strips, span, totals, losses, target, continues, (0, 1))
+    return score_column(windows, (0, 1), 0, edges, strips, span, totals, losses, target, continues, ahead)
 
 
 def collect_losses(
@@ -280,7 +285,8 @@ types: Any = untyped_types
 BIT, BYTE, SHORT, INT, INDEX = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 BITS, SHORTS, INTS = (ir.VectorType(kind, LANES) for kind in (BIT, SHORT, INT))
 FLOATS, DOUBLE = ir.VectorType(ir.FloatType(), LANES), ir.DoubleType()
-ROW, SHORT_ROW, WIDE_ROW = (ir.VectorType(kind, PIXELS) for kind in (BYTE, SHORT, INT))
+HALF_INTS, WIDE_SHORTS = ir.VectorType(INT, LANES // 2), ir.VectorType(SHORT, 2 * LANES)
+ROW = ir.VectorType(BYTE, PIXELS)
 QUADS = ir.VectorType(BYTE, 4 * LANES)
 """Four bytes for each lane: what one instruction multiplies and adds up."""
 
@@ -308,6 +314,10 @@ def _index(value: int) -> ir.Constant:
     return ir.Constant(INDEX, value)
 
 
+PAIR_PRODUCTS = {"+avx2": LANES, "+sse2": LANES // 2}
+"""How many 16-bit integers a processor with one of LLVM's features multiplies at once, adding each two neighbours."""
+
+
 def has_byte_products(features: str) -> bool:
     """Return whether a processor with these LLVM features multiplies bytes as the fast path needs it."""
     return {"+avx512vnni", "+avx512vbmi", "+avx512bw"} <= set(features.split(","))
@@ -319,7 +329,9 @@ class _Writer:
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         self.context, self.builder, self.kinds, self.arguments = context, builder, signature.args, arguments
         # Numba keeps compiled code apart by these features.
-        self.has_byte_products = has_byte_products(context.codegen().magic_tuple()[2])
+        features = context.codegen().magic_tuple()[2]
+        self.has_byte_products = has_byte_products(features)
+        self.pair_width = next((width for name, width in PAIR_PRODUCTS.items() if name in features.split(",")), 0)
 
     # -- arrays --------------------------------------------------------------------------------------------------------
 
@@ -385,9 +397,6 @@ class _Writer:
         added, right = (_splat(FLOATS, value) if isinstance(value, np.float32) else value for value in (added, right))
         return b.fadd(b.fmul(left, right, flags=["contract"]), added, flags=["contract"])
 
-    def means(self, sums: Any) -> Any:
-        return self.builder.fmul(self.builder.sitofp(sums, FLOATS), _splat(FLOATS, TO_MEAN))
-
     def take(self, vector: Any, start: int, length: int) -> Any:
         lanes = ir.Constant(ir.VectorType(INT, length), [*range(start, start + length)])
         return self.builder.shuffle_vector(vector, vector, lanes)
@@ -400,42 +409,120 @@ class _Writer:
             vector = self.builder.fadd(self.take(vector, 0, width), self.take(vector, width, width))
         return self.builder.extract_element(vector, ir.Constant(INT, 0))
 
+    # -- the order of lanes ----------------------------------------------------------------------------------------------
+
+    @property
+    def order(self) -> list[int]:
+        """The windows of a column as the lanes hold them: where products are added in pairs, first every second one."""
+        natural = [*range(LANES)]
+        return natural if self.has_byte_products else natural[::2] + natural[1::2]
+
+    def arrange(self, vector: Any) -> Any:
+        """Return the elements of a vector in the order of lanes."""
+        return self.builder.shuffle_vector(vector, vector, ir.Constant(INTS, self.order))
+
+    def restore(self, vector: Any) -> Any:
+        """Return the elements of a vector that `arrange` arranged in the order of windows."""
+        places = sorted(range(LANES), key=self.order.__getitem__)
+        return self.builder.shuffle_vector(vector, vector, ir.Constant(INTS, places))
+
+    def select_lanes(self, bits: Any) -> Any:
+        """Return which lanes hold windows whose bit is set, as a vector of bits."""
+        b = self.builder
+        if self.has_byte_products:
+            return b.bitcast(bits, BITS)
+        undefined = ir.Constant(INTS, ir.Undefined)
+        single = b.insert_element(undefined, b.zext(bits, INT), ir.Constant(INT, 0))
+        repeated = b.shuffle_vector(single, undefined, _splat(INTS, 0))
+        own = ir.Constant(INTS, [1 << window for window in self.order])
+        return b.icmp_signed("!=", b.and_(repeated, own), _splat(INTS, 0))
+
     # -- sums over 7 neighbouring pixels of a row ------------------------------------------------------------------------
 
-    def spread(self, pixels: Any) -> list[Any]:
+    def read(self, pointer: Any) -> list[Any]:
+        """Return a row of pixels: as one vector, or, where products are added in pairs, from the k-th pixel on for k < 7."""
+        if self.has_byte_products:
+            return [self.load(pointer, _index(0), ROW)]
+        kind = ir.VectorType(BYTE, LANES)
+        return [self.builder.zext(self.load(pointer, _index(k), kind), SHORTS) for k in range(WINDOW)]
+
+    def spread(self, pixels: list[Any]) -> list[Any]:
         """Return a row of pixels as `dot` takes it as y: for each lane, 4 pixels from its own on, and 4 further ones."""
         b = self.builder
         if not self.has_byte_products:
-            return [b.zext(pixels, SHORT_ROW)]
-        widened = b.shuffle_vector(pixels, pixels, ir.Constant(ir.VectorType(INT, 4 * LANES), [*range(PIXELS)] * 2))
+            return pixels[::2]
+        doubled = ir.Constant(ir.VectorType(INT, 4 * LANES), [*range(PIXELS)] * 2)
+        widened = b.shuffle_vector(*pixels, *pixels, doubled)
         indices = [[lane + first + k for lane in range(LANES) for k in range(4)] for first in (0, 4)]
         permute = "llvm.x86.avx512.permvar.qi.512"
         return [self.call(permute, QUADS, widened, ir.Constant(QUADS, part)) for part in indices]
 
-    def spread_signed(self, pixels: Any) -> list[Any]:
+    def spread_signed(self, pixels: list[Any]) -> list[Any]:
         """Return a row of pixels as `dot` takes it as x: less 128, and 0 for the eighth neighbour."""
         if not self.has_byte_products:
             return self.spread(pixels)
-        first, second = self.spread(self.builder.xor(pixels, _splat(ROW, -SIGN)))
+        first, second = self.spread([self.builder.xor(*pixels, _splat(ROW, -SIGN))])
         is_within = ir.Constant(ir.VectorType(BIT, 4 * LANES), [1, 1, 1, 0] * LANES)
         return [first, self.builder.select(is_within, second, _splat(QUADS, 0))]
 
     def dot(self, x: list[Any], y: list[Any]) -> Any:
         """Return, for each lane, the sum of the products of 7 neighbours of two rows."""
         if not self.has_byte_products:
-            # A product of two bytes fits into 16 bits.
-            return self.sum_neighbours(self.builder.zext(self.builder.mul(x[0], y[0]), WIDE_ROW))
+            return self.add_pairs(x, y)
         total = _splat(INTS, 0)
         for signed, unsigned in zip(x, y, strict=True):
             total = self.multiply_bytes(total, unsigned, signed)
         return total
 
-    def total(self, y: list[Any]) -> Any:
-        """Return, for each lane, the sum of 7 neighbours of a row."""
+    def add_pairs(self, x: list[Any], y: list[Any]) -> Any:
+        """Return the sums of products of `dot`, from pairs of neighbours.
+
+        With the pixels 2m + k and 2m + k + 1 in lane m, for k = 0, 2, 4, 6: the sums of windows 2m and 2m + 1 have five
+        products in common, and each has one more.
+        """
+        b = self.builder
+        first, middle, last = [(x[0], y[0])], [*zip(x[1:-1], y[1:-1], strict=True)], [(x[-1], y[-1])]
+        (even_first, odd_first), (even_last, odd_last) = (self.halves(b.mul(*pair)) for pair in (*first, *last))
+        common = b.add(odd_first, even_last)
+        for pair in middle:
+            common = b.add(common, self.multiply_pairs(*pair))
+        return self.join(b.add(common, even_first), b.add(common, odd_last))
+
+    def halves(self, shorts: Any) -> list[Any]:
+        """Return the even and the odd ones of 16-bit integers that are not negative, as 32-bit integers."""
+        b = self.builder
+        pairs = b.bitcast(shorts, HALF_INTS)
+        return [b.and_(pairs, _splat(HALF_INTS, 2**16 - 1)), b.lshr(pairs, _splat(HALF_INTS, 16))]
+
+    def join(self, even: Any, odd: Any) -> Any:
+        return self.builder.shuffle_vector(even, odd, ir.Constant(INTS, [*range(LANES)]))
+
+    def multiply_pairs(self, x: Any, y: Any) -> Any:
+        """Return the sums of products of two neighbours each, of 16-bit integers of 0 ... 255."""
+        b = self.builder
+        width = self.pair_width
+        if width == 0:
+            return b.add(*self.halves(b.mul(x, y)))
+        name = "llvm.x86.avx2.pmadd.wd" if width == LANES else "llvm.x86.sse2.pmadd.wd"
+        kind = ir.VectorType(INT, width // 2)
+        parts = [
+            self.call(name, kind, *(self.take(side, start, width) for side in (x, y)))
+            for start in range(0, LANES, width)
+        ]
+        return parts[0] if len(parts) == 1 else b.shuffle_vector(*parts, ir.Constant(HALF_INTS, [*range(LANES // 2)]))
+
+    def total(self, pixels: list[Any]) -> Any:
+        """Return the sums of 7 neighbours of a row, as `widen` takes them."""
         if not self.has_byte_products:
-            return self.builder.zext(self.sum_neighbours(y[0]), INTS)
+            return functools.reduce(self.builder.add, pixels)
         weights = [_splat(QUADS, 1), ir.Constant(QUADS, [1, 1, 1, 0] * LANES)]
-        return self.dot(weights, y)
+        return self.dot(weights, self.spread(pixels))
+
+    def widen(self, sums: Any) -> Any:
+        """Return sums over windows, as `total` or as Windows have them, as 32-bit integers in the order of lanes."""
+        if sums.type == INTS:
+            return sums
+        return self.builder.zext(sums, INTS) if self.has_byte_products else self.join(*self.halves(sums))
 
     def multiply_bytes(self, added: Any, unsigned: Any, signed: Any) -> Any:
         return self.call_vnni("vpdpbusd", QUADS, added, unsigned, signed)
@@ -447,41 +534,43 @@ class _Writer:
         given = [self.builder.bitcast(factor, kind) for factor in factors]
         return self.call(f"llvm.x86.avx512.{name}.512", INTS, added, *given)
 
-    def sum_neighbours(self, values: Any) -> Any:
-        """Return the sums of 7 neighbouring elements: of 2, of 4, and of these and one more."""
-        b = self.builder
-        two = b.add(self.take(values, 0, 21), self.take(values, 1, 21))
-        four = b.add(self.take(two, 0, 19), self.take(two, 2, 19))
-        six = b.add(self.take(four, 0, LANES), self.take(two, 4, LANES))
-        return b.add(six, self.take(values, 6, LANES))
-
-    def negative_sums(self, sums: Any) -> Any:
-        """Return -Sx': minus the sums of the pixels of x as `spread_signed` has them."""
-        shift = SIGN * WINDOW_PIXELS if self.has_byte_products else 0
-        return self.builder.sub(_splat(INTS, shift), sums)
-
-    def covariance(self, products: Any, negative: Any, sums: Any) -> Any:
-        """Return 49 Sx'y - Sx' Sy as float32, of the sums of products, -Sx' and Sy."""
+    def covariance(self, products: Any, sx: Any, sy: Any) -> Any:
+        """Return 49 Sx'y - Sx' Sy as float32, of the sums of products, Sx and Sy."""
         b = self.builder
         scaled = b.mul(products, _splat(INTS, WINDOW_PIXELS))
-        if self.has_byte_products:
-            # Both sums fit into 16 bits, and those of pixels are not negative: the product of the upper halves is 0.
-            d = self.call_vnni("vpdpwssd", ir.VectorType(SHORT, 2 * LANES), scaled, negative, sums)
-        else:
-            d = b.add(scaled, b.mul(negative, sums))
-        return b.sitofp(d, FLOATS)
+        if not self.has_byte_products:
+            return b.sitofp(b.sub(scaled, self.multiply_sums(sx, sy)), FLOATS)
+        # Both sums fit into 16 bits, and those of pixels are not negative: the product of the upper halves is 0.
+        negative = b.sub(_splat(INTS, SIGN * WINDOW_PIXELS), sx)
+        return b.sitofp(self.call_vnni("vpdpwssd", WIDE_SHORTS, scaled, negative, sy), FLOATS)
+
+    def multiply_sums(self, sx: Any, sy: Any) -> Any:
+        """Return the products of sums over windows, whose upper 16 bits are 0."""
+        b = self.builder
+        if self.pair_width == 0:
+            return b.mul(sx, sy)
+        parts = []
+        for half in range(2):
+            x, y = (b.bitcast(self.take(side, half * LANES // 2, LANES // 2), SHORTS) for side in (sx, sy))
+            parts.append(self.multiply_pairs(x, y))
+        return self.join(*parts)
 
     def slide(self) -> "_Slide":
-        return _Slide(self)
+        """Return sums of what `dot` returns."""
+        return _Slide(self, INTS)
+
+    def slide_totals(self) -> "_Slide":
+        """Return sums of what `total` returns."""
+        return _Slide(self, INTS if self.has_byte_products else SHORTS)
 
 
 class _Slide:
     """Sums over the last 7 rows."""
 
-    def __init__(self, writer: _Writer) -> None:
+    def __init__(self, writer: _Writer, kind: ir.VectorType) -> None:
         self.writer = writer
-        self.ring = writer.allocate(INTS, size=RING)
-        self.sum = writer.allocate(INTS, _splat(INTS, 0))
+        self.ring = writer.allocate(kind, size=RING)
+        self.sum = writer.allocate(kind, _splat(kind, 0))
 
     def _place(self, row: Any) -> Any:
         b = self.writer.builder
@@ -510,45 +599,42 @@ def _write_fill(w: _Writer) -> None:
     rows, _, _, width = cgutils.unpack_tuple(b, w.array(0).shape)
     source, end = w.find(w.array(0), row, group, start, position), w.find(w.array(0), rows)
     target, structured = (w.find(w.array(2, k), image, column, start) for k in range(2))
-    is_window = b.bitcast(b.trunc(held, SHORT), BITS)
-    of_pixels, of_products = w.slide(), w.slide()
+    is_window = w.select_lanes(b.trunc(held, SHORT))
+    of_pixels, of_products = w.slide_totals(), w.slide()
 
     def enter(here: Any) -> None:
-        read = b.gep(source, [b.mul(here, width)])
-        found = _load_row(w, read, end)
-        w.store(found, target, b.mul(here, _index(ROW_BYTES)))
-        spread = w.spread(found)
-        of_products.enter(here, w.dot(w.spread_signed(found), spread))
-        of_pixels.enter(here, w.total(spread))
+        place = _find_row(w, b.gep(source, [b.mul(here, width)]), end)
+        w.store(w.load(place, _index(0), ROW), target, b.mul(here, _index(ROW_BYTES)))
+        found = w.read(place)
+        of_products.enter(here, w.dot(w.spread_signed(found), w.spread(found)))
+        of_pixels.enter(here, w.total(found))
 
     with w.loop(_index(0), _index(HALO)) as (here, _):
         enter(here)
     with w.loop(_index(0), b.sub(stop, start)) as (here, _):
         enter(b.add(here, _index(HALO)))
-        s = of_pixels.load()
-        spread, bits = _spread(w, w.covariance(of_products.load(), w.negative_sums(s), s), is_window)
+        total = of_pixels.load()
+        s = w.widen(total)
+        spread, is_structured = _spread(w, w.covariance(of_products.load(), s, s), is_window)
         offset = b.mul(here, _index(ROW_BYTES))
-        w.store(b.trunc(s, SHORTS), target, b.add(offset, _index(SUMS)))
-        w.store(spread, target, b.add(offset, _index(SPREADS)))
-        b.store(bits, b.gep(structured, [here]))
+        w.store(b.trunc(total, SHORTS) if total.type == INTS else total, target, b.add(offset, _index(SUMS)))
+        w.store(w.restore(spread), target, b.add(offset, _index(SPREADS)))
+        b.store(b.bitcast(w.restore(is_structured), SHORT), b.gep(structured, [here]))
         of_pixels.leave(here)
         of_products.leave(here)
 
 
-def _load_row(w: _Writer, pointer: Any, end: Any) -> Any:
-    """Return PIXELS bytes at `pointer`, 0 from `end` on: beyond the last window of a row, what follows it is no matter."""
+def _find_row(w: _Writer, pointer: Any, end: Any) -> Any:
+    """Return where PIXELS bytes at `pointer` can be read, with 0 from `end` on: after a row's last window, any will do."""
     b = w.builder
-    found, partly = w.allocate(ROW), w.allocate(ROW)
+    copy, found = w.allocate(ROW), w.allocate(pointer.type, pointer)
     missing = b.sub(b.add(b.ptrtoint(pointer, INDEX), _index(PIXELS)), b.ptrtoint(end, INDEX))
-    with b.if_else(b.icmp_signed(">", missing, _index(0)), likely=False) as (beyond, within):
-        with beyond:
-            b.store(_splat(ROW, 0), partly)
-            single = b.bitcast(partly, BYTE.as_pointer())
-            with w.loop(_index(0), b.sub(_index(PIXELS), missing)) as (k, _):
-                b.store(b.load(b.gep(pointer, [k])), b.gep(single, [k]))
-            b.store(b.load(partly), found)
-        with within:
-            b.store(w.load(pointer, _index(0), ROW), found)
+    with b.if_then(b.icmp_signed(">", missing, _index(0)), likely=False):
+        b.store(_splat(ROW, 0), copy)
+        single = b.bitcast(copy, BYTE.as_pointer())
+        with w.loop(_index(0), b.sub(_index(PIXELS), missing)) as (k, _):
+            b.store(b.load(b.gep(pointer, [k])), b.gep(single, [k]))
+        b.store(single, found)
     return b.load(found)
 
 
@@ -572,10 +658,10 @@ class _Strips(NamedTuple):
 
 def _find_strips(w: _Writer, first: int) -> _Strips:
     """Return the arguments from number `first` on."""
-    arrays = [w.array(first + k) for k in (0, 1, 3, 4)]
-    edges, strips = (w.find(array) for array in arrays[:2])
-    totals, losses = arrays[2:]
-    return _Strips(edges, strips, w.unpack(first + 2), totals, losses, w.unpack(first + 5), w.arguments[first + 6])
+    edges, strips = (w.find(w.array(first + k)) for k in (0, 1))
+    losses = None if w.kinds[first + 4] == types.none else w.array(first + 4)
+    place, continues = w.unpack(first + 5), w.arguments[first + 6]
+    return _Strips(edges, strips, w.unpack(first + 2), w.array(first + 3), losses, place, continues)
 
 
 def _first_row(w: _Writer, to: _Strips) -> tuple[Any, Any]:
@@ -585,17 +671,14 @@ def _first_row(w: _Writer, to: _Strips) -> tuple[Any, Any]:
     return cell, b.load(b.gep(to.edges, [cell]))
 
 
-def _write_strips(
-    w: _Writer, to: _Strips, enter: Callable[[Any], None], score: Callable[[Any], tuple[Any, Any]]
-) -> Any:
-    """Generate the loops over the rows of some strips; return the count of structured windows.
+def _write_strips(w: _Writer, to: _Strips, enter: Callable[[Any], None], score: Callable[[Any], "_Scored"]) -> Any:
+    """Generate the loops over the rows of some strips; return the count of structured windows, 0 without losses.
 
     Args:
         w: the writer.
         to: where the sums go.
         enter: generates what a row of pixels adds to the sums over 7 rows; it is given the row, from the first on.
-        score: generates the SSIM of a row of windows, given the row, and moves on to the next; it returns the SSIM, and
-            which of the windows are structured, as an integer.
+        score: generates the SSIM of a row of windows, given the row, and moves on to the next.
     """
     b = w.builder
     (first, last), (pair, band, lane) = to.span, to.place
@@ -608,48 +691,71 @@ def _write_strips(
 
     def add(row: Any) -> None:
         enter(b.add(row, _index(HALO)))
-        ssim, bits = score(row)
-        b.store(b.fadd(b.load(of_cell), ssim), of_cell)
-        b.store(b.add(b.load(count), b.zext(b.ctpop(bits), INDEX)), count)
-        with_loss = b.fadd(b.load(lost), b.fsub(_splat(FLOATS, 1), ssim))
-        b.store(b.select(b.bitcast(bits, BITS), with_loss, b.load(lost)), lost)
+        found = score(row)
+        b.store(b.fadd(b.load(of_cell), found.ssim), of_cell)
+        if to.losses is not None:
+            b.store(b.add(b.load(count), b.zext(b.ctpop(found.bits), INDEX)), count)
+            with_loss = b.fadd(b.load(lost), b.fsub(_splat(FLOATS, 1), found.ssim))
+            b.store(b.select(found.is_structured, with_loss, b.load(lost)), lost)
+
+    def begin_losses(cell: Any) -> None:
+        before = w.arrange(w.load(find_losses(cell), _index(0), FLOATS, 4))
+        b.store(b.select(to.continues, before, _splat(FLOATS, 0)), lost)
+
+    def find_losses(cell: Any) -> Any:
+        return w.find(to.losses, pair, b.sub(cell, top_cell), lane)
 
     with w.loop(_index(0), _index(HALO)) as (row, _):
         enter(row)
     with w.loop(first, last) as (strip, _):
         b.store(_splat(FLOATS, 0), of_strip)
         with w.loop(entry(to.strips, strip), entry(to.strips, b.add(strip, _index(1)))) as (cell, _):
-            of_losses = w.find(to.losses, pair, b.sub(cell, top_cell), lane)
-            b.store(b.select(to.continues, w.load(of_losses, _index(0), FLOATS, 4), _splat(FLOATS, 0)), lost)
+            if to.losses is not None:
+                begin_losses(cell)
             b.store(_splat(FLOATS, 0), of_cell)
             rows = [b.sub(entry(to.edges, b.add(cell, _index(k))), top) for k in (0, 1)]
             with w.loop(*rows) as (row, _):
                 add(row)
-            w.store(b.load(lost), of_losses, _index(0), 4)
+            if to.losses is not None:
+                w.store(w.restore(b.load(lost)), find_losses(cell), _index(0), 4)
             b.store(b.fadd(b.load(of_strip), b.load(of_cell)), of_strip)
         total = w.find(to.totals, pair, strip, band)
         b.store(b.fadd(b.load(total), b.fpext(w.sum_lanes(b.load(of_strip)), DOUBLE)), total)
     return b.load(count)
 
 
-class _Side(NamedTuple):
-    """What the SSIM of a row of windows takes of one image: the means, and their squares plus C1/2."""
+class _Scored(NamedTuple):
+    """A row of windows, in the order of lanes.
 
-    mean: Any
+    Attributes:
+        ssim: their SSIM.
+        is_structured: which of them are structured in at least one image, as a vector of bits.
+        bits: the same as an integer, in any order.
+    """
+
+    ssim: Any
+    is_structured: Any
+    bits: Any
+
+
+class _Side(NamedTuple):
+    """What the SSIM of a row of windows takes of one image: the sums, and their squares plus half of SUMS_C1."""
+
+    sums: Any
     square: Any
 
 
 def _ssim(w: _Writer, x: _Side, y: _Side, covariance: Any, spread: Any) -> Any:
     """Return the SSIM of a row of windows; `covariance` is 49 Sxy - Sx Sy, and `spread` qx + qy."""
     b = w.builder
-    p, difference = b.fadd(x.square, y.square), b.fsub(x.mean, y.mean)
+    p, difference = b.fadd(x.square, y.square), b.fsub(x.sums, y.sums)
     numerator = b.fmul(w.fused(p, b.fneg(difference), difference), w.fused(C2, covariance, TO_TWICE_COVARIANCE))
     return b.fdiv(numerator, b.fmul(p, spread))
 
 
 def _measure_side(w: _Writer, sums: Any) -> _Side:
-    mean = w.means(sums)
-    return _Side(mean, w.fused(HALF_C1, mean, mean))
+    numbers = w.builder.sitofp(sums, FLOATS)
+    return _Side(numbers, w.fused(HALF_SUMS_C1, numbers, numbers))
 
 
 def _write_score(w: _Writer) -> Any:
@@ -664,16 +770,17 @@ def _write_score(w: _Writer) -> Any:
     def enter(row: Any) -> None:
         for part, line in itertools.product(next_rows, range(0, ROW_BYTES, CACHE_LINE)):
             w.fetch(part, b.add(b.mul(row, _index(ROW_BYTES)), _index(line)))
-        x, y = (_load_part(w, part, row, 0, ROW) for part in rows)
+        x, y = (w.read(b.gep(part, [b.mul(row, _index(ROW_BYTES))])) for part in rows)
         products.enter(row, w.dot(w.spread_signed(x), w.spread(y)))
 
-    def score(row: Any) -> tuple[Any, Any]:
-        sx, sy = (b.sext(_load_part(w, part, row, SUMS, SHORTS), INTS) for part in rows)
-        covariance = w.covariance(products.load(), w.negative_sums(sx), sy)
+    def score(row: Any) -> _Scored:
+        sx, sy = (w.widen(_load_part(w, part, row, SUMS, SHORTS)) for part in rows)
+        covariance = w.covariance(products.load(), sx, sy)
         products.leave(row)
-        spread = b.fadd(*(_load_part(w, part, row, SPREADS, FLOATS) for part in rows))
+        spread = w.arrange(b.fadd(*(_load_part(w, part, row, SPREADS, FLOATS) for part in rows)))
         bits = b.or_(*(b.load(b.gep(array, [row])) for array in structured))
-        return _ssim(w, _measure_side(w, sx), _measure_side(w, sy), covariance, spread), bits
+        ssim = _ssim(w, _measure_side(w, sx), _measure_side(w, sy), covariance, spread)
+        return _Scored(ssim, w.select_lanes(bits), bits)
 
     return _write_strips(w, to, enter, score)
 
@@ -685,41 +792,46 @@ def _write_score_pixels(w: _Writer) -> Any:
     _, top = _first_row(w, to)
     rows, _, _, width = cgutils.unpack_tuple(b, w.array(0).shape)
     sources, end = [w.find(w.array(0), image, group, top, position) for image in images], w.find(w.array(0), rows)
-    is_window = b.bitcast(b.trunc(w.arguments[3], SHORT), BITS)
-    of_both, of_pixels, of_squares = w.slide(), [w.slide() for _ in images], [w.slide() for _ in images]
+    is_window = w.select_lanes(b.trunc(w.arguments[3], SHORT))
+    of_both, of_pixels, of_squares = w.slide(), [w.slide_totals() for _ in images], [w.slide() for _ in images]
+
+    next_sources = [w.find(w.array(0), image, group, top, position) for image in w.unpack(11)]
 
     def enter(row: Any) -> None:
+        for source, offset in itertools.product(next_sources, (0, HALO + LANES - 1)):
+            w.fetch(source, b.add(b.mul(row, width), _index(offset)))
         spreads = []
         for source, pixels, squares in zip(sources, of_pixels, of_squares, strict=True):
-            found = _load_row(w, b.gep(source, [b.mul(row, width)]), end)
+            found = w.read(_find_row(w, b.gep(source, [b.mul(row, width)]), end))
             spreads.append((w.spread_signed(found), w.spread(found)))
             squares.enter(row, w.dot(*spreads[-1]))
-            pixels.enter(row, w.total(spreads[-1][1]))
+            pixels.enter(row, w.total(found))
         of_both.enter(row, w.dot(spreads[0][0], spreads[1][1]))
 
-    def score(row: Any) -> tuple[Any, Any]:
-        sums = [pixels.load() for pixels in of_pixels]
+    def score(row: Any) -> _Scored:
+        sums = [w.widen(pixels.load()) for pixels in of_pixels]
         measured = [
-            _spread(w, w.covariance(squares.load(), w.negative_sums(s), s), is_window)
+            _spread(w, w.covariance(squares.load(), s, s), is_window)
             for squares, s in zip(of_squares, sums, strict=True)
         ]
-        covariance = w.covariance(of_both.load(), w.negative_sums(sums[0]), sums[1])
+        covariance = w.covariance(of_both.load(), *sums)
         for slide in (of_both, *of_pixels, *of_squares):
             slide.leave(row)
-        (qx, bits_x), (qy, bits_y) = measured
+        (qx, is_structured_x), (qy, is_structured_y) = measured
         x, y = (_measure_side(w, s) for s in sums)
         ssim = _ssim(w, x, y, covariance, b.fadd(qx, qy))
-        return ssim, b.or_(bits_x, bits_y)
+        is_structured = b.or_(is_structured_x, is_structured_y)
+        return _Scored(ssim, is_structured, b.bitcast(is_structured, SHORT))
 
     return _write_strips(w, to, enter, score)
 
 
 def _spread(w: _Writer, scaled_variance: Any, is_window: Any) -> tuple[Any, Any]:
-    """Return the spreads of a row of windows, of 49 Sxx - Sx^2, and which of them are structured, as an integer."""
+    """Return the spreads of a row of windows, of 49 Sxx - Sx^2, and which of them are structured."""
     b = w.builder
     spread = w.fused(HALF_C2, scaled_variance, TO_VARIANCE)
     is_structured = b.and_(b.fcmp_ordered(">=", spread, _splat(FLOATS, DETAIL_SPREAD)), is_window)
-    return b.select(is_window, spread, _splat(FLOATS, np.inf)), b.bitcast(is_structured, SHORT)
+    return b.select(is_window, spread, _splat(FLOATS, np.inf)), is_structured
 
 
 def _write_collect(w: _Writer) -> None:
@@ -834,9 +946,10 @@ def _score_pixels(
     losses: Any,
     target: Any,  # noqa: ARG001
     continues: Any,  # noqa: ARG001
+    ahead: Any,  # noqa: ARG001
 ) -> Any:
     two, three = _INDICES[2], _INDICES[3]
-    kinds = source, two, two, types.intp, edges, strips, two, totals, losses, three, types.boolean
+    kinds = source, two, two, types.intp, edges, strips, two, totals, losses, three, types.boolean, two
     return _describe(_write_score_pixels, types.intp, *kinds)
 
 
@@ -925,6 +1038,7 @@ def _overload_score_pixels(
     losses: Any,  # noqa: ARG001
     target: Any,  # noqa: ARG001
     continues: Any,  # noqa: ARG001
+    ahead: Any,  # noqa: ARG001
 ) -> Any:
     def implementation(
         source: Any,
@@ -938,9 +1052,10 @@ def _overload_score_pixels(
         losses: Any,
         target: Any,
         continues: Any,
+        ahead: Any,
     ) -> Any:
         return _score_pixels(  # type: ignore[call-arg]
-            source, images, place, held, edges, strips, span, totals, losses, target, continues
+            source, images, place, held, edges, strips, span, totals, losses, target, continues, ahead
         )
 
     return implementation

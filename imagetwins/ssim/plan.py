@@ -84,7 +84,7 @@ def plan_join(
 
     Args:
         directory: the workspace.
-        plan_directory: where the plan is written, for `join_batch`; some 4 kB for each distinct thumbnail.
+        plan_directory: where the plan is written, for `join_batch`.
         rows: (n,) integers, the workspace row of each image, -1 for one that takes no part.
         threshold: scores close to it are verified.
         floor: pairs that score below it are not stored.
@@ -104,7 +104,7 @@ def plan_join(
     is_done = groups.n_known == len(groups.rows)
     stages, share = choose_bounds(workspace, groups.rows[:0] if is_done else groups.rows, floor)
     settings = {"workspace": str(directory.absolute()), "threshold": threshold, "floor": floor}
-    _write_plan(plan_directory, workspace, groups, stages, settings | {"orientations": orientations})
+    _write_plan(plan_directory, groups, settings | {"orientations": orientations, "stages": stages})
     batches = _plan_batches(groups, choose_side(len(groups.rows), workspace.size, share), max_batches)
     n = len(groups.members)
     return JoinPlan(len(rows), n, len(groups.rows), n * (n - 1) // 2, batches, stages)
@@ -145,15 +145,13 @@ def choose_side(n: int, size: int, share: float) -> int:
     return max(side, min(LARGE_TILE, -(-n // LARGE_TILES_ALONG))) if share <= LARGE_SHARE else side
 
 
-def _write_plan(
-    target: Path, workspace: Workspace, groups: Groups, stages: dict[str, bool], settings: dict[str, Any]
-) -> None:
+def _write_plan(target: Path, groups: Groups, description: dict[str, Any]) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    for bound in bounds.BOUNDS:
-        if stages[bound.name]:
-            bound.plan(workspace.arrays, groups.rows, target, workspace.size, settings["orientations"])
     np.savez(target / GROUPS, **groups._asdict())
-    (target / PLAN).write_text(json.dumps(settings | {"stages": stages}), encoding="utf-8")
+    # Last, and at once, as a file that was never there before: by that `open_plan` knows that a plan is another one.
+    temporary = target / f"{PLAN}.tmp"
+    temporary.write_text(json.dumps(description), encoding="utf-8")
+    temporary.replace(target / PLAN)
 
 
 class OpenPlan(NamedTuple):
@@ -163,7 +161,7 @@ class OpenPlan(NamedTuple):
         workspace: its directory.
         threshold, floor: as given to `plan_join`.
         orientations: as given to `plan_join`.
-        bounds: the bounds that are used, each with what it wrote (`Bound.open_plan`).
+        bounds: the bounds that are used, each with what it needs for all tiles (`Bound.open_plan`).
         groups: of identical thumbnails.
         weights: of these groups.
     """
@@ -179,21 +177,23 @@ class OpenPlan(NamedTuple):
 
 def open_plan(directory: Path) -> OpenPlan:
     """Read a plan; once for all batches of this process."""
-    return _read_plan(directory, (directory / PLAN).stat().st_mtime_ns)
+    written = (directory / PLAN).stat()
+    return _read_plan(directory, (written.st_ino, written.st_mtime_ns, written.st_size))
 
 
 @lru_cache(maxsize=1)
-def _read_plan(directory: Path, _written_ns: int) -> OpenPlan:
+def _read_plan(directory: Path, _file: tuple[int, int, int]) -> OpenPlan:
     description = json.loads((directory / PLAN).read_text(encoding="utf-8"))
     with np.load(directory / GROUPS) as arrays:
         groups = Groups(**{name: arrays[name] for name in Groups._fields[:-1]}, n_known=int(arrays["n_known"]))
     used = [bound for bound in bounds.BOUNDS if description["stages"][bound.name]]
+    arrays = open_workspace(Path(description["workspace"])).arrays
     return OpenPlan(
         Path(description["workspace"]),
         description["threshold"],
         description["floor"],
         description["orientations"],
-        [(bound, bound.open_plan(directory)) for bound in used],
+        [(bound, bound.open_plan(arrays, groups.rows)) for bound in used],
         groups,
         groups.weigh(),
     )
@@ -213,10 +213,18 @@ def _plan_batches(groups: Groups, side: int, max_batches: int) -> list[list[Tile
 
 
 def _plan_pairs(groups: Groups, side: int) -> list[Tile]:
-    """Return the tiles on and above the diagonal of the pair matrix, except where all images are known."""
+    """Return the tiles on and above the diagonal of the pair matrix, except where all images are known.
+
+    They are in the order of Morton (1966), square in square: any run of them has few rows and columns for its length.
+    So a workspace that does not fit into memory is read seldom, whatever the memory, and a batch reads little of it.
+    """
     n_distinct, n_known = len(groups.rows), groups.n_known
     spans = list(itertools.pairwise([*range(0, n_known, side), *range(n_known, n_distinct, side), n_distinct]))
-    return [Tile("pairs", *row, *column) for i, row in enumerate(spans) for column in spans[i:] if column[1] > n_known]
+    # The bits of a number, each followed by a 0: between those of a row there is room for those of a column.
+    spread = [2 * int(f"{number:b}", 4) for number in range(len(spans))]
+    places = [(i, j) for i in range(len(spans)) for j in range(i, len(spans)) if spans[j][1] > n_known]
+    places.sort(key=lambda place: spread[place[0]] + spread[place[1]] // 2)
+    return [Tile("pairs", *spans[i], *spans[j]) for i, j in places]
 
 
 def _plan_identical(groups: Groups) -> list[Tile]:

@@ -108,7 +108,7 @@ def score_turned(
     scores = Scores(np.empty(n, np.uint8), np.empty(n), np.empty(n), np.empty(n))
     # A thumbnail in one orientation is one image.
     of_first, of_second = pairs.first * COUNT, pairs.second * COUNT + pairs.orientation - 1
-    order, most = order_pairs(pairs.first, of_second), len(buffers.rows) // 2
+    order, most = order_pairs(pairs.first, of_second), len(buffers.rows)
     part = divide_pairs(of_first[order], of_second[order], len(rows) * COUNT, most)
     memory = _thread_memory(workspace.size, most)
     bounds = [*np.flatnonzero(np.diff(part, prepend=-1)), n]

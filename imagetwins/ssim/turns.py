@@ -74,7 +74,7 @@ def turn_rows(features: NDArray[Any], rows: NDArray[np.int64], table: FeatureTur
 
 
 class Symmetry(NamedTuple):
-    """How the coordinates of a projection belong together.
+    """How the coordinates of the transform belong together.
 
     Attributes:
         other: (n,) int64, the coordinate that takes the place of each when a picture is transposed.
@@ -94,12 +94,11 @@ class Symmetry(NamedTuple):
         return signs
 
 
-def find_symmetry(chosen: NDArray[np.int64], side: int) -> Symmetry:
-    """Return the symmetry of coordinates of the transform, (n,) ascending indices, as `choose_coordinates` chooses them."""
-    row, column, axis = np.unravel_index(chosen, (side, side, WIDTH))
+def find_symmetry(side: int) -> Symmetry:
+    """Return the symmetry of the coordinates of the transform, of `side` cells along a side."""
+    row, column, axis = (each.ravel() for each in np.indices((side, side, WIDTH)))
     is_across, is_down = np.isin(axis, ACROSS), np.isin(axis, DOWN)
-    other = np.searchsorted(chosen, transpose_coordinates(side)[chosen])
-    return Symmetry(other, (row % 2 == 1) ^ is_down, (column % 2 == 1) ^ is_across)
+    return Symmetry(transpose_coordinates(side), (row % 2 == 1) ^ is_down, (column % 2 == 1) ^ is_across)
 
 
 def transpose_coordinates(side: int) -> NDArray[np.int64]:

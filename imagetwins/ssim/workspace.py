@@ -36,7 +36,7 @@ DIGEST_BYTES = 16
 KEPT_BYTES = 1 << 30
 """Workspaces up to this size stay mapped between batches; all pages of larger ones would count as used memory."""
 
-WORKSPACE_VERSION = 14
+WORKSPACE_VERSION = 13
 """Version of the arrays' meaning: raise it when what is stored changes. A workspace of another version is made anew."""
 
 META, BASIS = "workspace.json", "basis.npz"

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from imagetwins.ssim.features import Basis, dot
 from imagetwins.ssim.image import MeasuredImage
-from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.tiles import TilePairs
 from imagetwins.ssim.turns import FeatureTurn, plan_feature_turn, turn_features, turn_rows
 
@@ -80,21 +78,12 @@ class Bound(ABC):
         """Decide from the bounds of a sample of pairs, (n,), whether the bound is worth its cost at this floor."""
         return bool((upper < floor).mean() > MIN_SHARE)
 
-    def plan(  # noqa: B027 - optional
-        self, arrays: Arrays, rows: NDArray[np.int64], directory: Path, size: int, orientations: Orientations
-    ) -> None:
-        """Write into `directory` what `prune` needs beside the workspace's `arrays`; by default nothing.
+    def open_plan(self, arrays: Arrays, rows: NDArray[np.int64]) -> Any:  # noqa: ARG002 - optional
+        """Return what `prune` needs for all tiles, of the workspace's arrays.
 
-        Args:
-            arrays: the workspace's.
-            rows: (groups,) int64, the workspace rows of the distinct thumbnails that are joined.
-            directory: that of the plan.
-            size: of the thumbnails, in pixels.
-            orientations: those in which the second picture of a pair is compared.
+        It is kept while the plan is open: arrays in it stay mapped, while others are mapped anew for each batch. `rows`,
+        (groups,) int64, are the workspace rows of the distinct thumbnails that are joined.
         """
-
-    def open_plan(self, directory: Path) -> Any:  # noqa: ARG002 - optional
-        """Return what `plan` wrote, for `prune`."""
         return None
 
     @abstractmethod

@@ -17,8 +17,15 @@ from imagetwins import ssim
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import ArraySpec, VectorBound
 from imagetwins.ssim.bounds.cells import CellBound
-from imagetwins.ssim.bounds.projection import ProjectionBound
-from imagetwins.ssim.features import count_features, feature_slack
+from imagetwins.ssim.bounds.projection import (
+    ProjectionBound,
+    plan_scale,
+    plan_transform,
+    project_features,
+    quantise_projection,
+)
+from imagetwins.ssim.features import count_features, feature_slack, plan_cells
+from imagetwins.ssim.processor import find_runnable, force_kernels
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle, tight
 from tests.support import thumbnails as pictures
@@ -152,6 +159,14 @@ def test_a_pair_is_stored_exactly_where_the_floor_is_at_or_below_its_score(stage
     check_floors(tmp_path, itertools.chain(*planted[:: EVERY.get(stages, 1)]))
 
 
+@pytest.mark.parametrize("kernels", find_runnable(), ids=lambda kernels: kernels.label)
+def test_it_is_with_the_kernels_of_each_processor(kernels, planted, tmp_path, monkeypatch):
+    """In a join of its own: quantised vectors are laid out for the kernels that read them."""
+    monkeypatch.setattr(bounds, "BOUNDS", STAGES["projection"])
+    with force_kernels(kernels):
+        check_floors(tmp_path, itertools.chain(*planted[::4]))
+
+
 @pytest.mark.parametrize("size", [16, 49, 200, pytest.param(300, marks=pytest.mark.slow)])
 def test_it_is_at_any_size(size, tmp_path):
     check_floors(tmp_path, plant(size, 0, turns=3))
@@ -246,17 +261,21 @@ class Turned(ProjectionBound):
     def target(self, n):
         """Return a unit vector of `n` coordinates."""
 
-    def make_preparer(self, size, basis):
-        prepare = super().make_preparer(size, basis)
+    def make_preparer(self, size, basis):  # noqa: ARG002 - an implementation of an interface
+        scale = plan_scale(plan_cells(size).side)
+        transform = plan_transform(size, scale.order)
 
         def turn(image):
-            arrays = prepare(image)
-            *kept, rest = arrays[self.vectors].astype(np.float64)
+            *kept, rest = project_features(image.features, transform)
             mirror = np.eye(1, len(kept))[0] - self.target(len(kept))
             turned = kept - 2 * mirror * (mirror @ kept) / (mirror @ mirror)
-            return {**arrays, self.vectors: np.append(turned, rest).astype(np.float32)}
+            return quantise_projection(np.append(turned, rest), scale)
 
         return turn
+
+    def is_worthwhile(self, upper, floor):  # noqa: ARG002 - an implementation of an interface
+        """Steps are not made for such vectors."""
+        return True
 
 
 class AllEqual(Turned):

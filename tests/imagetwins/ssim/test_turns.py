@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from imagetwins import ssim
-from imagetwins.ssim.bounds.projection import REST_MARGIN, choose_coordinates, count_coordinates
+from imagetwins.ssim.bounds.projection import plan_transform, project_features
 from imagetwins.ssim.codes import (
     CODES_SLACK,
     HEAD,
     STAGES,
+    allocate_quantised,
     choose_scale,
-    open_codes,
+    find_codes,
     prune_turned_tile,
+    quantise,
     reach_by_codes,
     shape_of,
-    write_codes,
 )
 from imagetwins.ssim.features import RHO_MARGIN, feature_slack, feature_unit, make_basis, mean_slack, plan_cells
 from imagetwins.ssim.image import MeasuredImage, Scratch
@@ -92,22 +93,21 @@ def test_turned_images_are_as_a_workspace_keeps_them(size, tmp_path):
 
 @pytest.mark.parametrize("size", [16, 63, 200])
 def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings(size, tmp_path):
-    thumbnails, chosen = draw(size), choose_coordinates(size)
-    symmetry = find_symmetry(chosen, plan_cells(size).side)
-    assert len(chosen) == count_coordinates(size)
-    assert (symmetry.other[symmetry.other] == np.arange(len(chosen))).all()
+    cells = plan_cells(size)
+    thumbnails, symmetry = draw(size), find_symmetry(cells.side)
+    everything = np.arange(len(symmetry.other))
+    transform = plan_transform(size, everything)
+    assert (symmetry.other[symmetry.other] == everything).all()
     for orientation in ORIENTATIONS:
         both = np.concatenate([thumbnails, [TURNS[orientation](one) for one in thumbnails]])
-        vectors = prepare(tmp_path, both).arrays["projection"].astype(np.float64)
+        features = prepare(tmp_path, both).arrays["features"]
+        vectors = np.array([project_features(one, transform)[:-1] for one in features])
         whole, turned = vectors[: len(thumbnails)], vectors[len(thumbnails) :]
-        taken = symmetry.other if orientation >= 5 else np.arange(len(chosen))
+        taken = symmetry.other if orientation >= 5 else everything
         found = whole[:, taken] * symmetry.turn_signs(orientation)
         # As far apart as two features of one picture may be, and where nothing is left, the root of their margins.
-        allowed = 2 * mean_slack(plan_cells(size).largest) + np.sqrt(
-            2 * float(RHO_MARGIN) + 8 * mean_slack(plan_cells(size).largest)
-        )
-        assert (np.linalg.norm(found - turned[:, :-1], axis=1) <= allowed).all()
-        assert (abs(whole[:, -1] ** 2 - turned[:, -1] ** 2) <= 2 * REST_MARGIN + 4 * allowed).all()
+        allowed = 2 * mean_slack(cells.largest) + np.sqrt(2 * float(RHO_MARGIN) + 8 * mean_slack(cells.largest))
+        assert (np.linalg.norm(found - turned, axis=1) <= allowed).all()
 
 
 def test_bounds_from_what_is_exchanged_are_at_least_the_score(tmp_path):
@@ -130,7 +130,7 @@ def draw_vectors(length, symmetry, n, seed):
     rng = np.random.default_rng(seed)
     spread = rng.permutation(np.geomspace(1, 1e-3, length))
     spread = np.append((spread + spread[symmetry.other]) / 2, 0.1)
-    vectors = rng.normal(0, 1, (n, length + 1)) * spread + rng.normal(0, 1, length + 1) * spread
+    vectors = rng.normal(0, 1, (n, length + 1)) * spread
     vectors[:4] = [
         np.eye(1, length + 1, 3)[0],
         np.ones(length + 1),
@@ -155,19 +155,21 @@ def bounds_of(codes, stage, turn):
     terms = codes.terms[:, stage].astype(np.float64)
     signs = np.append(np.ones(HEAD), [1, 1, -1])
     of_second = terms[:, turns.term_sources[turn]] * turns.term_signs[turn]
-    offset = codes.offset.astype(np.float64)
     inner = values.reshape(len(values), -1) @ second.reshape(len(values), -1).T
-    return offset[:, None] + offset + inner + (terms * signs) @ of_second.T
+    return inner + (terms * signs) @ of_second.T
 
 
 @pytest.fixture(scope="module", params=[16, 63, 200])
-def quantised(request, tmp_path_factory):
-    chosen = choose_coordinates(request.param)
-    symmetry = find_symmetry(chosen, plan_cells(request.param).side)
-    vectors = draw_vectors(len(chosen), symmetry, 150, request.param)
-    directory = tmp_path_factory.mktemp("codes")
-    write_codes(directory, vectors, np.arange(len(vectors)), choose_scale(vectors[::3], symmetry))
-    return vectors, symmetry, open_codes(directory)
+def quantised(request):
+    symmetry = find_symmetry(plan_cells(request.param).side)
+    length = len(symmetry.other)
+    vectors = draw_vectors(length, symmetry, 150, request.param)
+    energy = np.square(vectors[4::3, :-1], dtype=float).mean(0)
+    scale = choose_scale((energy + energy[symmetry.other]) / 2, symmetry, length)
+    stored = allocate_quantised(len(vectors), scale)
+    for i, vector in enumerate(np.hstack([vectors[:, :-1], np.zeros((len(vectors), 1))])[:, scale.order]):
+        quantise(np.append(vector, vectors[i, -1]), scale, stored, i)
+    return vectors, symmetry, find_codes(stored, np.arange(len(vectors)), scale)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -177,7 +179,8 @@ def test_bounds_from_codes_are_at_least_the_inner_products_with_the_turned_vecto
     for stage in range(STAGES):
         upper = bounds_of(codes, stage, orientation - 1)
         assert (upper + CODES_SLACK >= true).all()
-    assert np.median(upper - true) < 0.05
+    # Of the smallest thumbnails, a group has coordinates of every size.
+    assert np.median(upper - true) < 0.1
 
 
 @each_kernels

@@ -8,11 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from imagetwins import ssim
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.projection import (
-    choose_coordinates,
-    count_coordinates,
+    N_GROUPS,
+    ProjectionBound,
     estimate_energy,
+    plan_scale,
+    plan_transform,
     project_features,
 )
+from imagetwins.ssim.codes import CODES_SLACK, HEAD, LONGEST
 from imagetwins.ssim.columns import plan_columns
 from imagetwins.ssim.features import (
     CELL_RANK,
@@ -28,6 +31,7 @@ from imagetwins.ssim.features import (
 from imagetwins.ssim.image import MeasuredImage, Scratch
 from imagetwins.ssim.measurements import STEP, allocate_sums, allocate_windows, measure_windows
 from imagetwins.ssim.refine import bound_blocks, make_block_bounds
+from imagetwins.ssim.turns import find_symmetry
 from imagetwins.ssim.vector import DEVIATION_RANK
 from imagetwins.ssim.windows import C2, allocate_pixels, fill_pixels, plan_layout
 from imagetwins.ssim.workspace import open_workspace
@@ -66,26 +70,54 @@ def test_each_bound_with_its_slack_is_at_least_the_score(prepare, pair):
         assert upper.astype(np.float64) + bound.slack(SIZE) >= score
 
 
+def order_of(size):
+    return plan_scale(plan_cells(size).side).order
+
+
+def exact_features(pair):
+    basis, scratch = make_basis(), Scratch(SIZE)
+    return [MeasuredImage(thumbnail, basis, scratch).features.copy() for thumbnail in pair]
+
+
+def project(features):
+    transform = plan_transform(SIZE, order_of(SIZE))
+    return np.array([project_features(one, transform) for one in features])
+
+
 @quick
 @given(pair=pictures.pairs(SIZE))
 def test_features_and_their_projection_bound_the_score(prepare, pair):
     arrays, score = prepare(*pair).arrays, oracle.score(*pair)
-    for vectors in (stored_features(arrays), arrays["projection"]):
-        first, second = vectors.astype(np.float64)
-        assert first @ second + stored_slack(SIZE) >= score
+    exact = exact_features(pair)
+    for vectors, slack in (
+        (exact, feature_slack(SIZE)),
+        (project(exact), feature_slack(SIZE)),
+        (stored_features(arrays), stored_slack(SIZE)),
+    ):
+        first, second = np.array(vectors, np.float64)
+        assert first @ second + slack >= score
+
+
+@quick
+@given(pair=pictures.pairs(SIZE))
+def test_stored_codes_bound_the_inner_product_of_the_projections(prepare, pair):
+    arrays = prepare(*pair).arrays
+    first, second = project(exact_features(pair))
+    for rows, product in (((0, 1), first @ second), ((1, 1), second @ second)):
+        (upper,) = ProjectionBound().upper_bounds(arrays, *np.array(rows)[:, None])
+        assert upper + CODES_SLACK >= product
 
 
 @quick
 @given(pair=pictures.pairs(SIZE))
 def test_vectors_are_never_shorter_than_one(prepare, pair):
     arrays = prepare(*pair).arrays
-    basis, scratch = make_basis(), Scratch(SIZE)
-    exact = [MeasuredImage(thumbnail, basis, scratch).features for thumbnail in pair]
+    exact = exact_features(pair)
     half_units = (stored_slack(SIZE) - feature_slack(SIZE)) / 2
-    for vectors, shorter in ((exact, 0), (arrays["projection"], 0), (stored_features(arrays), half_units)):
+    for vectors, shorter in ((exact, 0), (project(exact), 0), (stored_features(arrays), half_units)):
         lengths = np.linalg.norm(np.array(vectors, np.float64), axis=1)
         assert lengths.min() >= 1 - shorter
-        assert lengths.max() <= 1.001
+        assert lengths.max() <= 1.001 < LONGEST
 
 
 def test_the_slack_allows_for_the_rounding_of_the_deviations_of_both_images():
@@ -102,12 +134,12 @@ def test_the_slack_allows_for_the_rounding_of_the_deviations_of_both_images():
 @pytest.mark.parametrize("size", [16, 50, 200])
 def test_inner_products_of_projections_are_never_below_those_of_the_features(size):
     """Also of vectors that are almost the same, where they are equal but for roundings."""
-    rng, chosen = np.random.default_rng(0), choose_coordinates(size)[::3]
+    rng, chosen = np.random.default_rng(0), order_of(size)[::3]
     for _ in range(10):
         first = rng.normal(0, 1, count_features(size)) * rng.exponential(1, count_features(size)) ** 3
         second = first + rng.normal(0, rng.choice([0, 1e-4, 1]), len(first))
         vectors = [(one / np.linalg.norm(one)).astype(np.float32) for one in (first, second)]
-        projections = [project_features(one, size, chosen).astype(np.float64) for one in vectors]
+        projections = [project_features(one, plan_transform(size, chosen)) for one in vectors]
         assert np.dot(*projections) >= np.dot(*(one.astype(np.float64) for one in vectors))
 
 
@@ -144,12 +176,10 @@ def test_a_projection_has_the_chosen_coordinates_of_scipys_transform_and_the_len
     grid = np.empty((cells.side**2, CELL_RANK + 1))
     grid[cells.grid_index] = features.reshape(-1, CELL_RANK + 1)
     whole = scipy.fft.dctn(grid.reshape(cells.side, cells.side, -1), axes=(0, 1), norm="ortho").ravel()
-    chosen = choose_coordinates(size)
-    assert len(set(chosen.tolist())) == len(chosen) == count_coordinates(size) <= whole.size
-    for coordinates in (chosen, chosen[::5]):
-        projected = project_features(features, size, coordinates)
-        np.testing.assert_allclose(projected[:-1], whole[coordinates], atol=1e-6)
-        rest = np.delete(whole, coordinates)
+    for order in (order_of(size), order_of(size)[::5]):
+        projected = project_features(features, plan_transform(size, order))
+        np.testing.assert_allclose(projected[:-1], np.where(order < 0, 0, whole[order]), atol=1e-6)
+        rest = np.delete(whole, order[order >= 0])
         assert projected[-1] ** 2 == pytest.approx((rest**2).sum(), abs=2e-6)
 
 
@@ -158,8 +188,33 @@ def test_axes_of_slopes_are_distinguished_from_those_of_means_and_deviations():
     of_slopes = 3 * (axes[..., :2, :] ** 2).sum((1, 2, 3, 4))
     assert (np.minimum(of_slopes, abs(of_slopes - 1)) < 1e-6).all()
     energy = estimate_energy(8)
-    decay = energy[0, 0, :CELL_RANK] / energy[7, 7, :CELL_RANK]
-    np.testing.assert_allclose(decay, np.where(of_slopes > 0.5, 8, 8**3))
+    decay, radius = energy[0, 0, :CELL_RANK] / energy[7, 7, :CELL_RANK], 1 + 7 * 2**0.5
+    np.testing.assert_allclose(
+        decay, np.where(of_slopes > 0.5, 64**0.45 * radius**0.4, np.exp(3) * 64**0.6 * radius**1.1)
+    )
+
+
+@pytest.mark.parametrize("size", [16, 17, 32, 50, 64, 100, 200, 300])
+def test_coordinates_are_ordered_by_energy_and_those_that_belong_together_take_each_others_place(size):
+    side = plan_cells(size).side
+    scale, energy, symmetry = plan_scale(side), estimate_energy(side).ravel(), find_symmetry(side)
+    head, groups = scale.order[:HEAD], scale.order[HEAD:].reshape(-1, 64)
+    kept = scale.order[scale.order >= 0]
+    assert len(set(kept.tolist())) == len(kept)
+    assert len(kept) >= min(len(energy), 60 * 64)
+    assert len(groups) == len(scale.levels) <= N_GROUPS
+    assert set(symmetry.other[head[head >= 0]]) == set(head[head >= 0])
+    # A whole group takes the place of another one, coordinate by coordinate, in the same bound.
+    transposed = scale.turns.sources[4]
+    assert (transposed[transposed] == np.arange(len(groups))).all()
+    assert (np.where(groups < 0, -1, symmetry.other[groups]) == groups[transposed]).all()
+    assert (scale.levels[transposed] == scale.levels).all()
+    for stop in scale.stops:
+        assert (transposed[:stop] < stop).all()
+    largest = [energy[group[group >= 0]].max(initial=0) for group in groups]
+    assert largest == sorted(largest, reverse=True)
+    for changes in (symmetry.changes_down, symmetry.changes_across):
+        assert all(len(set(changes[group[group >= 0]])) <= 1 for group in groups)
 
 
 def test_the_kept_axes_are_orthonormal():

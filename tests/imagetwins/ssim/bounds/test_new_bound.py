@@ -8,7 +8,7 @@ import pytest
 from imagetwins import ssim
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import ArraySpec, Bound, VectorBound
-from imagetwins.ssim.bounds.projection import project_features
+from imagetwins.ssim.bounds.projection import plan_transform, project_features
 from imagetwins.ssim.features import feature_slack
 from imagetwins.ssim.stages import zero_counts
 from imagetwins.ssim.workspace import open_workspace, plan_arrays
@@ -29,16 +29,15 @@ class FirstCoordinates(VectorBound):
         return {"first_coordinates": ArraySpec(np.float32, (len(FIRST) + 1,))}
 
     def make_preparer(self, size, basis):
-        return lambda image: {"first_coordinates": project_features(image.features, size, FIRST)}
+        transform = plan_transform(size, FIRST)
+        return lambda image: {"first_coordinates": project_features(image.features, transform)}
 
     def slack(self, size):
         return feature_slack(size)
 
-    def plan(self, arrays, rows, directory, size, orientations):
-        (directory / "first.txt").write_text(f"{len(rows)}")
-
-    def open_plan(self, directory):
-        return int((directory / "first.txt").read_text())
+    def open_plan(self, arrays, rows):
+        assert len(arrays["first_coordinates"]) > max(rows)
+        return len(rows)
 
     def prune(self, arrays, planned, pairs, lowest):
         assert planned > pairs.listed[1].max(initial=-1)
