@@ -40,6 +40,11 @@ def prepare(directory, thumbnails):
     return open_workspace(directory)
 
 
+def measure(thumbnail):
+    """The features of a thumbnail before they are rounded to be stored."""
+    return MeasuredImage(thumbnail, make_basis(), Scratch(len(thumbnail))).features
+
+
 def draw(size):
     rng = np.random.default_rng(0)
     grey = np.repeat(pictures.photographs(size)[:1, ..., 1:2], 3, axis=-1)
@@ -92,7 +97,7 @@ def test_turned_images_are_as_a_workspace_keeps_them(size, tmp_path):
 
 
 @pytest.mark.parametrize("size", [16, 63, 200])
-def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings(size, tmp_path):
+def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings(size):
     cells = plan_cells(size)
     thumbnails, symmetry = draw(size), find_symmetry(cells.side)
     everything = np.arange(len(symmetry.other))
@@ -100,8 +105,7 @@ def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings
     assert (symmetry.other[symmetry.other] == everything).all()
     for orientation in ORIENTATIONS:
         both = np.concatenate([thumbnails, [TURNS[orientation](one) for one in thumbnails]])
-        features = prepare(tmp_path, both).arrays["features"]
-        vectors = np.array([project_features(one, transform)[:-1] for one in features])
+        vectors = np.array([project_features(measure(one), transform)[:-1] for one in both])
         whole, turned = vectors[: len(thumbnails)], vectors[len(thumbnails) :]
         taken = symmetry.other if orientation >= 5 else everything
         found = whole[:, taken] * symmetry.turn_signs(orientation)
