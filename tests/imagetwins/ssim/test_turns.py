@@ -114,12 +114,12 @@ def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings
         assert (np.linalg.norm(found - turned, axis=1) <= allowed).all()
 
 
-def test_bounds_from_what_is_exchanged_are_at_least_the_score(tmp_path):
+def test_bounds_from_what_is_exchanged_are_at_least_the_score():
     """Of pairs of every kind that is hard for a bound, in each orientation."""
     size = 32
     for k, kind in enumerate(dict.fromkeys(tight.KINDS)):
         pair = np.array(kind(np.random.default_rng(k), size))
-        features = prepare(tmp_path, pair).arrays["features"].astype(np.float64)
+        features = np.array([measure(one) for one in pair], np.float64)
         for orientation, one in TURNS.items():
             turned = turn_rows(features.astype(np.float32), np.array([1]), plan_feature_turn(size, orientation))[0]
             score = oracle.score(pair[0], np.ascontiguousarray(one(pair[1])))
