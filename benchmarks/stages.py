@@ -78,7 +78,7 @@ def run_stages(
             record.funnel["verified"] = decided.pop("verified")
             record.counts.update(decided)
         tell("release")
-        release_run(run, limit)
+        release_run(run, limit, keeps_pixels=parameters.keeps_pixels)
     record.status = RunStatus.COMPLETED
     run.write_record(record)
     return record

@@ -9,6 +9,7 @@ from imagetwins.config.folders import shorten_folder
 from imagetwins.config.parameters import (
     Address,
     ApprovalPolicy,
+    CachePixels,
     Count,
     Grouping,
     Hours,
@@ -80,6 +81,7 @@ def deduplicate(
     sidecars: Sidecars = "move",
     reference: list[str] = [],  # noqa: B006
     store: str | None = None,
+    cache_pixels: CachePixels = "yes",
     dask: Address | None = None,
 ) -> dict[str, Any]:
     """Find the duplicate and near-duplicate images of a folder by exact all-pairs SSIM, and move them.
@@ -135,6 +137,8 @@ def deduplicate(
             a Live Photo, the raw file beside a JPEG): move, they follow it, and come back with it, or leave.
         reference: Folders, or URLs, whose pictures are compared too, always kept, and never moved.
         store: Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store.
+        cache_pixels: Whether the cache keeps the pixels of thumbnails for later runs: yes, or no, which takes less than
+            half of the space; later runs then decode again what they must compare closely.
         dask: Address of a Dask scheduler, as in tcp://10.0.0.5:8786, whose workers load and score the pictures.
             Default: this machine does.
 

@@ -11,7 +11,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching.reuse import ReusableRun, iter_reused, to_table
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.runtime.worker import check_worker
-from imagetwins.scanning.thumbnails import read_rows
+from imagetwins.scanning.thumbnails import pixel_source, read_rows
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, VERIFIED
 from imagetwins.store.tables import as_frame, read_notes, write_table
@@ -46,7 +46,7 @@ def score_pairs(run: Run, plan: str, batch: int, tiles: Sequence[ssim.Tile]) -> 
     part = run.comparisons / f"part-{batch:05d}.parquet"
     notes = read_notes(part)
     if notes.get("plan") != plan:
-        result = ssim.join_batch(run.workspace / "plan", tiles)
+        result = ssim.join_batch(run.workspace / "plan", tiles, pixel_source(run))
         notes = {"plan": plan, "counts": json.dumps(result.counts)}
         write_table(to_table(result), COMPARISONS, part, notes=notes)
     counted: dict[str, int] = json.loads(notes["counts"])

@@ -30,6 +30,7 @@ Orientations = Literal["same", "all"]
 Grouping = Literal["representative", "any"]
 Sidecars = Literal["move", "leave"]
 ApprovalPolicy = Literal["never", "review", "always"]
+CachePixels = Literal["yes", "no"]
 Count = Annotated[int, Field(ge=0)]
 Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -188,6 +189,13 @@ class Parameters(BaseModel):
         str | None,
         Field(description="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
     ] = None
+    cache_pixels: Annotated[
+        CachePixels,
+        Field(
+            description="Whether the cache keeps the pixels of thumbnails for later runs: yes, or no, which takes less than half "
+            "of the space; later runs then decode again what they must compare closely."
+        ),
+    ] = "yes"
     dask: Annotated[
         Address | None,
         Field(
@@ -210,6 +218,11 @@ class Parameters(BaseModel):
         """The parameters that are not the defaults, but for the folder, which has none."""
         defaults = Parameters(folder=self.folder).model_dump()
         return {name: value for name, value in self.model_dump().items() if value != defaults[name]}
+
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether the cache keeps the pixels of thumbnails when the run is over."""
+        return self.cache_pixels == "yes"
 
     @property
     def is_careful(self) -> bool:

@@ -101,8 +101,8 @@ def estimate_run(
     if decode is None:
         by, decode = _measure_decoding(to_decode, parameters, workers, progress)
     seconds = len(to_decode) * decode + new_pairs * compare
-    image_bytes = ssim.row_bytes(parameters.size)
-    disk, excess = len(to_decode) * image_bytes, max(images * image_bytes - limit, 0)
+    disk = len(to_decode) * ssim.working_row_bytes(parameters.size)
+    excess = max(images * ssim.row_bytes(parameters.size, with_pixels=parameters.keeps_pixels) - limit, 0)
     return Estimate(images, len(to_decode), pairs, new_pairs, seconds, disk, by, excess)
 
 

@@ -21,6 +21,7 @@ from imagetwins.errors import StoreError
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.cache import describe_thumbnails
+from imagetwins.scanning.thumbnails import pixel_source
 from imagetwins.store.record import RunKind, RunRecord, Stage
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import COMPARISONS, IMAGES, VERIFIED
@@ -124,7 +125,9 @@ def iter_reused(
             limits = {"threshold": parameters.threshold, "floor": parameters.floor}
             # Where pictures are turned, what was verified is scored anew; and so is what changed places, see `_rename`.
             past_pairs = to_result(table.assign(verified=table["verified"] | table["has_changed_places"]))
-            reused = ssim.reuse_pairs(directory, rows, past_pairs, orientations=parameters.orientations, **limits)
+            reused = ssim.reuse_pairs(
+                directory, rows, past_pairs, orientations=parameters.orientations, load=pixel_source(run), **limits
+            )
             yield reused, table.loc[table["verified"] & ~table["has_changed_places"], VERIFIED.names]
 
 

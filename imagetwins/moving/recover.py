@@ -43,7 +43,7 @@ def recover_runs(store: Location, folder: str, own: str, limit: int) -> list[str
                 edited.status = RunStatus.SUPERSEDED
         # What an unfinished run kept for a retry is free now: this run takes its place. Most have ended and kept nothing.
         if run.lock.exists() or run.workspace.exists():
-            release_run(run, limit)
+            release_run(run, limit, keeps_pixels=record.parameters.keeps_pixels)
     return recovered
 
 

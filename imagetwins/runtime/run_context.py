@@ -148,7 +148,7 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
         context.record.status, context.record.finished = RunStatus.COMPLETED, now()
         context.write()
         observer.get().stage_started("release")
-        release_run(run, cache_limit_bytes())
+        release_run(run, cache_limit_bytes(), keeps_pixels=parameters.keeps_pixels)
 
 
 def _end_early(context: RunContext, error: BaseException) -> None:

@@ -9,20 +9,26 @@ from imagetwins import ssim
 from imagetwins.errors import StoreError
 from imagetwins.scanning.activity import iter_other_runs_at_work, lock_caches
 from imagetwins.scanning.cache import Cache, collect_loaded, read_index
+from imagetwins.settings import count_cores
 from imagetwins.store.runs import Run
 
 
-def release_run(run: Run, limit: int) -> None:
-    """Put what `run` has loaded into the cache, reduce all caches to `limit` bytes, and remove the run's workspace."""
+def release_run(run: Run, limit: int, *, keeps_pixels: bool = True) -> None:
+    """Put what `run` has loaded into the cache, reduce all caches to `limit` bytes, and remove the run's workspace.
+
+    The last run that uses a cache packs the pixels of all images in it or, unless it `keeps_pixels`, forgets them.
+    """
     with lock_caches(run.home):
         directory = run.cache
         size = _thumbnail_size(directory) if directory else None
         if directory and size is not None:
             cache = collect_loaded(run, Cache(directory, size, read_index(directory)))
             in_use = {other.cache for other in iter_other_runs_at_work(run)}
+            if directory not in in_use:
+                ssim.settle_pixels(directory, keep=keeps_pixels, workers=count_cores())
             _remove_others(cache, in_use, limit)
             if directory not in in_use:
-                _shrink(cache, limit)
+                _shrink(cache, limit // ssim.row_bytes(size, with_pixels=keeps_pixels))
         shutil.rmtree(run.workspace, ignore_errors=True)
         run.lock.unlink(missing_ok=True)
 
@@ -37,7 +43,8 @@ def _thumbnail_size(directory: Path) -> int | None:
 
 
 def _taken_bytes(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.glob("*.bin"))
+    """Return the bytes that the arrays take: less than their length, since they have holes."""
+    return sum(file.stat().st_blocks * 512 for file in directory.glob("*.bin"))
 
 
 def _remove_others(cache: Cache, in_use: set[Path | None], limit: int) -> None:
@@ -51,8 +58,8 @@ def _remove_others(cache: Cache, in_use: set[Path | None], limit: int) -> None:
 
 
 def _shrink(cache: Cache, limit: int) -> None:
-    """Keep the rows that were used last, as many as `limit` allows."""
-    n_rows = max(limit // ssim.row_bytes(cache.size), 1)
+    """Keep the `limit` rows that were used last."""
+    n_rows = max(limit, 1)
     if (ssim.count_rows(cache.directory, cache.size) or 0) <= n_rows:
         return
     last_use = cache.index.groupby("row")["used_ns"].max().nlargest(n_rows)

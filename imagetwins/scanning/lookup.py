@@ -66,7 +66,8 @@ def lookup_files(
     digest = _hash_files(listed, digest, set(known["size_bytes"]), workers, progress)
     with lock_caches(run.home):
         cache = open_cache(run, parameters)
-        table = _assign_rows(run, listing, digest, cache, limit)
+        max_rows = limit // ssim.row_bytes(cache.size, with_pixels=parameters.keeps_pixels)
+        table = _assign_rows(run, listing, digest, cache, max_rows)
         # What an earlier try of this run loaded is in the cache by now.
         for location in (run.loaded, run.images):
             storage_of(location).remove_tree(location)
@@ -103,7 +104,7 @@ def _hash_file(file: bytes, size_bytes: int) -> str | None:
         return None
 
 
-def _assign_rows(run: Run, listing: pd.DataFrame, digest: pd.Series, cache: Cache, limit: int) -> pd.DataFrame:
+def _assign_rows(run: Run, listing: pd.DataFrame, digest: pd.Series, cache: Cache, max_rows: int) -> pd.DataFrame:
     """Return `schemas.LOOKUP`: the row of each known content, and rows for what must be decoded."""
     facts = [name for name in DECODED_FIELDS if name != "error"]
     contents = cache.index.drop_duplicates("digest")[[*facts, "row"]]
@@ -112,11 +113,11 @@ def _assign_rows(run: Run, listing: pd.DataFrame, digest: pd.Series, cache: Cach
     table["digest"] = table["digest"].where(~missing, None)
     row = table["row"].fillna(-1).to_numpy(np.int64, copy=True)
     new = np.flatnonzero(missing & listing["error"].isna())
-    row[new] = _give_rows(run, cache, row[row >= 0], len(new), limit)
+    row[new] = _give_rows(run, cache, row[row >= 0], len(new), max_rows)
     return as_frame({name: table.assign(row=row)[name] for name in LOOKUP.names}, LOOKUP)
 
 
-def _give_rows(run: Run, cache: Cache, own: Rows, count: int, limit: int) -> Rows:
+def _give_rows(run: Run, cache: Cache, own: Rows, count: int, max_rows: int) -> Rows:
     """Return `count` rows that nobody needs: free ones, then, above the limit, those that were used the longest ago.
 
     Args:
@@ -124,7 +125,7 @@ def _give_rows(run: Run, cache: Cache, own: Rows, count: int, limit: int) -> Row
         cache: where they are.
         own: rows that the run uses, and which are not given away.
         count: how many it needs.
-        limit: bytes that the cache may take.
+        max_rows: how many the cache may have.
 
     Raises:
         StoreError: the disk is too small for them.
@@ -132,7 +133,7 @@ def _give_rows(run: Run, cache: Cache, own: Rows, count: int, limit: int) -> Row
     others = find_rows_of_others(run, cache.directory)
     last_use = cache.index.groupby("row")["used_ns"].max()
     taken = np.union1d(last_use.index.to_numpy(np.int64), others)
-    excess = len(taken) + count - limit // ssim.row_bytes(cache.size)
+    excess = len(taken) + count - max_rows
     evicted = last_use.drop(np.intersect1d(last_use.index, np.union1d(own, others))).nsmallest(max(excess, 0)).index
     if len(evicted):
         # Before anything is written to their rows.
@@ -140,7 +141,7 @@ def _give_rows(run: Run, cache: Cache, own: Rows, count: int, limit: int) -> Row
         taken = np.setdiff1d(taken, evicted)
     n_rows = ssim.count_rows(cache.directory, cache.size) or 0
     rows: Rows = np.setdiff1d(np.arange(len(taken) + count), taken)[:count]
-    grown = max(int(rows.max(initial=-1)) + 1 - n_rows, 0) * ssim.row_bytes(cache.size)
+    grown = max(int(rows.max(initial=-1)) + 1 - n_rows, 0) * ssim.working_row_bytes(cache.size)
     free = shutil.disk_usage(run.home).free
     if grown > free:
         raise StoreError(

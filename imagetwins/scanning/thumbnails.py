@@ -22,7 +22,7 @@ from imagetwins.ssim.windows import restore_channels
 from imagetwins.storage import Location, Storage, parse_location, storage_of
 from imagetwins.storage.location import from_columns, unescape_path
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import LOADED
+from imagetwins.store.schemas import LOADED, LOOKUP
 from imagetwins.store.tables import read_table
 
 MAX_HELD = 256
@@ -47,8 +47,40 @@ def cached_thumbnails(run: Run) -> ThumbnailLoader:
     Raises:
         StoreError: the run is not at work.
     """
-    rows, pixels = read_rows(run), ssim.open_workspace(run.cache_directory()).pixels
-    return lambda image: restore_channels(pixels[rows[image]]).transpose(1, 2, 0)
+    rows, directory, source = read_rows(run), run.cache_directory(), pixel_source(run)
+    workspace = ssim.open_workspace(directory)
+
+    def load(image: int) -> NDArray[np.uint8]:
+        ssim.restore_pixels(directory, rows[image : image + 1], source)
+        return restore_channels(workspace.pixels[rows[image]]).transpose(1, 2, 0)
+
+    return load
+
+
+def pixel_source(run: Run) -> ssim.PixelSource:
+    """Return a function that decodes the files of `run`, by their rows in the cache, for pixels that this does not keep."""
+
+    @functools.cache
+    def find_files() -> tuple[dict[int, Location], DecodeSettings]:
+        table = read_table(run.lookup, LOOKUP).drop_duplicates("row")
+        names = zip(table["path"], table["path_bytes"], strict=True)
+        files = dict(zip(table["row"].tolist(), (from_columns(*both) for both in names), strict=True))
+        return files, run.read_record().parameters.decode_settings
+
+    def load(rows: Sequence[int]) -> list[NDArray[np.uint8] | None]:
+        files, settings = find_files()
+        found: dict[int, NDArray[np.uint8] | None] = {}
+        by_storage: dict[Storage, list[int]] = {}
+        for row in rows:
+            by_storage.setdefault(storage_of(files[row]), []).append(row)
+        for some in by_storage.values():
+            pixels = np.empty((len(some), settings.size, settings.size, 3), np.uint8)
+            decoded = decode_locations([files[row] for row in some], settings, pixels)
+            for row, facts, thumbnail in zip(some, decoded, pixels, strict=True):
+                found[row] = None if facts.error else thumbnail
+        return [found[row] for row in rows]
+
+    return load
 
 
 def read_square(location: Location, settings: DecodeSettings) -> NDArray[np.uint8] | None:

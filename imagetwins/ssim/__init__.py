@@ -20,7 +20,7 @@ The modules, from the bottom up:
     processor, integers           the kernels that this processor can run; inner products of 8-bit integers
     tiles, codes                  the pairs of a tile; vectors as 8-bit integers, and the pairs they leave of a tile
     bounds                        the bounds that prune pairs
-    workspace                     the arrays on the disk
+    packing, workspace, pixels    a thumbnail without loss in half of its bytes; the arrays on the disk; pixels in them
     orientation, turned           the eight ways to turn a picture; pairs whose second picture is turned
     groups, plan                  identical thumbnails; the batches of tiles
     refine, reference             scores: block by block, and scikit-image's own
@@ -99,6 +99,7 @@ config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
 from imagetwins.ssim.orientation import INVERSE, turn  # noqa: E402
 from imagetwins.ssim.peaks import Differences, measure_differences  # noqa: E402
+from imagetwins.ssim.pixels import PixelSource, load_thumbnail, read_thumbnails, restore_pixels, settle_pixels  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
 from imagetwins.ssim.processor import choose_kernels  # noqa: E402
 from imagetwins.ssim.reference import reference_ssim  # noqa: E402
@@ -111,12 +112,11 @@ from imagetwins.ssim.workspace import (  # noqa: E402
     count_rows,
     create_workspace,
     flush_workspace,
-    load_thumbnail,
     open_workspace,
     prepare_images,
-    read_thumbnails,
     row_bytes,
     truncate_workspace,
+    working_row_bytes,
 )
 
 __all__ = [
@@ -130,6 +130,7 @@ __all__ = [
     "Differences",
     "JoinPlan",
     "JoinResult",
+    "PixelSource",
     "Tile",
     "choose_kernels",
     "copy_rows",
@@ -144,9 +145,12 @@ __all__ = [
     "prepare_images",
     "read_thumbnails",
     "reference_ssim",
+    "restore_pixels",
     "reuse_pairs",
     "row_bytes",
+    "settle_pixels",
     "stage_labels",
     "truncate_workspace",
     "turn",
+    "working_row_bytes",
 ]

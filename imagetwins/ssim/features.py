@@ -65,7 +65,9 @@ and the same sum over some of the cells bounds what those cells contribute to th
   never below its true value; a larger r only raises the bound;
 - the inner product of two F, or of shorter vectors, in float32 and in any order: at most (dimensions) 2^-24 |F| |F|.
 
-`feature_slack` adds these; it is subtracted from the floor before any bound is compared with it.
+`feature_slack` adds these; it is subtracted from the floor before any bound is compared with it. Features are stored as
+int16, in one unit for all of them, which `stored_slack` allows for: float16 would move them more, and processors that
+have none of its conversions would take longer.
 """
 
 import itertools
@@ -294,18 +296,45 @@ def feature_slack(size: int) -> float:
     return float(2 * moved + moved**2 + float(RHO_MARGIN) + sums)
 
 
+def feature_unit(n: int) -> float:
+    """Return the unit in which `n` features are stored as int16.
+
+    No coordinate is longer than its cell's part, sqrt(a (1 + 2 mean_slack + RHO_MARGIN)), where a is the share of the
+    windows that the cell holds. There are at least two windows for each cell along a side, so the widest cell has at most
+    1.5 times as many as the average: sqrt(a) <= 1.5 / cells. The rest is within a hundredth of that.
+    """
+    cells = math.isqrt(n // (CELL_RANK + 1))
+    return 1.515 / (cells * np.iinfo(np.int16).max)
+
+
+def store_features(features: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return features, (n,) float32, as (n,) int16 in units of `feature_unit(n)`."""
+    stored: NDArray[np.int16] = np.rint(features * np.float32(1 / feature_unit(len(features)))).astype(np.int16)
+    return stored
+
+
+def stored_slack(size: int) -> float:
+    """Return how far a bound computed from stored features may be below the true one.
+
+    Each of n coordinates moves by half a unit at most, and by 2 * 2^-24 * 2^15 = 0.004 units because the factor and the
+    product are rounded to float32. So an image's vector, of length 1, moves by e = 1.008 sqrt(n) unit / 2 and the inner
+    product by 2 e + e^2; the rest of a hundredth is for a vector that is longer. The integers are exact as float32, and
+    the sums of their products round like any others.
+    """
+    n = count_features(size)
+    moved = np.sqrt(n) * feature_unit(n) / 2
+    return feature_slack(size) + float(1.01 * (2 * moved + moved**2))
+
+
 class MeasuredCells(NamedTuple):
     """What is measured of the cells of a thumbnail.
 
     Attributes:
         features: (cells * cells * (CELL_RANK + 1),) float32, see the module's text.
-        structure: (cells * cells,) float32, the mean of v / (v + C2/2) over the windows of each cell: 0 where it is flat
-            and near 1 where all of it is structured.
         is_structured: whether at least one window is structured (DETAIL_VARIANCE).
     """
 
     features: NDArray[np.float32]
-    structure: NDArray[np.float32]
     is_structured: bool
 
 
@@ -319,10 +348,10 @@ def measure_cells(pixels: NDArray[np.uint8], layout: Layout, cells: CellGrid, ba
         basis: the workspace's.
     """
     n = len(cells.share)
-    means, structure = np.empty((n, CELL_RANK + 1), np.float32), np.empty(n, np.float32)
-    largest = average_cells(pixels, layout.is_window, layout.channels, cells.extent, basis, means, structure)
+    means = np.empty((n, CELL_RANK + 1), np.float32)
+    largest = average_cells(pixels, layout.is_window, layout.channels, cells.extent, basis, means)
     complete_features(means, cells.share, 2 * mean_slack(cells.largest) + float(RHO_MARGIN))
-    return MeasuredCells(means.ravel(), structure, bool(largest >= DETAIL_VARIANCE * VARIANCE_SCALE))
+    return MeasuredCells(means.ravel(), bool(largest >= DETAIL_VARIANCE * VARIANCE_SCALE))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -351,7 +380,6 @@ def average_cells(
     extent: NDArray[np.int64],
     basis: Basis,
     means: NDArray[np.float32],
-    structure: NDArray[np.float32],
 ) -> np.int32:
     """Compute the mean m of the projected coordinates of the windows of each cell.
 
@@ -365,7 +393,6 @@ def average_cells(
         extent: (cells, 7) int64, see `CellGrid`.
         basis: the workspace's.
         means: (cells, CELL_RANK + 1) float32; overwritten, the last column with 0.
-        structure: (cells,) float32, see `MeasuredCells`; overwritten.
 
     Returns:
         The largest variance of a window, times VARIANCE_SCALE.
@@ -386,7 +413,7 @@ def average_cells(
             end += 1
         found = measure_windows(pixels, is_window, group, (top, bottom), running, windows)
         largest = max(largest, found)
-        sum_cells(windows, channels, extent[begin:end], basis, sums[: end - begin], structure[begin:end])
+        sum_cells(windows, channels, extent[begin:end], basis, sums[: end - begin])
         used = complete_panels(end - begin)
         multiply(products[:used], sums[:used], axes)
         for cell in range(begin, end):
@@ -417,7 +444,6 @@ def sum_cells(
     extent: NDArray[np.int64],
     basis: Basis,
     sums: NDArray[np.float32],
-    structure: NDArray[np.float32],
 ) -> None:
     """Add up the coordinates of the windows of each cell of a row of cells.
 
@@ -427,18 +453,13 @@ def sum_cells(
         extent: (cells, 7) int64, see `CellGrid`.
         basis: the workspace's.
         sums: (cells, channels * MEAN_RANK * STRUCTURE_RANK) float32, the sums over the windows; overwritten.
-        structure: (cells,) float32, see `MeasuredCells`; overwritten.
     """
-    height, share = extent[0, 2] - extent[0, 1], windows.share
+    height = extent[0, 2] - extent[0, 1]
     spans = np.empty((len(extent), channels, 2), np.int64)
     for cell in range(len(extent)):
-        total, width = np.float32(0), extent[cell, 3]
         for channel in range(channels):
             left = extent[cell, 4 + channel]
-            spans[cell, channel, 0], spans[cell, channel, 1] = left, left + width
-            for f in range(left, left + width):
-                total += share[f]
-        structure[cell] = total / np.float32(channels * height * width)
+            spans[cell, channel, 0], spans[cell, channel, 1] = left, left + extent[cell, 3]
     sum_outer(
         sums.reshape(-1, PRODUCTS),
         spans.reshape(-1, 2),
@@ -452,9 +473,9 @@ def sum_cells(
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def dot(x: NDArray[np.float32], y: NDArray[np.float32]) -> np.float32:
-    """Return the inner product of two (n,) vectors, summed in any order (`feature_slack` allows for that)."""
+def dot(x: NDArray[Any], y: NDArray[Any]) -> np.float32:
+    """Return the inner product of two (n,) vectors, summed in float32 in any order (`feature_slack` allows for that)."""
     total = np.float32(0)
     for k in range(len(x)):
-        total += x[k] * y[k]
+        total += np.float32(x[k]) * np.float32(y[k])
     return total

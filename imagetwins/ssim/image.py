@@ -60,11 +60,6 @@ class MeasuredImage:
         """(cells * cells * (CELL_RANK + 1),) float32, see features.py."""
         return self._cells.features
 
-    @property
-    def structure(self) -> NDArray[np.float32]:
-        """(cells * cells,) float32, how much of each cell is structured, 0 to 1."""
-        return self._cells.structure
-
     @cached_property
     def _cells(self) -> MeasuredCells:
         pixels, channels = (self.pixels, 3) if self.grey_pixels is None else (self.grey_pixels, 1)

@@ -14,8 +14,9 @@ depend on the tiles, because the columns and blocks of a pair are always the sam
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from imagetwins.ssim.bounds.cells import CellBound
 from imagetwins.ssim.groups import Groups
 from imagetwins.ssim.kernels import Windows
 from imagetwins.ssim.orientation import ORIENTATIONS, Orientations
+from imagetwins.ssim.pixels import PixelSource, restore_pixels
 from imagetwins.ssim.plan import OpenPlan, open_plan, tile_side
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.refine import (
@@ -84,12 +86,13 @@ class JoinResult:
     counts: dict[str, int]
 
 
-def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]]) -> JoinResult:
+def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]], load: PixelSource | None = None) -> JoinResult:
     """Return the stored pairs of some tiles. The kernels release the GIL; safe in any number of threads and processes.
 
     Args:
         plan_directory: where `plan_join` wrote the plan.
         batch: one of the plan's batches; its tiles may have become plain sequences on the way.
+        load: where pixels come from that the workspace does not keep.
 
     Raises:
         StoreError: the workspace is missing or damaged.
@@ -105,13 +108,15 @@ def join_batch(plan_directory: Path, batch: Sequence[Sequence[Any]]) -> JoinResu
         elif tile.kind == "known":
             results.append(_count_known(tile, plan))
         elif plan.orientations == "all":
-            results.append(_join_turned(workspace, tile, plan, buffers))
+            results.append(_join_turned(workspace, tile, plan, buffers, load))
         else:
-            results.append(_join_pairs(workspace, tile, plan, buffers))
+            results.append(_join_pairs(workspace, tile, plan, buffers, load))
     return _merge_results(results)
 
 
-def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windows) -> JoinResult:
+def _join_pairs(
+    workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windows, load: PixelSource | None
+) -> JoinResult:
     """Pass the pairs of one tile through the stages."""
     weights, counts = plan.weights, zero_counts()
     counts[PAIRS], counts[KNOWN] = _count_pairs(tile, weights.images), _count_pairs(tile, weights.known)
@@ -119,6 +124,7 @@ def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windo
     for bound, planned in plan.bounds:
         lowest = plan.floor - bound.slack(workspace.size)
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
+    restore_pixels(plan.workspace, np.concatenate(pairs.listed_rows), load)
     part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.rows))
     scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, _floor_of_blocks(plan))
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
@@ -127,7 +133,9 @@ def _join_pairs(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windo
     return _store_pairs(workspace, plan, TurnedPairs(*pairs.listed, untouched), scores, counts)
 
 
-def _join_turned(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windows) -> JoinResult:
+def _join_turned(
+    workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Windows, load: PixelSource | None
+) -> JoinResult:
     """Pass the pairs of one tile through the stages, the second picture in each orientation.
 
     A pair is counted in the last stage that it reaches in any orientation.
@@ -142,6 +150,7 @@ def _join_turned(workspace: Workspace, tile: Tile, plan: OpenPlan, buffers: Wind
         still = join_turned([TurnedPairs.of(pairs) for pairs in every]).count_pairs(weights)
         counts[bound.name], left = left - still, still
     turned = put_in_order(join_turned([TurnedPairs.of(pairs) for pairs in every]), plan.groups)
+    restore_pixels(plan.workspace, plan.groups.rows[np.concatenate([turned.first, turned.second])], load)
     scores = score_turned(workspace, plan.groups.rows, turned, buffers, _floor_of_blocks(plan))
     counts[SCORED] = turned.take(scores.outcome == IS_SCORED).count_pairs(weights)
     counts[BLOCKS] = left - counts[SCORED]
@@ -250,6 +259,7 @@ def reuse_pairs(
     threshold: float,
     floor: float,
     orientations: Orientations = "same",
+    load: PixelSource | None = None,
 ) -> JoinResult:
     """Return what a join would store of pairs that an earlier one stored at the same or a lower floor, to the bit.
 
@@ -261,6 +271,7 @@ def reuse_pairs(
         rows: (n,) integers, the workspace row of each image.
         past: these pairs, sorted, with the numbers that images have now.
         threshold, floor, orientations: as for `plan_join`; the earlier join's orientations must have been the same.
+        load: as for `join_batch`.
 
     Returns:
         The pairs at or above the floor; of the counts, only those of stored and verified pairs are not 0.
@@ -269,23 +280,26 @@ def reuse_pairs(
         StoreError: `directory` holds no intact workspace.
     """
     workspace = open_workspace(directory)
-    first, second = rows[past.image1], rows[past.image2]
+    first, second, restore = rows[past.image1], rows[past.image2], partial(restore_pixels, directory, load=load)
     is_identical = (workspace.digests[first] == workspace.digests[second]).all(axis=1)
     if orientations == "all":
-        return _reuse_turned(workspace, rows, past, is_identical, (threshold, floor))
+        return _reuse_turned(workspace, rows, past, is_identical, (threshold, floor), restore)
     score, was_verified = past.ssim.copy(), past.verified & ~is_identical
     side = tile_side(workspace.size)
     is_kept = was_verified & ~np.isnan(past.kernel_ssim)
     score[is_kept] = past.kernel_ssim[is_kept]
     # Older versions did not keep them.
     replaced = np.flatnonzero(was_verified & ~is_kept)
+    restore(np.concatenate([first[replaced], second[replaced]]))
     for start in range(0, len(replaced), side):
         some = replaced[start : start + side]
         score[some] = _score_rows(workspace, first[some], second[some])
     is_close = ~is_identical & _is_close(score, threshold, floor)
     kernel = np.where(is_close, score, np.nan)
     score[is_close & was_verified] = past.ssim[is_close & was_verified]
-    for k in np.flatnonzero(is_close & ~was_verified):
+    unverified = np.flatnonzero(is_close & ~was_verified)
+    restore(np.concatenate([first[unverified], second[unverified]]))
+    for k in unverified:
         x, y = (restore_thumbnail(workspace.pixels[row]) for row in (first[k], second[k]))
         score[k] = reference_ssim(x, y)
     verified = is_close | is_identical
@@ -299,6 +313,7 @@ def _reuse_turned(
     past: JoinResult,
     is_identical: NDArray[np.bool_],
     limits: tuple[float, float],
+    restore: Callable[[NDArray[np.int64]], None],
 ) -> JoinResult:
     """Do as `reuse_pairs` where the second pictures are turned; (m,) bool says which pairs are of identical thumbnails.
 
@@ -307,6 +322,7 @@ def _reuse_turned(
     is_redone = ~is_identical & (past.verified | _is_close(past.ssim, *limits))
     kept = _take(past, ~is_redone & (past.ssim >= limits[1]))
     kept = replace(kept, kernel_ssim=np.full(len(kept.ssim), np.nan), counts=zero_counts())
+    restore(rows[np.concatenate([past.image1[is_redone], past.image2[is_redone]])])
     pairs = turn_every_way(past.image1[is_redone].astype(np.int64), past.image2[is_redone].astype(np.int64))
     scores = score_turned(workspace, rows.astype(np.int64), pairs, _thread_buffers(workspace.size), None)
     left = np.flatnonzero(scores.score >= limits[1] - VERIFY_MARGIN)

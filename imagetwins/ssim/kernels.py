@@ -255,23 +255,24 @@ def collect_losses(
 
 
 def bound_block(
-    features: NDArray[np.float32], images: tuple[int, int], runs: NDArray[np.int64], span: tuple[int, int]
+    features: NDArray[np.int16], images: tuple[int, int], runs: NDArray[np.int64], span: tuple[int, int]
 ) -> tuple[float, float]:
     """Return what bounds the SSIM of a block of two images (features.py), and how loose that may be.
 
     Args:
-        features: (images, cells * LANES) float32, LANES numbers of each cell; the last is its residual.
+        features: (images, cells * LANES) int16, LANES numbers of each cell; the last is its residual.
         images: the two images, in these.
         runs: (n, 2) int64, the first of cells that follow each other, and the end.
         span: the first run of the block, and the end.
 
     Returns:
         The sum over its cells of the inner products, and of the products of the residuals alone: the inner product of the
-        rests of two cells may be anything from minus to plus that, and the bound counts it as plus.
+        rests of two cells may be anything from minus to plus that, and the bound counts it as plus. Both in units of the
+        features, squared.
     """
     bound, loose = 0.0, 0.0
     for first, last in runs[span[0] : span[1]]:
-        x, y = (features[image, first * LANES : last * LANES] for image in images)
+        x, y = (features[image, first * LANES : last * LANES].astype(np.float32) for image in images)
         bound += float(x @ y)
         loose += float(x[LANES - 1 :: LANES] @ y[LANES - 1 :: LANES])
     return bound, loose
@@ -875,7 +876,9 @@ def _write_bound(w: _Writer) -> Any:
         ends = (b.load(b.gep(runs, [b.add(b.mul(run, _index(2)), _index(k))])) for k in (0, 1))
         with w.loop(*ends) as (cell, _):
             offset = b.mul(cell, _index(LANES))
-            b.store(w.fused(b.load(total), *(w.load(one, offset, FLOATS, 4) for one in (x, y))), total)
+            b.store(
+                w.fused(b.load(total), *(b.sitofp(w.load(one, offset, SHORTS, 2), FLOATS) for one in (x, y))), total
+            )
     loose = b.extract_element(b.load(total), ir.Constant(INT, LANES - 1))
     both = [b.fpext(value, DOUBLE) for value in (w.sum_lanes(b.load(total)), loose)]
     return w.context.make_tuple(b, types.UniTuple(types.float64, 2), both)

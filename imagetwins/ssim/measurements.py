@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from imagetwins.ssim.vector import DIRECTIONS
 from imagetwins.ssim.windows import (
-    HALF_C2,
     RADIUS,
     TO_VARIANCE,
     WINDOW,
@@ -61,14 +60,11 @@ class MeasuredWindows(NamedTuple):
     Attributes:
         sums: (rows, window_width) int16, the sum of a window's pixels.
         deviation: (rows, window_width) int16, s in units of STEP.
-        share: (window_width,) float32, the sums over all rows of v / (v + C2/2), which is 0 for a flat window and near
-            1 for a structured one.
         directions: (3, rows, window_width) float32, a_1, a_2 and rho.
     """
 
     sums: NDArray[np.int16]
     deviation: NDArray[np.int16]
-    share: NDArray[np.float32]
     directions: NDArray[np.float32]
 
 
@@ -84,7 +80,7 @@ def allocate_windows(rows: int, window_width: int) -> MeasuredWindows:
     """Return uninitialised memory for some rows of windows."""
     sums, deviation = np.empty((rows, window_width), np.int16), np.empty((rows, window_width), np.int16)
     directions = np.empty((DIRECTIONS, rows, window_width), np.float32)
-    return MeasuredWindows(sums, deviation, np.empty(window_width, np.float32), directions)
+    return MeasuredWindows(sums, deviation, directions)
 
 
 @njit(nogil=True, cache=True)
@@ -112,10 +108,9 @@ def measure_windows(
     top, bottom = span
     of_group, columns, squares = pixels[group], running.columns[group], running.squares[group]
     slopes, is_held = running.slopes[group], is_window[group]
-    sums, deviation, share, directions = windows
+    sums, deviation, directions = windows
     largest, width = np.int32(0), len(is_held)
     scaled_variances, down = np.empty(width, np.int32), np.empty((1, width), np.int16)
-    share[:] = 0
     for i in range(top, bottom):
         if i == 0:
             begin_columns(of_group, columns, squares)
@@ -127,7 +122,7 @@ def measure_windows(
         scale_variances(squares, sums, i - top, scaled_variances)
         for f in range(width):
             largest = max(largest, scaled_variances[f] if is_held[f] else np.int32(0))
-        _measure_deviations(scaled_variances, i - top, deviation, share)
+        _measure_deviations(scaled_variances, i - top, deviation)
         sum_windows(slopes, 0, down)
         _measure_directions(scaled_variances, columns, down, i - top, directions)
     return largest
@@ -135,14 +130,11 @@ def measure_windows(
 
 # The compiler vectorises a loop over few arrays only, since any two of them might overlap.
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _measure_deviations(
-    scaled_variances: NDArray[np.int32], row: int, deviation: NDArray[np.int16], share: NDArray[np.float32]
-) -> None:
-    """Compute a row of `deviation`, and add its part of `share`."""
+def _measure_deviations(scaled_variances: NDArray[np.int32], row: int, deviation: NDArray[np.int16]) -> None:
+    """Compute a row of `deviation`."""
     for f in range(len(scaled_variances)):
         v = np.float32(scaled_variances[f]) * TO_VARIANCE
         deviation[row, f] = np.int16(np.sqrt(v) * np.float32(1 / STEP) + np.float32(0.5))
-        share[f] += v / (v + HALF_C2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

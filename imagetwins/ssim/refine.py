@@ -21,7 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from imagetwins.ssim.columns import Columns, allocate_windows, plan_columns, shape_windows
-from imagetwins.ssim.features import feature_slack
+from imagetwins.ssim.features import feature_unit, stored_slack
 from imagetwins.ssim.kernels import (
     Windows,
     block_slack,
@@ -104,12 +104,14 @@ class BlockBounds(NamedTuple):
     """What bounds the blocks of all images of a workspace, and the floor.
 
     Attributes:
-        features: (n_images, length) float32, the workspace's.
+        features: (n_images, length) int16, the workspace's.
+        unit: of the products of two features.
         floor: pairs proven to be below it are dropped.
         slack: how far the sum of a pair's computed block bounds and values may be below the true bound.
     """
 
-    features: NDArray[np.float32]
+    features: NDArray[np.int16]
+    unit: float
     floor: float
     slack: float
 
@@ -167,8 +169,8 @@ def allocate_scratch(columns: Columns, pairs: int) -> Scratch:
 def make_block_bounds(workspace: Workspace, floor: float) -> BlockBounds:
     """Return the bounds of the blocks of all images of a workspace, which must keep those of `CellBound`."""
     cells = len(plan_columns(workspace.size, 3).edges) - 1
-    slack = feature_slack(workspace.size) + block_slack(workspace.size, cells)
-    return BlockBounds(workspace.arrays["features"], floor, slack)
+    slack, features = stored_slack(workspace.size) + block_slack(workspace.size, cells), workspace.arrays["features"]
+    return BlockBounds(features, feature_unit(features.shape[1]) ** 2, floor, slack)
 
 
 def score_or_prune(
@@ -227,7 +229,8 @@ def bound_blocks(
     """
     for k in range(len(upper)):
         span = (columns.blocks[k], columns.blocks[k + 1])
-        upper[k], loose[k] = bound_block(bounds.features, (a, b), columns.runs, span)
+        bound, rests = bound_block(bounds.features, (a, b), columns.runs, span)
+        upper[k], loose[k] = bound * bounds.unit, rests * bounds.unit
 
 
 class Refinement(NamedTuple):

@@ -130,12 +130,12 @@ class TurnedMemory(NamedTuple):
 
     Attributes:
         pixels, grey_pixels: (images, groups, size, pixel_width) uint8, in the layouts of three channels and of one.
-        features: (images, length) float32.
+        features: (images, length) int16.
     """
 
     pixels: NDArray[np.uint8]
     grey_pixels: NDArray[np.uint8]
-    features: NDArray[np.float32]
+    features: NDArray[np.int16]
 
 
 def allocate_turned(size: int, images: int) -> TurnedMemory:
@@ -144,7 +144,7 @@ def allocate_turned(size: int, images: int) -> TurnedMemory:
         np.zeros((images, layout.n_groups, size, layout.column.shape[1]), np.uint8)
         for layout in (plan_layout(size, channels) for channels in (3, 1))
     )
-    return TurnedMemory(pixels, grey_pixels, np.empty((images, count_features(size)), np.float32))
+    return TurnedMemory(pixels, grey_pixels, np.empty((images, count_features(size)), np.int16))
 
 
 _thread = threading.local()

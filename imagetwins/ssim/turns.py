@@ -8,7 +8,7 @@ changed; and the transform of a transposed grid is the transposed transform.
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -51,8 +51,8 @@ def plan_feature_turn(size: int, orientation: int) -> FeatureTurn:
 
 
 @njit(nogil=True, cache=True)
-def turn_features(features: NDArray[np.float32], row: int, table: FeatureTurn, turned: NDArray[np.float32]) -> None:
-    """Set `turned`, (cells * cells * (CELL_RANK + 1),) float32, to the features of one row of `features` when it is turned."""
+def turn_features(features: NDArray[Any], row: int, table: FeatureTurn, turned: NDArray[Any]) -> None:
+    """Set `turned`, (cells * cells * (CELL_RANK + 1),) float32 or integers, to the features of one row of `features` when it is turned."""
     cells, is_transposed, signs = table
     for cell in range(len(cells)):
         begin, source = cell * WIDTH, cells[cell] * WIDTH
@@ -65,7 +65,7 @@ def turn_features(features: NDArray[np.float32], row: int, table: FeatureTurn, t
 
 
 @njit(nogil=True, cache=True)
-def turn_rows(features: NDArray[np.float32], rows: NDArray[np.int64], table: FeatureTurn) -> NDArray[np.float32]:
+def turn_rows(features: NDArray[Any], rows: NDArray[np.int64], table: FeatureTurn) -> NDArray[np.float32]:
     """Return the features of some rows, (n,), turned: (n, cells * cells * (CELL_RANK + 1)) float32."""
     turned = np.empty((len(rows), features.shape[1]), np.float32)
     for k in range(len(rows)):

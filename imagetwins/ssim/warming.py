@@ -13,6 +13,7 @@ from imagetwins.ssim.area import shrink_area
 from imagetwins.ssim.join import join_batch
 from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.peaks import measure_differences
+from imagetwins.ssim.pixels import load_thumbnail, settle_pixels
 from imagetwins.ssim.plan import plan_join
 from imagetwins.ssim.reference import reference_ssim
 from imagetwins.ssim.windows import allocate_pixels, is_grey, plan_layout
@@ -54,6 +55,8 @@ def compile_kernels() -> None:
             plan = plan_join(directory, directory / "plan", rows, threshold=0.9, floor=floor, orientations=orientations)
             for batch in plan.batches:
                 join_batch(directory / "plan", batch)
+        settle_pixels(directory, keep=True, workers=1)
+        load_thumbnail(directory, 0)
     for measure in (reference_ssim, measure_differences):
         measure(thumbnails[0], thumbnails[1])
 

@@ -216,6 +216,12 @@ def restore_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return channels
 
 
+def fill_channels(channels: NDArray[np.uint8], layout: Layout, pixels: NDArray[np.uint8]) -> None:
+    """Do as `fill_pixels`, with the channels of a thumbnail one after the other, (3, size, size) uint8."""
+    for group, position, channel, start, stop in layout.segments.tolist():
+        pixels[group, :, position : position + stop - start] = channels[channel, :, start:stop]
+
+
 def split_channels(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the channels of a (size, size, 3) uint8 thumbnail one after the other: (3, size, size), contiguous.
 

@@ -1,7 +1,8 @@
 """The memory-mapped arrays of prepared images: one row for each image, written once, read by every tile of every join.
 
 The files are sparse and mapped, so memory is limited to what the current tiles use, whatever the size of the folder.
-Beside the arrays of the thumbnails themselves there are those that the bounds keep (`Bound.arrays`).
+Beside the arrays of the thumbnails themselves there are those that the bounds keep (`Bound.arrays`). The pixels are there
+as the kernels read them while a run is at work, and packed between two runs (pixels.py).
 """
 
 import hashlib
@@ -10,8 +11,8 @@ import math
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -26,7 +27,8 @@ from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import Arrays, ArraySpec, Bound
 from imagetwins.ssim.features import Basis, make_basis
 from imagetwins.ssim.image import MeasuredImage, Scratch
-from imagetwins.ssim.windows import plan_layout, restore_thumbnail
+from imagetwins.ssim.packing import largest_packed
+from imagetwins.ssim.windows import plan_layout
 
 DIGEST_BYTES = 16
 """Bytes of the digest of a thumbnail, by which identical ones are found."""
@@ -38,6 +40,15 @@ WORKSPACE_VERSION = 13
 """Version of the arrays' meaning: raise it when what is stored changes. A workspace of another version is made anew."""
 
 META, BASIS = "workspace.json", "basis.npz"
+
+PIXELS, GREY_PIXELS, UNPACKED = "pixels", "grey_pixels", "unpacked"
+"""The arrays of the pixels that are not packed."""
+
+PACKED, PACKED_BYTES = "packed", "packed_bytes"
+"""The arrays of those that are."""
+
+PAGE = 4096
+"""File systems take no space for whole pages of so many bytes in which nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +67,28 @@ class Workspace:
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """(n, groups, size, pixel_width) uint8, the thumbnails in the layout of three channels."""
-        return self.arrays["pixels"]
+        """(n, groups, size, pixel_width) uint8, the thumbnails in the layout of three channels, where `is_unpacked`."""
+        return self.arrays[PIXELS]
 
     @property
     def grey_pixels(self) -> NDArray[np.uint8]:
-        """(n, groups, size, pixel_width) uint8, the grey thumbnails in the layout of one channel."""
-        return self.arrays["grey_pixels"]
+        """(n, groups, size, pixel_width) uint8, the grey thumbnails in the layout of one channel, where `is_unpacked`."""
+        return self.arrays[GREY_PIXELS]
+
+    @property
+    def unpacked(self) -> NDArray[np.uint8]:
+        """(n,) uint8, 1 where the pixels are those of the thumbnail; else it is packed, or its pixels are not kept."""
+        return self.arrays[UNPACKED]
+
+    @property
+    def packed(self) -> NDArray[np.uint8]:
+        """(n, bytes) uint8, the packed thumbnails; the rest of each row is a hole of the file."""
+        return self.arrays[PACKED]
+
+    @property
+    def packed_bytes(self) -> NDArray[np.uint32]:
+        """(n,) uint32, how many bytes of `packed` are in use; 0 of a thumbnail that is not packed."""
+        return self.arrays[PACKED_BYTES]
 
     @property
     def grey(self) -> NDArray[np.uint8]:
@@ -84,8 +110,11 @@ def plan_arrays(size: int) -> dict[str, ArraySpec]:
     """Return what a workspace stores of one thumbnail of `size` pixels, by name of the array."""
     colour, grey = (plan_layout(size, channels).column.shape for channels in (3, 1))
     specs = {
-        "pixels": ArraySpec(np.uint8, (colour[0], size, colour[1])),
-        "grey_pixels": ArraySpec(np.uint8, (grey[0], size, grey[1])),
+        PIXELS: ArraySpec(np.uint8, (colour[0], size, colour[1])),
+        GREY_PIXELS: ArraySpec(np.uint8, (grey[0], size, grey[1])),
+        UNPACKED: ArraySpec(np.uint8, ()),
+        PACKED: ArraySpec(np.uint8, (-(-largest_packed(size) // PAGE) * PAGE,)),
+        PACKED_BYTES: ArraySpec(np.uint32, ()),
         "grey": ArraySpec(np.uint8, ()),
         "structured": ArraySpec(np.uint8, ()),
         "digests": ArraySpec(np.uint8, (DIGEST_BYTES,)),
@@ -107,7 +136,7 @@ def create_workspace(directory: Path, n_rows: int, size: int) -> None:
         return
     directory.mkdir(parents=True, exist_ok=True)
     for name, spec in plan_arrays(size).items():
-        with _file(directory, name).open("ab") as file:
+        with file_of(directory, name).open("ab") as file:
             file.truncate(_file_bytes(spec, n_rows))
     if not (directory / BASIS).exists():
         # With a thread for each core, and those busy with other work, it takes a second or two instead of 0.05.
@@ -117,7 +146,8 @@ def create_workspace(directory: Path, n_rows: int, size: int) -> None:
     _write_meta(directory, n_rows, size)
 
 
-def _file(directory: Path, name: str) -> Path:
+def file_of(directory: Path, name: str) -> Path:
+    """Return the file of an array."""
     return directory / f"{name}.bin"
 
 
@@ -153,9 +183,17 @@ def _load_basis(directory: Path) -> Basis:
         return Basis(**arrays)
 
 
-def row_bytes(size: int) -> int:
-    """Return the bytes that one image of `size` pixels takes."""
-    return sum(map(_row_bytes, plan_arrays(size).values()))
+def row_bytes(size: int, *, with_pixels: bool = True) -> int:
+    """Return the bytes that one image of `size` pixels takes between two runs, about: photographs are packed to half."""
+    specs, of_pixels = plan_arrays(size), {PIXELS, GREY_PIXELS, PACKED}
+    rest = sum(_row_bytes(spec) for name, spec in specs.items() if name not in of_pixels)
+    return rest + with_pixels * size * size * 3 // 2
+
+
+def working_row_bytes(size: int) -> int:
+    """Return the bytes that one takes while a run is at work, at most, about: its pixels, and what is kept of them."""
+    specs = plan_arrays(size)
+    return row_bytes(size) + _row_bytes(specs[PIXELS]) + _row_bytes(specs[GREY_PIXELS])
 
 
 def copy_rows(directory: Path, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
@@ -165,9 +203,15 @@ def copy_rows(directory: Path, source: NDArray[np.int64], target: NDArray[np.int
         StoreError: there is no intact workspace.
     """
     workspace = open_workspace(directory, write=True)
-    for array in workspace.arrays.values():
-        for one, other in zip(source, target, strict=True):
-            array[other] = array[one]
+    for one, other in zip(source.tolist(), target.tolist(), strict=True):
+        used = {PACKED: workspace.packed_bytes[one], PIXELS: None if workspace.unpacked[one] else 0}
+        used[GREY_PIXELS] = None if workspace.unpacked[one] and workspace.grey[one] else 0
+        for name, array in workspace.arrays.items():
+            if array.ndim == 1:
+                array[other] = array[one]
+            else:
+                # What is not in use is a hole, and stays one.
+                array[other, : used.get(name)] = array[one, : used.get(name)]
     flush_workspace(directory)
 
 
@@ -180,7 +224,7 @@ def truncate_workspace(directory: Path, n_rows: int) -> None:
     size = open_workspace(directory).size
     _write_meta(directory, n_rows, size)
     for name, spec in plan_arrays(size).items():
-        os.truncate(_file(directory, name), _file_bytes(spec, n_rows))
+        os.truncate(file_of(directory, name), _file_bytes(spec, n_rows))
 
 
 def open_workspace(directory: Path, *, write: bool = False) -> Workspace:
@@ -197,14 +241,20 @@ def open_workspace(directory: Path, *, write: bool = False) -> Workspace:
     n_rows, size = description["n_rows"], description["size"]
     # A file that was cut short could be mapped, but reading what is missing would end the process.
     _check_files(directory, n_rows, size)
-    if write or n_rows * row_bytes(size) > KEPT_BYTES:
+    if write or n_rows * working_row_bytes(size) > KEPT_BYTES:
         return _map_arrays(directory, n_rows, size, write=write)
-    return _map_once(directory, n_rows, size, meta.stat().st_mtime_ns)
+    return _map_once(directory, n_rows, size, state_of(directory))
+
+
+def state_of(directory: Path) -> tuple[int, int]:
+    """Return what changes whenever a workspace is made, grown, cut short, or its pixels are packed."""
+    found = (directory / META).stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _check_files(directory: Path, n_rows: int, size: int) -> None:
     for name, spec in plan_arrays(size).items():
-        file, expected = _file(directory, name), _file_bytes(spec, n_rows)
+        file, expected = file_of(directory, name), _file_bytes(spec, n_rows)
         try:
             # Opened, and not only examined: then a network file system drops cached pages that another machine has
             # changed.
@@ -219,11 +269,15 @@ def _check_files(directory: Path, n_rows: int, size: int) -> None:
 def flush_workspace(directory: Path) -> None:
     """Return when everything that was prepared so far is on the disk."""
     for file in directory.glob("*.bin"):
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(file)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Workspace:
@@ -231,7 +285,7 @@ def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Work
     mode: Any = "r+" if write else "c"
     arrays = {
         name: np.asarray(
-            np.memmap(_file(directory, name), dtype=spec.dtype, mode=mode, shape=(max(n_rows, 1), *spec.shape))
+            np.memmap(file_of(directory, name), dtype=spec.dtype, mode=mode, shape=(max(n_rows, 1), *spec.shape))
         )
         for name, spec in plan_arrays(size).items()
     }
@@ -239,9 +293,27 @@ def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Work
 
 
 @lru_cache(maxsize=1)
-def _map_once(directory: Path, n_rows: int, size: int, _created_ns: int) -> Workspace:
+def _map_once(directory: Path, n_rows: int, size: int, _state: tuple[int, int]) -> Workspace:
     """Return one mapping for all batches of this process: with a new one, every page would cost a page fault again."""
     return _map_arrays(directory, n_rows, size, write=False)
+
+
+def renew_state(directory: Path) -> None:
+    """Change the `state_of` a workspace: what processes know of its pixels, and have mapped, holds no more."""
+    description = json.loads((directory / META).read_text(encoding="utf-8"))
+    _write_meta(directory, description["n_rows"], description["size"])
+    _map_once.cache_clear()
+
+
+def empty_array(directory: Path, name: str) -> None:
+    """Make all of an array 0: a new file that is one hole. A process that has the old one mapped still sees that."""
+    file = file_of(directory, name)
+    temporary = file.with_suffix(".new")
+    with temporary.open("wb") as opened:
+        opened.truncate(file.stat().st_size)
+    _sync(temporary)
+    temporary.replace(file)
+    _sync(directory)
 
 
 @cache
@@ -276,14 +348,14 @@ def prepare_images(directory: Path, rows: NDArray[np.int64], thumbnails: NDArray
     prepare = _make_preparer(directory, size, tuple(bounds.BOUNDS), (made.st_ino, made.st_mtime_ns))
     specs, scratch = plan_arrays(size), Scratch(size)
     with ExitStack() as stack:
-        files = {name: stack.enter_context(_file(directory, name).open("r+b", buffering=0)) for name in specs}
+        files = {name: stack.enter_context(file_of(directory, name).open("r+b", buffering=0)) for name in specs}
         for row, thumbnail in zip(rows.tolist(), thumbnails, strict=True):
             for name, value in prepare(thumbnail, scratch).items():
                 content = np.ascontiguousarray(value, specs[name].dtype).reshape(specs[name].shape)
-                _write(files[name].fileno(), content.data.cast("B"), row * content.nbytes)
+                write_at(files[name].fileno(), content.data.cast("B"), row * content.nbytes)
 
 
-def _write(descriptor: int, content: memoryview, offset: int) -> None:
+def write_at(descriptor: int, content: memoryview, offset: int) -> None:
     """Write all of `content`: the system may take less of it at a time."""
     while content:
         written = os.pwrite(descriptor, content, offset)
@@ -305,14 +377,17 @@ def _make_preparer(
     def prepare(thumbnail: NDArray[np.uint8], scratch: Scratch) -> dict[str, Any]:
         image = MeasuredImage(thumbnail, basis, scratch)
         prepared: dict[str, Any] = {
-            "pixels": image.pixels,
+            PIXELS: image.pixels,
+            UNPACKED: True,
+            # What an earlier image of this row was packed to.
+            PACKED_BYTES: 0,
             "grey": image.is_grey,
             "structured": image.is_structured,
-            "digests": np.frombuffer(_digest(image.thumbnail), np.uint8),
+            "digests": np.frombuffer(digest_thumbnail(image.thumbnail), np.uint8),
         }
         if image.grey_pixels is not None:
             # Not stored of an image in colour: its row is a hole of the file.
-            prepared["grey_pixels"] = image.grey_pixels
+            prepared[GREY_PIXELS] = image.grey_pixels
         for preparer in preparers:
             prepared |= preparer(image)
         return prepared
@@ -320,33 +395,6 @@ def _make_preparer(
     return prepare
 
 
-def load_thumbnail(directory: Path, row: int) -> NDArray[np.uint8]:
-    """Return the (size, size, 3) uint8 thumbnail of `row`.
-
-    Raises:
-        StoreError: there is no intact workspace.
-    """
-    return restore_thumbnail(open_workspace(directory).pixels[row])
-
-
-def read_thumbnails(
-    directory: Path, size: int, rows: Sequence[int], digests: Sequence[bytes]
-) -> list[NDArray[np.uint8] | None]:
-    """Return the (size, size, 3) uint8 thumbnails of `rows` that have these `digests`; None for a row that holds another.
-
-    For rows that may be filled anew, moved or removed meanwhile: they are read and not mapped, because a file that is
-    mapped must not be cut short, and each is checked. Without a workspace there is None for each.
-    """
-    row_pixels = np.empty(plan_arrays(size)["pixels"].shape, np.uint8)
-    found: list[NDArray[np.uint8] | None] = [None] * len(rows)
-    with suppress(OSError), _file(directory, "pixels").open("rb", buffering=0) as file:
-        for i, (row, digest) in enumerate(zip(rows, digests, strict=True)):
-            file.seek(row * row_pixels.nbytes)
-            if file.readinto(row_pixels.data) == row_pixels.nbytes:
-                thumbnail = restore_thumbnail(row_pixels)
-                found[i] = thumbnail if _digest(thumbnail) == digest else None
-    return found
-
-
-def _digest(thumbnail: NDArray[np.uint8]) -> bytes:
+def digest_thumbnail(thumbnail: NDArray[np.uint8]) -> bytes:
+    """Return the digest of a contiguous thumbnail, by which identical ones are found."""
     return hashlib.blake2b(thumbnail.data, digest_size=DIGEST_BYTES).digest()

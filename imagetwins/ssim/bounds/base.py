@@ -111,7 +111,7 @@ class VectorBound(Bound):
     """A bound that is the inner product of two vectors, one kept of each image.
 
     Attributes:
-        vectors: the name of the array of these vectors, float32.
+        vectors: the name of the array of these vectors, float32 or integers.
         are_features: whether these are the features (features.py), whole or scaled: only then are those of turned pictures
             known, and pairs with such are pruned.
     """
@@ -119,37 +119,45 @@ class VectorBound(Bound):
     vectors: ClassVar[str]
     are_features: ClassVar[bool] = False
 
+    def unit(self, vectors: NDArray[Any]) -> float:  # noqa: ARG002 - optional
+        """Return the unit in which the vectors are stored."""
+        return 1.0
+
     def upper_bounds(self, arrays: Arrays, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the inner products, (n,) float32; see `Bound.upper_bounds`."""
         vectors = arrays[self.vectors]
-        return np.array([vectors[a] @ vectors[b] for a, b in zip(first, second, strict=True)], np.float32)
+        products = [dot(vectors[a], vectors[b]) for a, b in zip(first, second, strict=True)]
+        return np.array(products, np.float32) * np.float32(self.unit(vectors) ** 2)
 
     def prune(self, arrays: Arrays, planned: Any, pairs: TilePairs, lowest: float) -> int:  # noqa: ARG002
         """Drop the pairs whose inner product is below `lowest`; see `Bound.prune`."""
         vectors = arrays[self.vectors]
+        least = lowest / self.unit(vectors) ** 2
         if pairs.orientation > 1:
-            return _prune_turned(vectors, pairs, lowest) if self.are_features else 0
+            return _prune_turned(vectors, pairs, least) if self.are_features else 0
         if len(pairs) >= DENSE * pairs.size:
-            return pairs.prune_matrix(vectors[pairs.rows] @ vectors[pairs.columns].T, lowest)
-        return pairs.prune_listed(reach(*pairs.listed_rows, vectors, lowest))
+            rows, columns = (vectors[some].astype(np.float32, copy=False) for some in (pairs.rows, pairs.columns))
+            return pairs.prune_matrix(rows @ columns.T, least)
+        return pairs.prune_listed(reach(*pairs.listed_rows, vectors, least))
 
 
-def _prune_turned(vectors: NDArray[np.float32], pairs: TilePairs, lowest: float) -> int:
+def _prune_turned(vectors: NDArray[Any], pairs: TilePairs, least: float) -> int:
     """Do as `VectorBound.prune` where the second pictures are turned."""
     table = plan_feature_turn(pairs.thumbnail_size, pairs.orientation)
     if len(pairs) >= DENSE * pairs.size:
-        return pairs.prune_matrix(vectors[pairs.rows] @ turn_rows(vectors, pairs.columns, table).T, lowest)
-    return pairs.prune_listed(reach_turned(*pairs.listed_rows, vectors, table, lowest))
+        rows = vectors[pairs.rows].astype(np.float32, copy=False)
+        return pairs.prune_matrix(rows @ turn_rows(vectors, pairs.columns, table).T, least)
+    return pairs.prune_listed(reach_turned(*pairs.listed_rows, vectors, table, least))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def reach(
-    first: NDArray[np.int64], second: NDArray[np.int64], vectors: NDArray[np.float32], lowest: float
+    first: NDArray[np.int64], second: NDArray[np.int64], vectors: NDArray[Any], least: float
 ) -> NDArray[np.bool_]:
-    """Return for which pairs of rows of `vectors`, (n,) each, the inner product is at least `lowest`: (n,) bool."""
+    """Return for which pairs of rows of `vectors`, (n,) each, the inner product is at least `least`: (n,) bool."""
     reached = np.empty(len(first), np.bool_)
     for p in range(len(first)):
-        reached[p] = dot(vectors[first[p]], vectors[second[p]]) >= lowest
+        reached[p] = dot(vectors[first[p]], vectors[second[p]]) >= least
     return reached
 
 
@@ -157,9 +165,9 @@ def reach(
 def reach_turned(
     first: NDArray[np.int64],
     second: NDArray[np.int64],
-    vectors: NDArray[np.float32],
+    vectors: NDArray[Any],
     table: FeatureTurn,
-    lowest: float,
+    least: float,
 ) -> NDArray[np.bool_]:
     """Do as `reach`, where the second picture of each pair is turned as the table says."""
     reached, turned = np.empty(len(first), np.bool_), np.empty(vectors.shape[1], np.float32)
@@ -169,5 +177,5 @@ def reach_turned(
         if second[p] != last:
             last = second[p]
             turn_features(vectors, last, table, turned)
-        reached[p] = dot(vectors[first[p]], turned) >= lowest
+        reached[p] = dot(vectors[first[p]], turned) >= least
     return reached

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagetwins.ssim.bounds.base import MIN_SHARE, Arrays, ArraySpec, VectorBound
-from imagetwins.ssim.features import Basis, count_features, feature_slack, plan_cells
+from imagetwins.ssim.features import Basis, count_features, feature_unit, store_features, stored_slack
 from imagetwins.ssim.image import MeasuredImage
 
 REFINABLE = 0.25
@@ -28,19 +28,20 @@ class CellBound(VectorBound):
     are_features = True
 
     def arrays(self, size: int) -> Mapping[str, ArraySpec]:
-        """Return the features, and the structure of each cell, which orders the refinement."""
-        return {
-            "features": ArraySpec(np.float32, (count_features(size),)),
-            "structure": ArraySpec(np.float32, (len(plan_cells(size).grid_index),)),
-        }
+        """Return the features."""
+        return {"features": ArraySpec(np.int16, (count_features(size),))}
 
     def make_preparer(self, size: int, basis: Basis) -> Callable[[MeasuredImage], Arrays]:  # noqa: ARG002
-        """Return a function to the features and the structure, which the image itself measures."""
-        return lambda image: {"features": image.features, "structure": image.structure}
+        """Return a function to the features, which the image itself measures."""
+        return lambda image: {"features": store_features(image.features)}
 
     def slack(self, size: int) -> float:
         """Return the slack that features.py derives."""
-        return feature_slack(size)
+        return stored_slack(size)
+
+    def unit(self, vectors: NDArray[Any]) -> float:
+        """Return the unit in which the features, (n, length) int16, are stored."""
+        return feature_unit(vectors.shape[1])
 
     def is_worthwhile(self, upper: NDArray[np.floating[Any]], floor: float) -> bool:
         """Decide whether the bound and its refinement are worth their cost.

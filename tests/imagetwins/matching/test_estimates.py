@@ -132,7 +132,8 @@ def test_what_the_cache_has_no_room_for_is_told(run, tmp_path):
     found = estimate(run, limit=(IMAGES - 250) * row)
 
     assert found.excess_bytes == 250 * row
-    assert found.disk_bytes == 400 * row
+    # While the run is at work, pixels are not packed.
+    assert found.disk_bytes == 400 * ssim.working_row_bytes(SIZE) > 400 * row
     assert f"cut back by {250 * row / 1e9:.1f} GB" in str(found)
 
 

@@ -364,3 +364,47 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(tmp_path, f
     monkeypatch.setattr(lookup.shutil, "disk_usage", lambda _: usage._replace(free=10_000))
     with pytest.raises(StoreError, match=r"9 pictures to prepare need 0\.\d GB .* smaller size"):
         run_once(tmp_path, folder, "one")
+
+
+def pixel_blocks(store):
+    (directory,) = store.glob("cache/thumbnails-*")
+    assert (directory / "pixels.bin").stat().st_blocks == 0
+    return (directory / "packed.bin").stat().st_blocks
+
+
+@pytest.mark.parametrize("then", ["no", "yes"])
+def test_pixels_that_are_not_kept_are_decoded_again_where_they_are_needed(tmp_path, then):
+    folder, store = tmp_path / "folder", tmp_path / "store"
+    for number in range(PICTURES - 2):
+        write(folder / NAMES[number % 5] / f"{number}.bmp", number)
+    options = {"threshold": 0.8, "audit_floor": 0.3, "size": SIZE}
+    run_stages(Run(store, "20260101T000000Z-first"), folder, cache_pixels="no", **options)
+    assert pixel_blocks(store) == 0
+    write(folder / "new.bmp", 2)
+    (folder / NAMES[0] / "0.bmp").unlink()
+    second = Run(store, "20260102T000000Z-second")
+    record = run_stages(second, folder, cache_pixels=then, **options)
+    assert record.counts["to_decode"] == 0
+    assert (pixel_blocks(store) > 0) == (then == "yes")
+    check_against_scratch(second, folder, **options)
+    # Without the run whose pairs are known, all are compared anew.
+    shutil.rmtree(store / "runs")
+    third = Run(store, "20260103T000000Z-third")
+    assert run_stages(third, folder, cache_pixels=then, **options).funnel["known"] == 0
+    check_against_scratch(third, folder, **options)
+
+
+def test_a_picture_without_kept_pixels_that_is_gone_by_then_ends_the_run(tmp_path):
+    folder, store = tmp_path / "folder", tmp_path / "store"
+    for number in range(3):
+        write(folder / f"{number}.bmp", number)
+    options = {"threshold": 0.8, "audit_floor": 0.3, "size": SIZE}
+    run_stages(Run(store, "20260101T000000Z-first"), folder, cache_pixels="no", **options)
+    shutil.rmtree(store / "runs")
+
+    def tell(what):
+        if what == "a batch of score":
+            (folder / "1.bmp").unlink(missing_ok=True)
+
+    with pytest.raises(StoreError, match="changed or gone"):
+        run_stages(Run(store, "20260102T000000Z-second"), folder, tell=tell, **options)

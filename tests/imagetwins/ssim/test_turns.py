@@ -19,7 +19,8 @@ from imagetwins.ssim.codes import (
     reach_by_codes,
     shape_of,
 )
-from imagetwins.ssim.features import RHO_MARGIN, feature_slack, mean_slack, plan_cells
+from imagetwins.ssim.features import RHO_MARGIN, feature_slack, feature_unit, make_basis, mean_slack, plan_cells
+from imagetwins.ssim.image import MeasuredImage, Scratch
 from imagetwins.ssim.integers import GROUP
 from imagetwins.ssim.orientation import ORIENTATIONS
 from imagetwins.ssim.processor import find_runnable
@@ -39,6 +40,11 @@ def prepare(directory, thumbnails):
     return open_workspace(directory)
 
 
+def measure(thumbnail):
+    """The features of a thumbnail before they are rounded to be stored."""
+    return MeasuredImage(thumbnail, make_basis(), Scratch(len(thumbnail))).features
+
+
 def draw(size):
     rng = np.random.default_rng(0)
     grey = np.repeat(pictures.photographs(size)[:1, ..., 1:2], 3, axis=-1)
@@ -49,11 +55,12 @@ def draw(size):
 
 @pytest.mark.parametrize("size", [16, 49, 63, 200, 300])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_features_exchanged_are_those_of_the_turned_picture_but_for_roundings(size, orientation, tmp_path):
+def test_features_exchanged_are_those_of_the_turned_picture_but_for_roundings(size, orientation):
     """Both are within the slack of the same true features; the square of what is left is, before its root is taken."""
     thumbnails, cells = draw(size), plan_cells(size)
     turned = np.array([TURNS[orientation](one) for one in thumbnails])
-    features = prepare(tmp_path, np.concatenate([thumbnails, turned])).arrays["features"]
+    basis, scratch = make_basis(), Scratch(size)
+    features = np.array([MeasuredImage(one, basis, scratch).features for one in (*thumbnails, *turned)])
     table = plan_feature_turn(size, orientation)
     found = (
         turn_rows(features, np.arange(len(thumbnails)), table).reshape(-1, len(cells.share), WIDTH).astype(np.float64)
@@ -83,13 +90,14 @@ def test_turned_images_are_as_a_workspace_keeps_them(size, tmp_path):
     is_grey = expected.grey == 1
     assert (found.pixels == expected.pixels).all()
     assert found.arrays["features"].shape == expected.arrays["features"].shape
-    assert abs(found.arrays["features"] - expected.arrays["features"]).max() < 1e-3
+    moved = found.arrays["features"].astype(int) - expected.arrays["features"].astype(int)
+    assert abs(moved).max() * feature_unit(moved.shape[1]) < 1e-3
     assert (found.grey == expected.grey).all()
     assert (found.grey_pixels[is_grey] == expected.grey_pixels[is_grey]).all()
 
 
 @pytest.mark.parametrize("size", [16, 63, 200])
-def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings(size, tmp_path):
+def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings(size):
     cells = plan_cells(size)
     thumbnails, symmetry = draw(size), find_symmetry(cells.side)
     everything = np.arange(len(symmetry.other))
@@ -97,8 +105,7 @@ def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings
     assert (symmetry.other[symmetry.other] == everything).all()
     for orientation in ORIENTATIONS:
         both = np.concatenate([thumbnails, [TURNS[orientation](one) for one in thumbnails]])
-        features = prepare(tmp_path, both).arrays["features"]
-        vectors = np.array([project_features(one, transform)[:-1] for one in features])
+        vectors = np.array([project_features(measure(one), transform)[:-1] for one in both])
         whole, turned = vectors[: len(thumbnails)], vectors[len(thumbnails) :]
         taken = symmetry.other if orientation >= 5 else everything
         found = whole[:, taken] * symmetry.turn_signs(orientation)
@@ -107,12 +114,12 @@ def test_projections_exchanged_are_those_of_the_turned_picture_but_for_roundings
         assert (np.linalg.norm(found - turned, axis=1) <= allowed).all()
 
 
-def test_bounds_from_what_is_exchanged_are_at_least_the_score(tmp_path):
+def test_bounds_from_what_is_exchanged_are_at_least_the_score():
     """Of pairs of every kind that is hard for a bound, in each orientation."""
     size = 32
     for k, kind in enumerate(dict.fromkeys(tight.KINDS)):
         pair = np.array(kind(np.random.default_rng(k), size))
-        features = prepare(tmp_path, pair).arrays["features"].astype(np.float64)
+        features = np.array([measure(one) for one in pair], np.float64)
         for orientation, one in TURNS.items():
             turned = turn_rows(features.astype(np.float32), np.array([1]), plan_feature_turn(size, orientation))[0]
             score = oracle.score(pair[0], np.ascontiguousarray(one(pair[1])))

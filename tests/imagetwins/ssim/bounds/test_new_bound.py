@@ -167,4 +167,4 @@ def test_no_two_bounds_share_the_name_of_a_stage_or_of_an_array():
     assert len(zero_counts()) == len(ssim.TOTALS) + 4 + len({*names})
     kept = [name for bound in bounds.BOUNDS for name in bound.arrays(SIZE)]
     assert len(kept) == len({*kept})
-    assert len(plan_arrays(SIZE)) == 5 + len(kept)
+    assert len(plan_arrays(SIZE)) == 8 + len(kept)
