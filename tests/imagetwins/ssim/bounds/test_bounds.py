@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import numpy as np
@@ -74,9 +75,12 @@ def order_of(size):
     return plan_scale(plan_cells(size).side).order
 
 
+basis = functools.cache(make_basis)
+
+
 def exact_features(pair):
-    basis, scratch = make_basis(), Scratch(SIZE)
-    return [MeasuredImage(thumbnail, basis, scratch).features.copy() for thumbnail in pair]
+    scratch = Scratch(SIZE)
+    return [MeasuredImage(thumbnail, basis(), scratch).features.copy() for thumbnail in pair]
 
 
 def project(features):
