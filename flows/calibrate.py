@@ -8,8 +8,8 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from imagetwins.config.folders import allowed_roots, check_local_folder, check_writable, resolve_store, shorten_folder
-from imagetwins.config.parameters import Orientations
 from imagetwins.config.roots import check_roots
+from imagetwins.orientation import Orientations
 from imagetwins.runtime.observer import observer
 from imagetwins.settings import count_cores
 from imagetwins.storage import storage_of

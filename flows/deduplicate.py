@@ -14,7 +14,6 @@ from imagetwins.config.parameters import (
     Grouping,
     Hours,
     Keep,
-    Orientations,
     Ratio,
     Rule,
     Score,
@@ -24,6 +23,7 @@ from imagetwins.config.parameters import (
     check_parameters,
 )
 from imagetwins.decoding.model import Decoding, Resampling
+from imagetwins.orientation import Orientations
 from imagetwins.runtime.approval import request_approval
 from imagetwins.runtime.cluster import local_threads, open_cluster
 from imagetwins.runtime.run_context import await_all, open_run

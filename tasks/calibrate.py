@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from imagetwins import __version__
 from imagetwins.calibration.sweep import calibrate, write_calibration
-from imagetwins.config.parameters import Orientations
+from imagetwins.orientation import Orientations
 from imagetwins.reporting.calibration_page import build_calibration_page, plan_command
 from imagetwins.reporting.gallery import escape
 from imagetwins.runtime.task_options import READING

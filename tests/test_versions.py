@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagetwins import ssim
+from imagetwins import orientation, ssim
 from imagetwins.decoding import decoder, headers, jpeg, jxl, model, pixels, program, raw, shared
 from imagetwins.ssim import area
 from tests.support.fingerprint import describe, fingerprint
@@ -14,7 +14,7 @@ RECORD = Path(__file__).with_name("versions.json")
 """The fingerprint of the code for every version so far."""
 
 GUARDED = {
-    "ENGINE_VERSION": (ssim.ENGINE_VERSION, [Path(ssim.__file__).parent]),
+    "ENGINE_VERSION": (ssim.ENGINE_VERSION, [Path(ssim.__file__).parent, Path(orientation.__file__)]),
     # Of `model` only settings and limits, which are in a cache's key anyway; `formats` says what is decoded, not to what.
     "DECODER_VERSION": (
         model.DECODER_VERSION,

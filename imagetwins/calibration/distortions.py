@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from imagetwins.config.parameters import Orientations
 from imagetwins.errors import ParameterError
+from imagetwins.orientation import Orientations
 
 Image = npt.NDArray[np.uint8]
 """A picture as OpenCV decodes it: shape (height, width, 3), blue, green, red, 0..255."""

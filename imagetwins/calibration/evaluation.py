@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from imagetwins.calibration.distortions import KINDS, TURNS
 from imagetwins.calibration.sample import COPIES, FAMILY, edit_of, kinds_of
-from imagetwins.config.parameters import Orientations
 from imagetwins.matching.decisions import lowest_local_ssim
+from imagetwins.orientation import Orientations
 from imagetwins.store.schemas import OUTCOMES, PLANTED, UNPLANTED
 from imagetwins.store.tables import as_frame
 

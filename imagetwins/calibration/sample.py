@@ -9,11 +9,11 @@ import numpy as np
 
 from imagetwins import ssim
 from imagetwins.calibration.distortions import EDITS, Image, kinds_to_plant, plant_copy, plant_edit
-from imagetwins.config.parameters import Orientations
 from imagetwins.decoding import decoder, headers
 from imagetwins.decoding.model import DecodeSettings, Resampling
 from imagetwins.decoding.pool import decode_files, memory_budget
 from imagetwins.errors import ParameterError
+from imagetwins.orientation import Orientations
 
 LEAST_SIZE, LARGEST_SIZE = 16, 400
 """Limits of the sizes taken from the folder's own pictures. Larger thumbnails cost more and find less: SSIM's window stays

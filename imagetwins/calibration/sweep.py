@@ -11,8 +11,8 @@ import pandas as pd
 from imagetwins import ssim
 from imagetwins.calibration.evaluation import ALIKE_SIZE, FLOOR, Calibration, evaluate
 from imagetwins.calibration.sample import FAMILY, Progress, choose_sample, measure_sides, plant_copies
-from imagetwins.config.parameters import Orientations
 from imagetwins.decoding.model import Resampling
+from imagetwins.orientation import Orientations
 from imagetwins.store.schemas import COSTS, OUTCOMES, PLANTED, UNPLANTED
 from imagetwins.store.tables import as_frame, write_table
 

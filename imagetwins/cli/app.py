@@ -23,9 +23,10 @@ from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
 from imagetwins.cli.timing import seconds_since_start
 from imagetwins.config.folders import check_local_folder, resolve_store
-from imagetwins.config.parameters import Orientations, check_locations, check_parameters
+from imagetwins.config.parameters import check_locations, check_parameters
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
+from imagetwins.orientation import Orientations
 from imagetwins.runtime.collector import paused_collector
 from imagetwins.runtime.places import use_one_blas_thread, use_writable_places
 from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from imagetwins.cli.markup import escape_markup
-from imagetwins.matching.orientation import AS_IT_IS, read_orientations
+from imagetwins.matching.orientation import read_orientations
+from imagetwins.orientation import AS_IT_IS
 from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison

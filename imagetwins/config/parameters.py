@@ -15,6 +15,7 @@ from imagetwins.config.patterns import compile_patterns
 from imagetwins.config.roots import check_roots
 from imagetwins.decoding.model import DecodeSettings, Decoding, Resampling
 from imagetwins.errors import ParameterError
+from imagetwins.orientation import Orientations
 from imagetwins.storage import Location, parse_location
 
 AUDIT_MARGIN = 0.05
@@ -26,7 +27,6 @@ Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16, le=1024)]
 Rule = Literal["careful", "plain"]
 Keep = Annotated[str, AfterValidator(check_keep)]
-Orientations = Literal["same", "all"]
 Grouping = Literal["representative", "any"]
 Sidecars = Literal["move", "leave"]
 ApprovalPolicy = Literal["never", "review", "always"]

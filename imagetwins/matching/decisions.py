@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.formats import RAW
-from imagetwins.matching.orientation import AS_IT_IS, invert, lies_on_side, read_orientations
+from imagetwins.matching.orientation import invert, lies_on_side, read_orientations
 from imagetwins.matching.ranking import rank_images
+from imagetwins.orientation import AS_IT_IS
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.companions import find_raw_pairs
 from imagetwins.store.schemas import DECISIONS, Action

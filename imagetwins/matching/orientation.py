@@ -1,7 +1,6 @@
 """How one picture of a pair is turned to match the other: the column `orientation` of `COMPARISONS` and `DECISIONS`.
 
-The numbers, 1 to 8, are those of the orientation tag of EXIF (CIPA DC-008, 4.6.4): each says how a viewer shows the picture.
-`imagetwins/ssim/orientation.py` turns pixels; here, who only asks about pictures need not load the kernels.
+Each number, 1 to 8, says how a viewer shows the picture; see `imagetwins/orientation.py`.
 """
 
 from typing import Any
@@ -10,13 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-AS_IT_IS = 1
+from imagetwins.orientation import AS_IT_IS, INVERSE
 
 LAST_UPRIGHT = 4
 """Beyond this number a picture lies on its side: its width becomes its height."""
-
-_INVERSE = np.array([0, 1, 2, 3, 4, 5, 8, 7, 6], np.uint8)
-"""By orientation, the one that undoes it: a quarter of a turn is undone by one the other way, all others by themselves."""
 
 
 def read_orientations(table: pd.DataFrame) -> NDArray[np.uint8]:
@@ -27,7 +23,7 @@ def read_orientations(table: pd.DataFrame) -> NDArray[np.uint8]:
 
 def invert(orientations: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the orientations of the first pictures of pairs that match the second ones, from those of the second ones."""
-    inverse: NDArray[np.uint8] = _INVERSE[orientations]
+    inverse: NDArray[np.uint8] = np.array(INVERSE, np.uint8)[orientations]
     return inverse
 
 

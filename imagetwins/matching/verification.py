@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins.matching.decisions import MEASURED, Decider, read_measured
-from imagetwins.matching.orientation import AS_IT_IS, read_orientations
+from imagetwins.matching.orientation import read_orientations
+from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, continued, counted, no_progress
 from imagetwins.scanning.thumbnails import ThumbnailLoader
 from imagetwins.ssim import measure_differences, reference_ssim, turn

@@ -20,8 +20,8 @@ from imagetwins.calibration.evaluation import (
     recommend_by_size,
 )
 from imagetwins.calibration.sample import COPIES
-from imagetwins.config.parameters import Orientations
 from imagetwins.decoding.model import DecodeSettings
+from imagetwins.orientation import Orientations
 from imagetwins.reporting.html import render_page, to_webp
 from imagetwins.reporting.plots import plot_bars, plot_lines
 from imagetwins.scanning.thumbnails import read_square

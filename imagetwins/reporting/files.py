@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
 from imagetwins.matching.decisions import decide, find_doubts
-from imagetwins.matching.orientation import AS_IT_IS, invert, read_orientations
+from imagetwins.matching.orientation import invert, read_orientations
+from imagetwins.orientation import AS_IT_IS
 from imagetwins.reporting.answers import to_rows
 from imagetwins.reporting.queries import parts_of_run, parts_of_store, query
 from imagetwins.storage import Location, is_url, parse_location, storage_of

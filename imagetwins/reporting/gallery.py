@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins import ssim
-from imagetwins.matching.orientation import AS_IT_IS, lies_on_side, read_orientations
+from imagetwins.matching.orientation import lies_on_side, read_orientations
+from imagetwins.orientation import AS_IT_IS
 from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
 from imagetwins.scanning.thumbnails import Missing
 from imagetwins.store.record import RunRecord, RunStatus, Stage

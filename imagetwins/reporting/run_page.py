@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.orientation import AS_IT_IS, read_orientations
+from imagetwins.matching.orientation import read_orientations
+from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
 from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
 from imagetwins.reporting.histogram import plan_histogram

@@ -97,7 +97,7 @@ KEEPS_KERNELS = _found is not None
 config.CACHE_DIR = _found or _make_own_cache()  # type: ignore[attr-defined]
 
 from imagetwins.ssim.join import VERIFY_MARGIN, JoinResult, join_batch, reuse_pairs  # noqa: E402
-from imagetwins.ssim.orientation import INVERSE, turn  # noqa: E402
+from imagetwins.ssim.orientation import turn  # noqa: E402
 from imagetwins.ssim.peaks import Differences, measure_differences  # noqa: E402
 from imagetwins.ssim.pixels import PixelSource, load_thumbnail, read_thumbnails, restore_pixels, settle_pixels  # noqa: E402
 from imagetwins.ssim.plan import JoinPlan, plan_join  # noqa: E402
@@ -122,7 +122,6 @@ from imagetwins.ssim.workspace import (  # noqa: E402
 __all__ = [
     "DIGEST_BYTES",
     "ENGINE_VERSION",
-    "INVERSE",
     "KEEPS_KERNELS",
     "TOTALS",
     "VERIFY_MARGIN",

@@ -48,6 +48,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from imagetwins.orientation import ORIENTATIONS
 from imagetwins.ssim.integers import (
     AVX2,
     CLASSES,
@@ -61,7 +62,7 @@ from imagetwins.ssim.integers import (
     reach_tile,
     reach_turned,
 )
-from imagetwins.ssim.orientation import ORIENTATIONS, take_steps
+from imagetwins.ssim.orientation import take_steps
 from imagetwins.ssim.processor import Kernels
 from imagetwins.ssim.tiles import Weights, count_listed
 from imagetwins.ssim.turns import Symmetry

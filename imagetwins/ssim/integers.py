@@ -155,6 +155,35 @@ def _read_arrays(context: Any, builder: Any, signature: Any, arguments: Any) -> 
 each: Any = cgutils.for_range_slice
 
 
+def _add_codes(write: Writer, shape: Shape, rows: list[Any], panel: Any, k: Any, sums: list[list[Any]]) -> None:
+    """Add the products of word k of each row and column of a small tile to `sums`: of each row, one for each register."""
+    base = write.at(panel, write.builder.mul(k, ir.Constant(I64, shape.width)))
+    columns = [write.load(write.at(base, shape.lanes * c), write.integers) for c in range(shape.vectors)]
+    for pointer, line in zip(rows, sums, strict=True):
+        codes_of_row = write.splat(write.builder.load(write.at(pointer, k)))
+        for place, column in zip(line, columns, strict=True):
+            write.change(place, write.add_products(write.builder.load(place), codes_of_row, column))
+
+
+def _add_terms(write: Writer, shape: Shape, rows: list[Any], panel: Any, k: Any, bounds: list[list[Any]]) -> None:
+    """Do as `_add_codes` with term k; what is added to a column's bounds stands before its terms."""
+    builder = write.builder
+    base = write.at(panel, builder.mul(builder.add(k, ir.Constant(I64, 1)), ir.Constant(I64, shape.width)))
+    columns = [write.load(write.at(base, shape.lanes * c), write.floats) for c in range(shape.vectors)]
+    for pointer, line in zip(rows, bounds, strict=True):
+        term = write.splat(builder.load(write.at(pointer, k)))
+        for place, column in zip(line, columns, strict=True):
+            product = builder.fmul(term, column, flags=["contract"])
+            write.change(place, builder.fadd(builder.load(place), product, flags=["contract"]))
+
+
+def _set_bits(write: Writer, mask: Any, bounds: Any, limit: Any, c: int) -> Any:
+    """Return a mask with the bits of register c, set where `bounds` reach the limit."""
+    is_left = write.builder.fcmp_ordered(">=", bounds, limit)
+    bits = write.builder.zext(write.builder.bitcast(is_left, ir.IntType(write.lanes)), I64)
+    return write.builder.or_(mask, write.builder.shl(bits, ir.Constant(I64, c * write.lanes)))
+
+
 def _write_reach_tile(write: Writer, shape: Shape, arguments: list[Any]) -> None:
     """Write `reach_tile`, whose arguments these are, for one of `Kernels`."""
     codes, terms, lowest, bias, row, panel_codes, panel_terms, panel, ends, shifts, unit, masks = arguments
@@ -170,12 +199,7 @@ def _write_reach_tile(write: Writer, shape: Shape, arguments: list[Any]) -> None
         for place in (place for line in sums for place in line):
             write.change(place, builder.shl(builder.load(place), shift))
         with each(builder, builder.load(start), end, one) as (k, _):
-            base = write.at(second, builder.mul(k, width))
-            columns = [write.load(write.at(base, shape.lanes * c), write.integers) for c in range(shape.vectors)]
-            for pointer, line in zip(first, sums, strict=True):
-                codes_of_row = write.splat(builder.load(write.at(pointer, k)))
-                for place, column in zip(line, columns, strict=True):
-                    write.change(place, write.add_products(builder.load(place), codes_of_row, column))
+            _add_codes(write, shape, first, second, k, sums)
         write.change(start, end)
     of_columns = write.at(panel_terms.data, builder.mul(panel, ir.Constant(I64, (TERMS + 1) * shape.width)))
     offsets = [write.load(write.at(of_columns, shape.lanes * c), write.floats) for c in range(shape.vectors)]
@@ -188,23 +212,15 @@ def _write_reach_tile(write: Writer, shape: Shape, arguments: list[Any]) -> None
         added = [builder.fadd(*both, flags=["contract"]) for both in zip(scaled, offsets, strict=True)]
         bounds.append([write.variable(number) for number in added])
     with each(builder, ir.Constant(I64, 0), ir.Constant(I64, TERMS), one) as (k, _):
-        base = write.at(of_columns, builder.mul(builder.add(k, one), width))
-        columns = [write.load(write.at(base, shape.lanes * c), write.floats) for c in range(shape.vectors)]
-        for pointer, line in zip(of_rows, bounds, strict=True):
-            term = write.splat(builder.load(write.at(pointer, k)))
-            for place, column in zip(line, columns, strict=True):
-                product = builder.fmul(term, column, flags=["contract"])
-                write.change(place, builder.fadd(builder.load(place), product, flags=["contract"]))
+        _add_terms(write, shape, of_rows, of_columns, k, bounds)
     for number, (r, line) in enumerate(zip(rows, bounds, strict=True)):
         limit, mask = write.splat(builder.load(write.at(lowest.data, r))), ir.Constant(I64, 0)
         for c, place in enumerate(line):
-            is_left = builder.fcmp_ordered(">=", builder.load(place), limit)
-            bits = builder.zext(builder.bitcast(is_left, ir.IntType(shape.lanes)), I64)
-            mask = builder.or_(mask, builder.shl(bits, ir.Constant(I64, c * shape.lanes)))
+            mask = _set_bits(write, mask, builder.load(place), limit, c)
         builder.store(mask, write.at(masks.data, number))
 
 
-def _write_reach_turned(write: Writer, shape: Shape, arguments: list[Any]) -> None:  # noqa: C901 - loops of a kernel
+def _write_reach_turned(write: Writer, shape: Shape, arguments: list[Any]) -> None:
     """Write `reach_turned`, whose arguments these are, for one of `Kernels`."""
     (codes, terms, lowest, bias, row, panel_codes, panel_terms, panel) = arguments[:8]
     ends, shifts, runs, units, term_ends, scratch, masks = arguments[8:]
@@ -236,12 +252,7 @@ def _write_reach_turned(write: Writer, shape: Shape, arguments: list[Any]) -> No
             for r, c in places:
                 write.change(sums[r][c], builder.shl(builder.load(sums[r][c]), shift))
             with each(builder, builder.load(start), end, one) as (k, _):
-                base = write.at(second, builder.mul(k, width))
-                columns = [write.load(write.at(base, shape.lanes * c), write.integers) for c in range(shape.vectors)]
-                for pointer, line in zip(first, sums, strict=True):
-                    codes_of_row = write.splat(builder.load(write.at(pointer, k)))
-                    for place, column in zip(line, columns, strict=True):
-                        write.change(place, write.add_products(builder.load(place), codes_of_row, column))
+                _add_codes(write, shape, first, second, k, sums)
             write.change(start, end)
         scale = write.splat(builder.load(write.at(units.data, number)))
         for r, c in places:
@@ -250,13 +261,7 @@ def _write_reach_turned(write: Writer, shape: Shape, arguments: list[Any]) -> No
             found = builder.sitofp(builder.sub(builder.load(sums[r][c]), subtracted), write.floats)
             write.change(bounds[r][c], builder.fmul(found, scale))
         with each(builder, *(builder.load(write.at(term_ends.data, k)) for k in (number, following)), one) as (k, _):
-            base = write.at(of_columns, builder.mul(builder.add(k, one), width))
-            columns = [write.load(write.at(base, shape.lanes * c), write.floats) for c in range(shape.vectors)]
-            for pointer, line in zip(of_rows, bounds, strict=True):
-                term = write.splat(builder.load(write.at(pointer, k)))
-                for place, column in zip(line, columns, strict=True):
-                    product = builder.fmul(term, column, flags=["contract"])
-                    write.change(place, builder.fadd(builder.load(place), product, flags=["contract"]))
+            _add_terms(write, shape, of_rows, of_columns, k, bounds)
         for r, c in places:
             write.store(builder.load(bounds[r][c]), kept(number, r, c))
     offsets = [write.load(write.at(of_columns, shape.lanes * c), write.floats) for c in range(shape.vectors)]
@@ -286,10 +291,7 @@ def _compare_flips(write: Writer, parts: list[list[Any]], offsets: list[Any], li
         right = [builder.fadd(down, both), builder.fsub(down, both)]
         totals = [combine(*pair) for combine in (builder.fadd, builder.fsub) for pair in zip(left, right, strict=True)]
         for flip, total in enumerate(totals):
-            is_left = builder.fcmp_ordered(">=", total, limit)
-            bits = builder.zext(builder.bitcast(is_left, ir.IntType(write.lanes)), I64)
-            bits = builder.shl(bits, ir.Constant(I64, c * write.lanes))
-            masks[flip] = builder.or_(masks[flip], bits)
+            masks[flip] = _set_bits(write, masks[flip], total, limit, c)
     return masks
 
 
@@ -592,75 +594,13 @@ def reach_turned(
         scratch: (CLASSES * rows * width,) float32.
         masks: (FLIPS, rows) uint64, overwritten.
     """
+    columns = panel_codes, panel_terms, panel
+    given = (codes, terms, lowest, bias, row, *columns, ends, shifts, runs, units, term_ends, scratch, masks)
     if kernels == AVX512_VNNI:
-        _flip_avx512_vnni(
-            codes,
-            terms,
-            lowest,
-            bias,
-            row,
-            panel_codes,
-            panel_terms,
-            panel,
-            ends,
-            shifts,
-            runs,
-            units,
-            term_ends,
-            scratch,
-            masks,
-        )
+        _flip_avx512_vnni(*given)
     elif kernels == AVX_VNNI:
-        _flip_avx_vnni(
-            codes,
-            terms,
-            lowest,
-            bias,
-            row,
-            panel_codes,
-            panel_terms,
-            panel,
-            ends,
-            shifts,
-            runs,
-            units,
-            term_ends,
-            scratch,
-            masks,
-        )
+        _flip_avx_vnni(*given)
     elif kernels == AVX2:
-        _flip_avx2(
-            codes,
-            terms,
-            lowest,
-            bias,
-            row,
-            panel_codes,
-            panel_terms,
-            panel,
-            ends,
-            shifts,
-            runs,
-            units,
-            term_ends,
-            scratch,
-            masks,
-        )
+        _flip_avx2(*given)
     else:
-        _flip_plain(
-            codes,
-            terms,
-            lowest,
-            bias,
-            row,
-            panel_codes,
-            panel_terms,
-            panel,
-            ends,
-            shifts,
-            runs,
-            units,
-            term_ends,
-            scratch,
-            masks,
-        )
+        _flip_plain(*given)

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imagetwins.orientation import ORIENTATIONS, Orientations
 from imagetwins.ssim.bounds.cells import CellBound
 from imagetwins.ssim.groups import Groups
 from imagetwins.ssim.kernels import Windows
-from imagetwins.ssim.orientation import ORIENTATIONS, Orientations
 from imagetwins.ssim.pixels import PixelSource, restore_pixels
 from imagetwins.ssim.plan import OpenPlan, open_plan, tile_side
 from imagetwins.ssim.reference import reference_ssim

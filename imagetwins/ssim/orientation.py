@@ -13,15 +13,10 @@ and their weights are equal, so SSIM(x, turn(y, o)) = SSIM(turn(x, INVERSE[o]), 
 in another order then, by scikit-image too.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-ORIENTATIONS = range(1, 9)
-
-Orientations = Literal["same", "all"]
-"""In which orientations the second picture of a pair is compared: as it is, or turned and mirrored in all eight ways."""
 
 
 class Steps(NamedTuple):
@@ -42,9 +37,6 @@ _STEPS = (
     Steps(True, True, True),
     Steps(True, True, False),
 )
-
-INVERSE = np.array([0, 1, 2, 3, 4, 5, 8, 7, 6], np.uint8)
-"""(9,) uint8, by orientation, which begins with 1: the one that undoes it."""
 
 
 def take_steps(orientation: int) -> Steps:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagetwins.errors import ParameterError
+from imagetwins.orientation import Orientations
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import Bound
 from imagetwins.ssim.groups import Groups, plan_groups
-from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.tiles import Tile, Weights
 from imagetwins.ssim.workspace import Workspace, open_workspace
 

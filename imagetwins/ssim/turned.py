@@ -19,15 +19,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imagetwins.orientation import INVERSE, ORIENTATIONS
 from imagetwins.ssim.bounds.base import Arrays
 from imagetwins.ssim.features import count_features
 from imagetwins.ssim.groups import Groups
 from imagetwins.ssim.kernels import Windows
-from imagetwins.ssim.orientation import INVERSE, ORIENTATIONS
 from imagetwins.ssim.refine import Scores, score_or_prune
 from imagetwins.ssim.tiles import Pairs, TilePairs, Weights, divide_pairs, order_pairs
 from imagetwins.ssim.turns import plan_feature_turn, turn_features
-from imagetwins.ssim.windows import Layout, allocate_pixels, plan_layout, restore_channels
+from imagetwins.ssim.windows import allocate_pixels, fill_channels, plan_layout, restore_channels
 from imagetwins.ssim.workspace import Workspace
 
 EQUAL = 1e-6
@@ -86,7 +86,7 @@ def put_in_order(pairs: TurnedPairs, groups: Groups) -> TurnedPairs:
 
     Where both groups have images before images of the other, both ways are needed.
     """
-    inverse = TurnedPairs(pairs.second, pairs.first, INVERSE[pairs.orientation].astype(np.int64))
+    inverse = TurnedPairs(pairs.second, pairs.first, np.array(INVERSE)[pairs.orientation])
     return join_turned([some.take(groups.has_order(some.groups)) for some in (pairs, inverse)])
 
 
@@ -171,9 +171,9 @@ def turn_images(
     pixels, grey_pixels, features = (array[:n] for array in memory)
     for k, (row, orientation) in enumerate(zip(rows.tolist(), orientations.tolist(), strict=True)):
         channels = turn_channels(workspace.pixels[row], orientation)
-        lay_out(channels, plan_layout(workspace.size, 3), pixels[k])
+        fill_channels(channels, plan_layout(workspace.size, 3), pixels[k])
         if workspace.grey[row]:
-            lay_out(channels, plan_layout(workspace.size, 1), grey_pixels[k])
+            fill_channels(channels, plan_layout(workspace.size, 1), grey_pixels[k])
         if with_features:
             turn_features(
                 workspace.arrays["features"], row, plan_feature_turn(workspace.size, orientation), features[k]
@@ -203,20 +203,11 @@ def turn_channels(pixels: NDArray[np.uint8], orientation: int) -> list[NDArray[n
     return channels
 
 
-def lay_out(channels: list[NDArray[np.uint8]], layout: Layout, pixels: NDArray[np.uint8]) -> None:
-    """Store channels, (size, size) uint8 each, in a layout, of whose channels there are as many or fewer.
-
-    `pixels` is memory of `allocate_pixels`; overwritten.
-    """
-    for group, position, channel, start, stop in layout.segments.tolist():
-        pixels[group, :, position : position + stop - start] = channels[channel][:, start:stop]
-
-
 def turn_pixels(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Return a thumbnail, (groups, size, pixel_width) uint8 in the layout of three channels, turned."""
     layout = plan_layout(pixels.shape[1], 3)
     turned = allocate_pixels(layout)
-    lay_out(turn_channels(pixels, orientation), layout, turned)
+    fill_channels(turn_channels(pixels, orientation), layout, turned)
     return turned
 
 

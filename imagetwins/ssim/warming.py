@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imagetwins.orientation import Orientations
 from imagetwins.ssim.area import shrink_area
 from imagetwins.ssim.join import join_batch
-from imagetwins.ssim.orientation import Orientations
 from imagetwins.ssim.peaks import measure_differences
 from imagetwins.ssim.pixels import load_thumbnail, settle_pixels
 from imagetwins.ssim.plan import plan_join

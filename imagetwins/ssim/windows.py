@@ -21,6 +21,7 @@ q = vx + C2/2 (float32), with scikit-image's sample variance
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -216,10 +217,12 @@ def restore_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return channels
 
 
-def fill_channels(channels: NDArray[np.uint8], layout: Layout, pixels: NDArray[np.uint8]) -> None:
-    """Do as `fill_pixels`, with the channels of a thumbnail one after the other, (3, size, size) uint8."""
+def fill_channels(
+    channels: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], layout: Layout, pixels: NDArray[np.uint8]
+) -> None:
+    """Do as `fill_pixels`, with the channels of a thumbnail one after the other, three times (size, size) uint8."""
     for group, position, channel, start, stop in layout.segments.tolist():
-        pixels[group, :, position : position + stop - start] = channels[channel, :, start:stop]
+        pixels[group, :, position : position + stop - start] = channels[channel][:, start:stop]
 
 
 def split_channels(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:

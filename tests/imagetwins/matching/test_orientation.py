@@ -6,6 +6,7 @@ import pytest
 
 from imagetwins import ssim
 from imagetwins.matching.orientation import invert, lies_on_side, read_orientations
+from imagetwins.orientation import INVERSE
 from imagetwins.text import ORIENTATIONS
 
 PICTURE = np.arange(2 * 3).reshape(2, 3)
@@ -37,7 +38,7 @@ def test_the_inverse_undoes_it_and_lying_on_a_side_exchanges_width_and_height(or
     turned = ssim.turn(PICTURE, orientation)
     (inverse,) = invert(np.array([orientation], np.uint8))
     assert np.array_equal(ssim.turn(turned, inverse), PICTURE)
-    assert inverse == ssim.INVERSE[orientation]
+    assert inverse == INVERSE[orientation]
     assert lies_on_side(orientation) == (turned.shape == (3, 2))
 
 

@@ -16,7 +16,6 @@ import pytest
 from imagetwins import ssim
 from imagetwins.ssim import bounds
 from imagetwins.ssim.bounds.base import ArraySpec, VectorBound
-from imagetwins.ssim.bounds.cells import CellBound
 from imagetwins.ssim.bounds.projection import (
     ProjectionBound,
     plan_scale,
@@ -29,6 +28,7 @@ from imagetwins.ssim.processor import find_runnable, force_kernels
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle, tight
 from tests.support import thumbnails as pictures
+from tests.support.joins import STAGES, BlocksAlone, prepare
 
 SIZE = 32
 """Side of most thumbnails, in pixels. What is tight is so at any size, and small ones are scored soonest."""
@@ -45,28 +45,7 @@ CROWD = 600
 """Pictures among which a sample misses most others."""
 
 
-class BlocksAlone(CellBound):
-    """Leaves all pairs, one by one, to the bounds after it and to the refinement of its own."""
-
-    def prune(self, arrays, planned, pairs, lowest):  # noqa: ARG002 - an implementation of an interface
-        return pairs.prune_listed(np.ones(len(pairs.listed[0]), np.bool_))
-
-
-STAGES = {
-    "all": bounds.BOUNDS,
-    **{bound.name: (bound,) for bound in bounds.BOUNDS},
-    "all, of a list": (BlocksAlone(), *(bound for bound in bounds.BOUNDS if not isinstance(bound, CellBound))),
-    "blocks": (BlocksAlone(),),
-    "none": (),
-}
-
-
 # -- joins ----------------------------------------------------------------------------------------------------------
-
-
-def prepare(directory, thumbnails):
-    ssim.create_workspace(directory, len(thumbnails), thumbnails.shape[1])
-    ssim.prepare_images(directory, np.arange(len(thumbnails)), thumbnails)
 
 
 def join(directory, rows, floor, **options):

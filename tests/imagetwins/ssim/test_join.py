@@ -15,13 +15,9 @@ from imagetwins.ssim.processor import find_runnable, force_kernels
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
 from tests.support import thumbnails as pictures
+from tests.support.joins import prepare
 
 FLOORS = (-1.0, 0.3, 0.5, 0.7, 0.85, 0.95)
-
-
-def prepare(directory, thumbnails):
-    ssim.create_workspace(directory, len(thumbnails), thumbnails.shape[1])
-    ssim.prepare_images(directory, np.arange(len(thumbnails)), thumbnails)
 
 
 def run(directory, *, threshold, floor, rows=None, mapper=map, **options):

@@ -9,13 +9,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from imagetwins import ssim
+from imagetwins.orientation import INVERSE, ORIENTATIONS
 from imagetwins.ssim import bounds
 from imagetwins.ssim import plan as planning
-from imagetwins.ssim.bounds.cells import CellBound
-from imagetwins.ssim.orientation import INVERSE, ORIENTATIONS, turn
+from imagetwins.ssim.orientation import turn
 from imagetwins.ssim.processor import find_runnable, force_kernels
 from tests.support import oracle, tight
 from tests.support import thumbnails as pictures
+from tests.support.joins import STAGES, prepare
 
 SIZE = 32
 
@@ -44,11 +45,6 @@ def all_scores(thumbnails):
     return {
         (i, j): scores_of(thumbnails[i], thumbnails[j]) for i, j in itertools.combinations(range(len(thumbnails)), 2)
     }
-
-
-def prepare(directory, thumbnails):
-    ssim.create_workspace(directory, len(thumbnails), thumbnails.shape[1])
-    ssim.prepare_images(directory, np.arange(len(thumbnails)), thumbnails)
 
 
 def join(directory, rows, floor, threshold=1.0, **options):
@@ -198,22 +194,6 @@ def test_a_pair_is_stored_exactly_where_the_floor_is_at_or_below_its_best_score(
     for score in [one for one in best if 0.2 < one < 1][::30]:
         for floor in around(score):
             check(rows_of(join(tmp_path, np.arange(len(thumbnails)), floor)[0]), scores, floor)
-
-
-class BlocksAlone(CellBound):
-    """Leaves all pairs, one by one, to the bounds after it and to the refinement of its own."""
-
-    def prune(self, arrays, planned, pairs, lowest):  # noqa: ARG002 - an implementation of an interface
-        return pairs.prune_listed(np.ones(len(pairs.listed[0]), np.bool_))
-
-
-STAGES = {
-    "all": bounds.BOUNDS,
-    **{bound.name: (bound,) for bound in bounds.BOUNDS},
-    "all, of a list": (BlocksAlone(), *(bound for bound in bounds.BOUNDS if not isinstance(bound, CellBound))),
-    "blocks": (BlocksAlone(),),
-    "none": (),
-}
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from imagetwins import ssim
+from imagetwins.orientation import ORIENTATIONS
 from imagetwins.ssim.bounds.projection import plan_transform, project_features
 from imagetwins.ssim.codes import (
     CODES_SLACK,
@@ -23,7 +24,6 @@ from imagetwins.ssim.codes import (
 from imagetwins.ssim.features import RHO_MARGIN, feature_slack, feature_unit, make_basis, mean_slack, plan_cells
 from imagetwins.ssim.image import MeasuredImage, Scratch
 from imagetwins.ssim.integers import GROUP
-from imagetwins.ssim.orientation import ORIENTATIONS
 from imagetwins.ssim.processor import find_runnable
 from imagetwins.ssim.turned import allocate_turned, turn_images
 from imagetwins.ssim.turns import WIDTH, find_symmetry, plan_feature_turn, turn_rows
