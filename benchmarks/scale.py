@@ -54,7 +54,8 @@ from flows.deduplicate import deduplicate
 from imagetwins import ssim
 from imagetwins.decoding.pool import close_decoders
 from imagetwins.ssim.bounds import BOUNDS
-from imagetwins.ssim.plan import tile_side
+from imagetwins.ssim.plan import choose_bounds, choose_side, tile_side
+from imagetwins.ssim.workspace import open_workspace
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 
@@ -177,8 +178,10 @@ def measure_joins(home: Path) -> list[Saved]:
         tiles = [tile for along in TILES_ALONG for tile in cut_tiles(plan.n_distinct, along)]
         timed = [[time_tile(target, tile) for tile in tiles] for _ in range(ROUNDS)]
         counts = [one.counts for _, one in timed[0]]
+        _, share = choose_bounds(open_workspace(workspace), rows, floor)
         joined: Saved = {
             "floor": floor,
+            "side": choose_side(min(PICTURES), SIZE, share),
             "tile_bytes": sys.getsizeof(tiles[0]) + 8,
             "sides": [(t.row_stop - t.row_start, t.column_stop - t.column_start) for t in tiles],
             "seconds": np.min([[seconds for seconds, _ in row] for row in timed], axis=0).tolist(),
@@ -271,7 +274,7 @@ def fit_costs(kinds: list[Saved]) -> Saved:
             shares = np.sum(joined["reached"], axis=0) / joined["pairs"]
             stages = zip(shares.tolist(), fitted[1:].tolist(), joined["image_bytes"], strict=True)
             costs[f"{found['kind']} {joined['floor']}"] = {
-                "side": tile_side(SIZE),
+                "side": joined["side"],
                 "stages": [list(stage) for stage in stages],
                 "row_seconds": float(fitted[0]),
                 "spread": float(np.log(np.array(joined["seconds"]) / own).std()),
@@ -322,10 +325,10 @@ def run_on_dask(folder: Path, store: Path, address: str, threshold: float) -> Sa
 
 
 def predict(costs: Costs, batch_seconds: float, one: Saved) -> Saved:
-    side = min(costs.side, -(-one["images"] // 4))
+    side = choose_side(one["images"], SIZE, 0.0 if costs.side > tile_side(SIZE) else 1.0)
     near = Cluster(2, threads=1, cache_bytes=float("inf"), worker_rate=float("inf"), store_rate=float("inf"), spread=0)
     given = replace(costs, side=side, batch_seconds=batch_seconds)
-    return simulate(given, one["images"], near, plan_today())._asdict()
+    return simulate(given, one["images"], near, plan_today(given, one["images"], near))._asdict()
 
 
 @task
@@ -349,7 +352,7 @@ def measure_dispatch() -> float:
 # What is simulated
 
 VARIANTS = {
-    "today": lambda *_: plan_today(),
+    "today": plan_today,
     "more batches": plan_more,
     "strips": plan_strips,
     "blocks by worker": plan_strips,
@@ -448,7 +451,7 @@ def show_whole(results: Saved) -> Rows:
     """Tell, by kind and floor, what the whole job takes where each worker has its blocks: 100 workers, and all sizes."""
     for found, images in product(results["kinds"], PICTURES):
         for joined in found["joins"]:
-            name, spans = f"{found['kind']} {joined['floor']}", -(-images // tile_side(SIZE))
+            name, spans = f"{found['kind']} {joined['floor']}", -(-images // joined["side"])
             score = find(results, what=name, images=images, workers=100, variant="blocks by worker")
             load = images * found["load_seconds"]
             row = {"pictures, floor": name, "pictures": f"{images:,}", "load": in_units(load / 100 / THREADS, TIME)}

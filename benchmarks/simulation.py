@@ -1,8 +1,9 @@
 """All pairs on many machines, simulated: how long it takes, what is read, who waits. `benchmarks.scale` measures the costs.
 
 The plan is the engine's (imagetwins/ssim/plan.py): images in *spans* of a tile's side, a tile for each two spans, the tiles
-in order cut into batches of as many. One number makes it more general: tiles are ordered by *strips* of `height` rows of
-tiles, and column after column within a strip; height 1 was the engine's order when it was measured. Batch after batch goes to whoever is idle.
+in order cut into batches of as many. Here tiles are ordered by *strips* of `height` rows of tiles, and column after column within
+a strip; the engine's order of squares within squares is simulated by strips that read as much. Batch after batch goes to
+whoever is idle.
 
 A worker is a machine. What it has read stays in its memory, the last used the longest, by spans. In a strip of `height`
 rows with `length` columns, a span is used again after `height + length - 1` others: so either all columns of a strip are
@@ -273,14 +274,21 @@ def repeats(seconds: float) -> float:
     return math.expm1(share) / share if share else 1.0
 
 
-def plan_today() -> Plan:
-    """Return the plan of the engine when it was measured: row after row."""
-    return Plan(1, BATCHES_TODAY)
+def plan_today(costs: Costs, images: int, cluster: Cluster) -> Plan:
+    """Return the plan of the engine: squares within squares, in few batches, each for a thread.
+
+    Of the squares whose rows and columns fit into a thread's part of the memory, the largest with a power of two of rows
+    reads each of its rows and columns once: two spans for each row, where a strip of half its height reads as much.
+    """
+    room = cluster.cache_bytes / cluster.threads / (costs.side * costs.image_bytes(images))
+    square = 2 ** int(math.log2(max(1, min(room, -(-images // costs.side)) / 2)))
+    return Plan(max(square // 2, 1), BATCHES_TODAY)
 
 
 def plan_more(costs: Costs, images: int, cluster: Cluster) -> Plan:
     """Return the engine's plan with enough batches for all threads."""
-    return Plan(1, _count_batches(costs, images, cluster, cluster.workers * cluster.threads))
+    batches = _count_batches(costs, images, cluster, cluster.workers * cluster.threads)
+    return plan_today(costs, images, cluster)._replace(batches=batches)
 
 
 def plan_strips(costs: Costs, images: int, cluster: Cluster) -> Plan:

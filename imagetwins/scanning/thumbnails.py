@@ -47,11 +47,11 @@ def cached_thumbnails(run: Run) -> ThumbnailLoader:
     Raises:
         StoreError: the run is not at work.
     """
-    rows, directory, source = read_rows(run), run.cache_directory(), pixel_source(run)
-    workspace = ssim.open_workspace(directory)
+    # Opened once: to open it looks at each of its files.
+    rows, source, workspace = read_rows(run), pixel_source(run), ssim.open_workspace(run.cache_directory())
 
     def load(image: int) -> NDArray[np.uint8]:
-        ssim.restore_pixels(directory, rows[image : image + 1], source)
+        ssim.restore_pixels(workspace, rows[image : image + 1], source)
         return restore_channels(workspace.pixels[rows[image]]).transpose(1, 2, 0)
 
     return load

@@ -124,7 +124,7 @@ def _join_pairs(
     for bound, planned in plan.bounds:
         lowest = plan.floor - bound.slack(workspace.size)
         counts[bound.name] = bound.prune(workspace.arrays, planned, pairs, lowest)
-    restore_pixels(plan.workspace, np.concatenate(pairs.listed_rows), load)
+    restore_pixels(workspace, np.concatenate(pairs.listed_rows), load)
     part = divide_pairs(*pairs.listed, len(plan.groups.rows), len(buffers.rows))
     scores = score_or_prune(workspace, pairs.listed_rows, part, buffers, _floor_of_blocks(plan))
     for outcome, name in ((PRUNED_BY_BLOCKS, BLOCKS), (IS_SCORED, SCORED)):
@@ -150,7 +150,7 @@ def _join_turned(
         still = join_turned([TurnedPairs.of(pairs) for pairs in every]).count_pairs(weights)
         counts[bound.name], left = left - still, still
     turned = put_in_order(join_turned([TurnedPairs.of(pairs) for pairs in every]), plan.groups)
-    restore_pixels(plan.workspace, plan.groups.rows[np.concatenate([turned.first, turned.second])], load)
+    restore_pixels(workspace, plan.groups.rows[np.concatenate([turned.first, turned.second])], load)
     scores = score_turned(workspace, plan.groups.rows, turned, buffers, _floor_of_blocks(plan))
     counts[SCORED] = turned.take(scores.outcome == IS_SCORED).count_pairs(weights)
     counts[BLOCKS] = left - counts[SCORED]
@@ -280,7 +280,7 @@ def reuse_pairs(
         StoreError: `directory` holds no intact workspace.
     """
     workspace = open_workspace(directory)
-    first, second, restore = rows[past.image1], rows[past.image2], partial(restore_pixels, directory, load=load)
+    first, second, restore = rows[past.image1], rows[past.image2], partial(restore_pixels, workspace, load=load)
     is_identical = (workspace.digests[first] == workspace.digests[second]).all(axis=1)
     if orientations == "all":
         return _reuse_turned(workspace, rows, past, is_identical, (threshold, floor), restore)

@@ -47,7 +47,7 @@ from imagetwins.ssim.workspace import (
     digest_thumbnail,
     empty_array,
     file_of,
-    flush_workspace,
+    flushing,
     open_workspace,
     plan_arrays,
     renew_state,
@@ -62,20 +62,20 @@ PixelSource = Callable[[Sequence[int]], Sequence[NDArray[np.uint8] | None]]
 """Returns the (size, size, 3) uint8 thumbnails of some workspace rows; None for one that cannot be had any more."""
 
 
-def restore_pixels(directory: Path, rows: NDArray[np.int64], load: PixelSource | None = None) -> None:
+def restore_pixels(workspace: Workspace, rows: NDArray[np.int64], load: PixelSource | None = None) -> None:
     """Have the pixels of `rows` in `Workspace.pixels`, and in `Workspace.grey_pixels`, for this process.
 
     Safe in threads, processes and machines at once: whoever writes the pixels of a row writes the same bytes.
 
     Args:
-        directory: a workspace, in which these rows are prepared.
+        workspace: in which these rows are prepared.
         rows: (n,) int64; a row may be there often.
         load: where pixels come from that are not kept.
 
     Raises:
         StoreError: a thumbnail is damaged, cannot be had, or is another than the row's.
     """
-    workspace = open_workspace(directory)
+    directory = workspace.directory
     restored = _restored_rows(directory, workspace.n_rows, state_of(directory))
     is_missing = (workspace.unpacked[rows] == 0) & ~restored[rows]
     if not is_missing.any():
@@ -145,9 +145,9 @@ def settle_pixels(directory: Path, *, keep: bool, workers: int) -> None:
         loaded = _restored_rows(directory, workspace.n_rows, state_of(directory)) & (workspace.packed_bytes == 0)
         new = np.flatnonzero(loaded | (workspace.unpacked == 1))
         parts = [new[start : start + AT_ONCE] for start in range(0, len(new), AT_ONCE)]
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda part: _pack_rows(directory, workspace, part), parts))
-        flush_workspace(directory)
+        with flushing(directory) as flush_behind, ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(lambda part: _pack_rows(directory, workspace, part), parts):
+                flush_behind()
     renew_state(directory)
     # Of each kind, the marks first: none may stand where nothing is any more.
     for name in (UNPACKED, PIXELS, GREY_PIXELS) if keep else (UNPACKED, PIXELS, GREY_PIXELS, PACKED_BYTES, PACKED):
@@ -188,8 +188,9 @@ def load_thumbnail(directory: Path, row: int) -> NDArray[np.uint8]:
     Raises:
         StoreError: there is no intact workspace, or it does not keep the pixels.
     """
-    restore_pixels(directory, np.array([row]))
-    return restore_thumbnail(open_workspace(directory).pixels[row])
+    workspace = open_workspace(directory)
+    restore_pixels(workspace, np.array([row]))
+    return restore_thumbnail(workspace.pixels[row])
 
 
 def read_thumbnails(

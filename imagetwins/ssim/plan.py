@@ -184,8 +184,8 @@ def open_plan(directory: Path) -> OpenPlan:
 @lru_cache(maxsize=1)
 def _read_plan(directory: Path, _file: tuple[int, int, int]) -> OpenPlan:
     description = json.loads((directory / PLAN).read_text(encoding="utf-8"))
-    with np.load(directory / GROUPS) as arrays:
-        groups = Groups(**{name: arrays[name] for name in Groups._fields[:-1]}, n_known=int(arrays["n_known"]))
+    with np.load(directory / GROUPS) as saved:
+        groups = Groups(**{name: saved[name] for name in Groups._fields[:-1]}, n_known=int(saved["n_known"]))
     used = [bound for bound in bounds.BOUNDS if description["stages"][bound.name]]
     arrays = open_workspace(Path(description["workspace"])).arrays
     return OpenPlan(

@@ -12,6 +12,7 @@ score of the orientation that is taken.
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -179,7 +180,7 @@ def turn_images(
                 workspace.arrays["features"], row, plan_feature_turn(workspace.size, orientation), features[k]
             )
     arrays: Arrays = {"pixels": pixels, "grey_pixels": grey_pixels, "grey": workspace.grey[rows], "features": features}
-    return Workspace(n, workspace.size, arrays)
+    return replace(workspace, n_rows=n, arrays=arrays)
 
 
 _BY_OPENCV: dict[int, tuple[Callable[..., Any], ...]] = {

@@ -11,8 +11,9 @@ import math
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -56,11 +57,13 @@ class Workspace:
     """The mapped arrays of one directory.
 
     Attributes:
+        directory: where they are.
         n_rows: how many images there is room for.
         size: side of the thumbnails, in pixels.
         arrays: all arrays by name, with a row for each image; see `plan_arrays`.
     """
 
+    directory: Path
     n_rows: int
     size: int
     arrays: Arrays
@@ -272,6 +275,31 @@ def flush_workspace(directory: Path) -> None:
         _sync(file)
 
 
+@contextmanager
+def flushing(directory: Path) -> Iterator[Callable[[], None]]:
+    """Provide a function that begins to write what was stored to the disk, while more is made; at the end, all is written.
+
+    It does nothing as long as it is at work: a slow disk is not given more to do. Without it, a thread waits at the end for all of
+    that, with no one at work in its place: preparing images took 6 to 14 % longer.
+
+    Raises:
+        OSError: the disk is full, or fails.
+    """
+    with ThreadPoolExecutor(1, "flush") as thread:
+        begun: list[Future[None]] = []
+
+        def flush_behind() -> None:
+            if not begun or begun[-1].done():
+                begun.append(thread.submit(flush_workspace, directory))
+
+        yield flush_behind
+    # The system tells of an error only once.
+    for flushed in begun:
+        flushed.result()
+    # Before any table says that they are there.
+    flush_workspace(directory)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -289,7 +317,7 @@ def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Work
         )
         for name, spec in plan_arrays(size).items()
     }
-    return Workspace(n_rows, size, arrays)
+    return Workspace(directory, n_rows, size, arrays)
 
 
 @lru_cache(maxsize=1)

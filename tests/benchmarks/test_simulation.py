@@ -16,6 +16,7 @@ from benchmarks.simulation import (
     Work,
     cut_plan,
     plan_strips,
+    plan_today,
     repeats,
     simulate,
 )
@@ -42,16 +43,21 @@ def cut(tiles, count):
     return [tiles[len(tiles) * k // count : len(tiles) * (k + 1) // count] for k in range(count)]
 
 
+def list_batches(images, count):
+    """The engine's batches, of tiles as (row, column)."""
+    one_each = np.arange(images + 1)
+    groups = Groups(one_each[:-1].astype(np.int32), one_each, one_each[:-1], np.zeros(images, bool), 0)
+    batches = _plan_batches(groups, SIDE, count)
+    return [[(tile.row_start // SIDE, tile.column_start // SIDE) for tile in batch] for batch in batches]
+
+
 @pytest.mark.parametrize("images", [1, 4, 5, 37, 90])
 @pytest.mark.parametrize("count", [1, 3, 200])
 def test_strips_have_the_tiles_of_the_engine_and_batches_of_as_many(images, count):
     """In another order: the engine's is a curve within the square, of which there is no sum by formula."""
-    one_each = np.arange(images + 1)
-    groups = Groups(one_each[:-1].astype(np.int32), one_each, one_each[:-1], np.zeros(images, bool), 0)
-    engines, spans = _plan_batches(groups, SIDE, count), -(-images // SIDE)
+    engines, spans = list_batches(images, count), -(-images // SIDE)
     assert cut_plan(spans, Plan(2, count)).tiles.tolist() == [len(batch) for batch in engines]
-    places = [(tile.row_start // SIDE, tile.column_start // SIDE) for batch in engines for tile in batch]
-    assert sorted(places) == sorted(list_tiles(spans, 2))
+    assert sorted(place for batch in engines for place in batch) == sorted(list_tiles(spans, 2))
 
 
 @pytest.mark.parametrize("spans", [1, 5, 13, 24])
@@ -99,6 +105,17 @@ def test_what_is_read_is_what_a_memory_misses(spans, height, count):
         # columns of that batch are taken to be left.
         tolerance = -(-spans // height) + (room if count > 1 else 0)
         assert abs(found - misses(played, room)) <= tolerance
+
+
+@pytest.mark.parametrize("spans", [40, 100])
+@pytest.mark.parametrize("room", [4, 8, 16, 24, 32])
+def test_the_engines_order_reads_at_most_what_is_simulated_and_little_less(spans, room):
+    memory = Cluster(1, threads=1, **INFINITE | {"cache_bytes": room * SIDE * 100})
+    plan = plan_today(Costs(SIDE, [Work(1, 1e-3, 100)]), spans * SIDE, memory)
+    found = sum(Reads(spans, plan.height, cut_plan(spans, plan._replace(batches=1)), room).take(0, 0))
+    played = misses(list_batches(spans * SIDE, 1), room)
+    assert played <= found <= 1.7 * played
+    assert found < 0.7 * misses([list_tiles(spans, 1)], room) or room == 4
 
 
 def test_one_worker_that_forgets_nothing_reads_each_image_once():

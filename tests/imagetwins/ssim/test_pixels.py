@@ -55,7 +55,7 @@ def test_between_two_runs_pixels_are_packed_and_take_no_space_else(settled, thum
 
 def test_restored_pixels_are_those_that_were_prepared_in_both_layouts(settled, thumbnails):
     rows = np.arange(len(thumbnails))
-    restore_pixels(settled, np.repeat(rows, 3))
+    restore_pixels(open_workspace(settled), np.repeat(rows, 3))
     grey = open_workspace(settled).grey
     assert 0 < grey.sum() < len(rows)
     for row in rows:
@@ -93,7 +93,7 @@ def test_pixels_that_are_forgotten_are_asked_for_and_must_be_the_same(settled, t
     settle_pixels(settled, keep=False, workers=1)
     assert taken(settled, "packed") == taken(settled, "pixels") == 0
     with pytest.raises(StoreError, match="not kept"):
-        restore_pixels(settled, np.array([0]))
+        restore_pixels(open_workspace(settled), np.array([0]))
     asked = []
 
     def load(rows):
@@ -101,18 +101,18 @@ def test_pixels_that_are_forgotten_are_asked_for_and_must_be_the_same(settled, t
         return [thumbnails[row] for row in rows]
 
     for _ in range(2):
-        restore_pixels(settled, np.array([4, 2, 4]), load)
+        restore_pixels(open_workspace(settled), np.array([4, 2, 4]), load)
     assert asked == [2, 4]
     for row in asked:
         assert (restore_thumbnail(stored_pixels(settled, row)[0]) == thumbnails[row]).all()
     for other in (None, thumbnails[1]):
         with pytest.raises(StoreError, match="changed or gone"):
-            restore_pixels(settled, np.array([0]), lambda _, other=other: [other])
+            restore_pixels(open_workspace(settled), np.array([0]), lambda _, other=other: [other])
 
 
 def test_pixels_that_were_asked_for_are_packed_if_they_are_kept_from_now_on(settled, thumbnails):
     settle_pixels(settled, keep=False, workers=1)
-    restore_pixels(settled, np.array([2, 4]), lambda rows: [thumbnails[row] for row in rows])
+    restore_pixels(open_workspace(settled), np.array([2, 4]), lambda rows: [thumbnails[row] for row in rows])
     settle_pixels(settled, keep=True, workers=1)
     assert np.flatnonzero(open_workspace(settled).packed_bytes).tolist() == [2, 4]
     assert (ssim.load_thumbnail(settled, 4) == thumbnails[4]).all()
@@ -123,7 +123,7 @@ def test_a_damaged_row_ends_the_join_and_is_not_compared(settled):
         file.seek(2 * open_workspace(settled).packed.shape[1] + 20)
         file.write(bytes(50))
     with pytest.raises(StoreError, match="row 2 of the cache is damaged"):
-        restore_pixels(settled, np.arange(4))
+        restore_pixels(open_workspace(settled), np.arange(4))
 
 
 def test_a_row_that_is_reused_gives_back_the_space_that_it_does_not_need(settled, thumbnails):
@@ -170,7 +170,7 @@ def test_threads_that_need_the_same_rows_while_others_are_reused_find_what_is_th
 
     def read(order):
         for row in order:
-            restore_pixels(settled, np.array([row]))
+            restore_pixels(open_workspace(settled), np.array([row]))
             if not (restore_thumbnail(stored_pixels(settled, row)[0]) == thumbnails[row]).all():
                 wrong.append(row)
 
@@ -202,7 +202,7 @@ expected = np.load(directory / "expected.npy")
 print("ready", flush=True)
 sys.stdin.readline()
 for row in np.random.default_rng(seed).permutation(np.arange(0, len(expected), 2)):
-    restore_pixels(directory, np.array([row]))
+    restore_pixels(open_workspace(directory), np.array([row]))
     assert (restore_thumbnail(open_workspace(directory).pixels[row]) == expected[row]).all(), row
 """
 
