@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
 # What is never imported need not be compiled; the rest compiles itself when it first is.
@@ -24,7 +25,8 @@ check: $(READY)  ## Lint, types, import rules and the fast tests side by side: u
 fast: $(READY)  ## The fast tests alone.
 	$(PYTEST) -m "not slow" -q
 
-test: lint  ## Lint, types, import rules, then all tests, in two processes.
+test:  ## Lint, types and import rules while the kernels are compiled, then all tests, in two processes.
+	$(MAKE) --jobs 2 lint $(READY)
 	$(PYTEST)
 
 test-ui: $(READY)  ## The way through Prefect's UI, in headless Chromium.
@@ -33,7 +35,7 @@ test-ui: $(READY)  ## The way through Prefect's UI, in headless Chromium.
 soak: $(READY)  ## Try for minutes, and not seconds, to lose a file or a pair, or to crash a decoder.
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --timeout 0 tests/imagetwins/moving/test_conservation.py tests/imagetwins/decoding/test_pool.py tests/imagetwins/ssim/test_floor.py
 
-lint: $(READY)
+lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -78,11 +80,14 @@ $(PEERS)/.ready:
 clean:
 	rm -rf $(VENV) data/samples data/store
 
-$(READY): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "imagetwins needs Python 3.11 or newer, and this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 ...")'
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	-$(INSTALL) 'pip>=23.3'  # Older ones take half a minute more to choose among the wheels.
 	$(INSTALL) --requirement requirements.lock
 	$(INSTALL) --no-build-isolation --no-deps --editable .
+	touch $@
+
+$(READY): $(INSTALLED)
 	$(BIN)/python -m imagetwins.ssim.warming  # Some 15 s, which the first run would take instead.
 	touch $@
