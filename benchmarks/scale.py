@@ -1,10 +1,10 @@
 """What all pairs of a million to a billion pictures would cost on 1 to 10,000 machines: measured here, simulated there.
 
-Measures, in about three minutes, what photos and charts cost on one core (loading, each stage of the join, what is read)
+Measures, in about eleven minutes, what photos and charts cost on one core (loading, each stage of the join, what is read)
 and what a batch costs on a Dask cluster; holds the simulation (benchmarks/simulation.py) against a run on two Dask workers of
 this machine; and replays the plan for sizes that nobody has tried. Writes tables, a plot and all numbers to the results folder.
 
-    python -m benchmarks.scale [--corpus FOLDER] [--images 2000] [--out benchmarks/results]
+    python -m benchmarks.scale [--corpus FOLDER] [--images 6000] [--out benchmarks/results]
 
 Charts are a quarter as many, and no copies are planted: pairs of copies grow with the pictures, all others with their square.
 Costs are the processor time of one thread, so that they mean something on a busy machine too; seconds on the clock do not.
@@ -85,7 +85,7 @@ Saved = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path)
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument(
         "--measured", type=Path, help="simulate with what an earlier run's scale.json says was measured"
