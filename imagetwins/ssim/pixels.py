@@ -31,6 +31,7 @@ from imagetwins.ssim.packing import pack, unpack
 from imagetwins.ssim.windows import (
     allocate_pixels,
     fill_channels,
+    merge_channels,
     plan_layout,
     restore_channels,
     restore_thumbnail,
@@ -219,7 +220,7 @@ def _iter_stored(files: list[int], size: int, row: int) -> Iterator[NDArray[np.u
     with suppress(OSError):
         content = np.frombuffer(os.pread(packed, length, row * specs[PACKED].shape[0]), np.uint8)
         if length:
-            yield np.ascontiguousarray(unpack(content, size).transpose(1, 2, 0))
+            yield merge_channels(unpack(content, size))
     shape = specs[PIXELS].shape
     stored = np.frombuffer(os.pread(pixels, math.prod(shape), row * math.prod(shape)), np.uint8)
     if stored.size == math.prod(shape):

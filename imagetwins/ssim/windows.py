@@ -205,7 +205,12 @@ def is_grey(pixels: NDArray[np.uint8], segments: NDArray[np.int64]) -> bool:
 
 def restore_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the (size, size, 3) uint8 thumbnail that `fill_pixels` stored in `pixels`, (groups, size, pixel_width)."""
-    return np.asarray(cv2.merge(tuple(restore_channels(pixels))), np.uint8)
+    return merge_channels(restore_channels(pixels))
+
+
+def merge_channels(channels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the (size, size, 3) uint8 thumbnail of (3, size, size) channels: in a tenth of the time of NumPy's copy."""
+    return np.asarray(cv2.merge(tuple(channels)), np.uint8)
 
 
 def restore_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
