@@ -32,8 +32,12 @@ FIRST = [
     "test_server_loss.py",
     "test_ui.py",
     "test_deployments.py",
+    "test_kernel_cache.py",
+    "test_join.py",
+    "test_connecting.py",
+    "test_reuse.py",
 ]
-"""Files to begin with, since they take longest. While one process starts the server for the first of them, another makes the
+"""Files to begin with, since they take longest. While one process starts the server for the first of them, others make the
 tests that fork hundreds of times: a fork costs twice as much in a process that has run flows."""
 
 SLOW = {"service", "prefect_server", "machines", "browser", "s3_server"}
