@@ -8,9 +8,9 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
 # What is never imported need not be compiled; the rest compiles itself when it first is.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# Whole files to each process, as the tests of a file share what they have prepared, in the order of tests/conftest.py. Of
-# three processes one often waits, for a server or a worker: with two, a core of two is idle for a sixth of the time.
-PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Whole files to each process, as the tests of a file share what they have prepared, in the order of tests/conftest.py. A third
+# process on two cores gains nothing: it starts servers of its own, and takes as much time as the others had waited.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Where the environment tells Python to write no bytecode, each process would compile all that it imports anew, Prefect too.
 export PYTHONDONTWRITEBYTECODE :=
@@ -26,7 +26,7 @@ check: $(READY)  ## Lint, types, import rules and the fast tests side by side: u
 fast: $(READY)  ## The fast tests alone.
 	$(PYTEST) -m "not slow" -q
 
-test:  ## Lint, types and import rules while the kernels are compiled, then all tests, in three processes.
+test:  ## Lint, types and import rules while the kernels are compiled, then all tests, in two processes.
 	$(MAKE) --jobs 2 lint $(READY)
 	$(PYTEST)
 

@@ -37,7 +37,7 @@ FIRST = [
     "test_connecting.py",
     "test_reuse.py",
 ]
-"""Files to begin with, since they take longest. While one process starts the server for the first of them, others make the
+"""Files to begin with, since they take longest. While one process starts the server for the first of them, another makes the
 tests that fork hundreds of times: a fork costs twice as much in a process that has run flows."""
 
 SLOW = {"service", "prefect_server", "machines", "browser", "s3_server"}
