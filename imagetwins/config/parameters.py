@@ -290,4 +290,4 @@ def _describe(problem: Any) -> str:
     name = problem["loc"][0]
     field = Parameters.model_fields.get(name)
     what = f" {field.description}" if field else f" Known parameters: {', '.join(Parameters.model_fields)}."
-    return f"{name}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}.{what}"
+    return f"{name}={problem['input']!r}: {problem['msg']}.{what}"
