@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: $(READY)  ## Build sample pictures, find their duplicates, move them.
 	$(BIN)/imagetwins demo
 
-check: $(READY)  ## Lint, types, import rules and the fast tests side by side: under a minute.
+check: $(READY)  ## Lint, types, import rules and the fast tests side by side: under two minutes.
 	$(MAKE) --jobs 2 lint fast
 
 fast: $(READY)  ## The fast tests alone.

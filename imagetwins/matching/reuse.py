@@ -114,7 +114,7 @@ def iter_reused(
         rows: (images,) rows of this run's images in the cache.
         parameters: this run's threshold, floor and orientations.
     """
-    ids = match_images(past, read_table(run.images, IMAGES))
+    ids, source = match_images(past, read_table(run.images, IMAGES)), pixel_source(run)
     waiting: list[pd.DataFrame] = []
     parts = list_parts(past.comparisons)
     for part in parts:
@@ -126,7 +126,7 @@ def iter_reused(
             # Where pictures are turned, what was verified is scored anew; and so is what changed places, see `_rename`.
             past_pairs = to_result(table.assign(verified=table["verified"] | table["has_changed_places"]))
             reused = ssim.reuse_pairs(
-                directory, rows, past_pairs, orientations=parameters.orientations, load=pixel_source(run), **limits
+                directory, rows, past_pairs, orientations=parameters.orientations, load=source, **limits
             )
             yield reused, table.loc[table["verified"] & ~table["has_changed_places"], VERIFIED.names]
 

@@ -1,7 +1,7 @@
 """Thumbnails of a run's images: as the run compared them, or decoded again from wherever the files are now."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
-from imagetwins.decoding.model import DecodeSettings
+from imagetwins.decoding.model import Decoded, DecodeSettings
 from imagetwins.errors import StoreError
 from imagetwins.scanning.cache import INDEX, find_caches
 from imagetwins.scanning.reading import decode_locations
@@ -69,18 +69,23 @@ def pixel_source(run: Run) -> ssim.PixelSource:
 
     def load(rows: Sequence[int]) -> list[NDArray[np.uint8] | None]:
         files, settings = find_files()
-        found: dict[int, NDArray[np.uint8] | None] = {}
-        by_storage: dict[Storage, list[int]] = {}
-        for row in rows:
-            by_storage.setdefault(storage_of(files[row]), []).append(row)
-        for some in by_storage.values():
-            pixels = np.empty((len(some), settings.size, settings.size, 3), np.uint8)
-            decoded = decode_locations([files[row] for row in some], settings, pixels)
-            for row, facts, thumbnail in zip(some, decoded, pixels, strict=True):
-                found[row] = None if facts.error else thumbnail
+        decoded = _iter_decoded({row: files[row] for row in rows}, settings)
+        found = {row: None if facts.error else thumbnail for row, facts, thumbnail in decoded}
         return [found[row] for row in rows]
 
     return load
+
+
+def _iter_decoded(
+    files: Mapping[int, Location], settings: DecodeSettings
+) -> Iterator[tuple[int, Decoded, NDArray[np.uint8]]]:
+    """Yield what is at each of `files`, by their keys, with the (size, size, 3) uint8 BGR thumbnail; by storages."""
+    by_storage: dict[Storage, dict[int, Location]] = {}
+    for key, file in files.items():
+        by_storage.setdefault(storage_of(file), {})[key] = file
+    for some in by_storage.values():
+        pixels = np.empty((len(some), settings.size, settings.size, 3), np.uint8)
+        yield from zip(some, decode_locations(list(some.values()), settings, pixels), pixels, strict=True)
 
 
 def read_square(location: Location, settings: DecodeSettings) -> NDArray[np.uint8] | None:
@@ -204,16 +209,10 @@ class RunThumbnails:
 
     def _decode(self, images: Sequence[int]) -> dict[int, NDArray[np.uint8] | Missing]:
         found: dict[int, NDArray[np.uint8] | Missing] = dict.fromkeys(images, Missing.GONE)
-        by_storage: dict[Storage, dict[int, Location]] = {}
-        for image in images:
-            if (file := self._find_content(image)) is not None:
-                by_storage.setdefault(storage_of(file), {})[image] = file
-        for files in by_storage.values():
-            pixels = np.empty((len(files), self.size, self.size, 3), np.uint8)
-            decoded = decode_locations(list(files.values()), self._settings, pixels)
-            for image, facts, thumbnail in zip(files, decoded, pixels, strict=True):
-                is_same = facts.digest == self._digests[image]
-                found[image] = Missing.UNREADABLE if facts.error else thumbnail if is_same else Missing.CHANGED
+        files = {image: file for image in images if (file := self._find_content(image)) is not None}
+        for image, facts, thumbnail in _iter_decoded(files, self._settings):
+            is_same = facts.digest == self._digests[image]
+            found[image] = Missing.UNREADABLE if facts.error else thumbnail if is_same else Missing.CHANGED
         return found
 
     def _find_content(self, image: int) -> Location | None:

@@ -70,12 +70,12 @@ class Workspace:
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """(n, groups, size, pixel_width) uint8, the thumbnails in the layout of three channels, where `is_unpacked`."""
+        """(n, groups, size, pixel_width) uint8, the thumbnails in the layout of three channels, where `unpacked`."""
         return self.arrays[PIXELS]
 
     @property
     def grey_pixels(self) -> NDArray[np.uint8]:
-        """(n, groups, size, pixel_width) uint8, the grey thumbnails in the layout of one channel, where `is_unpacked`."""
+        """(n, groups, size, pixel_width) uint8, the grey thumbnails in the layout of one channel, where `unpacked`."""
         return self.arrays[GREY_PIXELS]
 
     @property
