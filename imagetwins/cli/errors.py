@@ -1,6 +1,7 @@
 """How commands end: one enum of exit codes, and the one mapping of errors to them."""
 
 import atexit
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ def exiting_on_errors(stderr: Console) -> Iterator[None]:
         stderr.print(f"[red]Failed:[/] {escape_markup(str(error))}")
         raise typer.Exit(ExitStatus.FAILED) from None
     except KeyboardInterrupt as interrupt:
+        # Threads of the run may still have something to log, which Prefect can no longer send: none of it is for a user.
+        logging.raiseExceptions = False
         stderr.print(
             str(interrupt) or "Interrupted, between two moves if any. `imagetwins audit latest` shows what was done."
         )
