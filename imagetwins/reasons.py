@@ -137,7 +137,8 @@ def describe_saying(details: Mapping[str, Any]) -> str:
 
 def _describe_act(details: Mapping[str, Any]) -> str:
     time = str(details["decided"])[:16].replace("T", " ")
-    run = f", run {details['run_id']}" if details.get("run_id") else ""
+    # In tables, what is missing may be NaN.
+    run = f", run {details['run_id']}" if isinstance(details.get("run_id"), str) else ""
     why = f": {details['why']}" if details.get("why") else ""
     return f"on {time} UTC ({details['source']}{run}){why}"
 

@@ -291,9 +291,8 @@ def explain_pair(run: Run, first: str, second: str) -> PairExplanation:
     doubts = [str(doubt) for doubt in find_doubts(found, read_table(run.images, IMAGES), parameters) if doubt]
     files = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(pair))
     said = find_said(run.store, _read_digests(run, pair))
-    verdict = _pair_verdict(score["ssim"], doubts, files, parameters)
-    if _was_kept_apart(run, said) and score["ssim"] is not None and verdict.startswith("match"):
-        verdict = f"kept apart: SSIM {score['ssim']:.4f}, but a person said that they are no duplicates."
+    is_apart = _was_kept_apart(run, said)
+    verdict = _pair_verdict(score["ssim"], doubts, files, parameters, is_apart=is_apart)
     if words := ORIENTATIONS.get(orientation or AS_IT_IS):
         verdict += f" {files['FileName'].iat[1]} was compared {words}."
     return PairExplanation(
@@ -315,7 +314,9 @@ def _was_kept_apart(run: Run, said: pd.DataFrame) -> bool:
     return bool(len(apart)) and (finished is None or apart["decided"].iat[-1] <= finished.isoformat())
 
 
-def _pair_verdict(ssim: float | None, doubts: list[str], files: pd.DataFrame, parameters: Parameters) -> str:
+def _pair_verdict(
+    ssim: float | None, doubts: list[str], files: pd.DataFrame, parameters: Parameters, *, is_apart: bool
+) -> str:
     if Action.UNREADABLE in set(files["action"]):
         return "not compared: at least one of the files could not be read."
     if ssim is None:
@@ -327,6 +328,8 @@ def _pair_verdict(ssim: float | None, doubts: list[str], files: pd.DataFrame, pa
     if len(decided):
         row = decided.iloc[0]
         return f"match: SSIM {ssim:.4f} decided about {row['FileName']}: {row['action']}, {row['reason']}."
+    if is_apart:
+        return f"kept apart: SSIM {ssim:.4f}, but a person said that they are no duplicates."
     if doubts:
         return f"match in doubt: SSIM {ssim:.4f}, but {doubts[0]}; other pictures decided about both."
     return f"match: SSIM {ssim:.4f}, but a better match, or the ranking, decided about both."

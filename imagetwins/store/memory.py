@@ -7,6 +7,7 @@ processes never write the same one, and a reader finds an act as a whole or not 
 Forgetting rewrites the files that hold what is to be forgotten. What a run has read by then, it has read.
 """
 
+import datetime as dt
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -194,7 +195,8 @@ def _write_act(store: Location, rows: pd.DataFrame) -> Location | None:
     """Write what was decided at once into a part of its own, and return it; None where there is nothing to write."""
     if rows.empty:
         return None
-    part = store / TABLE / f"{now():%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}.parquet"
+    # To the microsecond, so that the order of the names is that of the acts.
+    part = store / TABLE / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{uuid4().hex[:8]}.parquet"
     write_table(rows, NOT_DUPLICATES, part)
     return part
 

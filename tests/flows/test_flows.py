@@ -196,6 +196,8 @@ def test_a_run_moves_a_second_moves_nothing_more_and_restore_puts_all_back(folde
         "restored": 5,
         "companions": 0,
         "not_restored": {},
+        "remembered": 5,
+        "remembered_as": "put back",
     }
     assert contents(folder) == before
     record = Run(Path(store), summary["run_id"]).read_record()
@@ -230,7 +232,7 @@ def test_turned_and_mirrored_copies_are_found_only_if_asked_for_and_come_back(tu
     same = deduplicate(str(turned_folder), store=store)
     assert (same["duplicates"], same["turned_duplicates"], same["moved"]) == (1, 0, 1)
     assert set(tables(store, same)[1]["orientation"]) == {1}
-    restore(same["run_id"], store)
+    restore(same["run_id"], store, remember="nothing")
     assert contents(turned_folder) == before
 
     summary = deduplicate(str(turned_folder), store=store, orientations="all")
@@ -255,7 +257,7 @@ def test_turned_and_mirrored_copies_are_found_only_if_asked_for_and_come_back(tu
     assert record.counts["turned_duplicates"] == 7
     assert record.pairs_from is None
 
-    restore(summary["run_id"], store)
+    restore(summary["run_id"], store, remember="nothing")
     assert contents(turned_folder) == before
     again, as_it_is = (
         deduplicate(str(turned_folder), store=store, dry_run=True, orientations=one) for one in ("all", "same")
@@ -532,7 +534,7 @@ def test_the_command_line_prints_one_json_object_last(folder, store):
     assert shown.exit_code == 0, shown.output
     answer = json.loads(shown.stdout.splitlines()[-1])
     numbers = ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "companions"]
-    numbers += ["review", "errors"]
+    numbers += ["review", "errors", "remembered", "remembered_review"]
     assert list(answer) == ["run_id", *numbers, "left_out", "seconds", "total_seconds"]
     assert list(answer["seconds"]) == ["list", "lookup", "load", "plan", "score", "decide", "move", "report"]
     audit = CliRunner().invoke(app, ["audit", answer["run_id"], "--store", store, "--json"])

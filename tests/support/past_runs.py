@@ -64,11 +64,11 @@ def comparison_table(scores):
     )
 
 
-def write_run(store: Path, run_id, images, scores, *, created=CREATED, moved=True, **parameters) -> Run:
+def write_run(store: Path, run_id, images, scores, *, created=CREATED, moved=True, memory=None, **parameters) -> Run:
     """Write a finished run; its duplicates are marked as moved, no file is touched."""
     run = Run(store, run_id)
     asked = Parameters(**({"folder": "/pictures"} | parameters))
-    decisions = decide(images, comparison_table(scores), asked)
+    decisions = decide(images, comparison_table(scores), asked, memory)
     if moved:
         decisions = mark_moved(decisions, asked.folder)
     write_table(images, IMAGES, run.images / "images.parquet")

@@ -780,13 +780,16 @@ def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, ca
     }
 
     assert rethreshold(summary["run_id"], 0.99999, store)["now"]["duplicate"] == 1
-    assert restore("latest", store) == {"run_id": summary["run_id"], "restored": 3, "companions": 0, "not_restored": {}}
+    restored = restore("latest", store, remember="nothing")
+    assert (restored["restored"], restored["not_restored"], restored["remembered"]) == (3, {}, 0)
     assert snapshot(there) == before
 
     applied = apply(summary["run_id"], 0.99999, store=store)
     assert applied["moved"] == 1
-    assert restore(applied["run_id"], store)["restored"] == 1
+    restored = restore(applied["run_id"], store, ["b/copy [1].jpg"], "not duplicates")
+    assert (restored["restored"], restored["remembered"]) == (1, 1)
     assert snapshot(there) == before
+    assert apply(summary["run_id"], 0.99999, store=store, dry_run=True)["remembered"] == 1
     assert find_run(parse_location(store), summary["run_id"]).read_record().status == "restored"
 
     told = [*snapshot(bucket / "store").values(), caplog.text.encode()]
