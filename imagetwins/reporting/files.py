@@ -330,6 +330,5 @@ def _pair_verdict(
         return f"match: SSIM {ssim:.4f} decided about {row['FileName']}: {row['action']}, {row['reason']}."
     if is_apart:
         return f"kept apart: SSIM {ssim:.4f}, but a person said that they are no duplicates."
-    if doubts:
-        return f"match in doubt: SSIM {ssim:.4f}, but {doubts[0]}; other pictures decided about both."
-    return f"match: SSIM {ssim:.4f}, but a better match, or the ranking, decided about both."
+    doubt = f" in doubt: SSIM {ssim:.4f}, but {doubts[0]}; other pictures" if doubts else ""
+    return f"match{doubt or f': SSIM {ssim:.4f}, but a better match, or the ranking,'} decided about both."

@@ -10,7 +10,8 @@ DETAILS = {
     "kept": "a.png", "count": 2, "first": "1x2", "second": "2x1", "detail": 0.3, "local": 0.4, "limit": 0.7, "difference": 9, "moves": 3,
     "movable": 4, "error": "Permission denied", "comment": "mine", "now": 0.5, "then": 0.25, "run_id": "r1", "changes": "size",
     "worker": "the Dask worker at x", "store": "/s", "directory": "/d", "there": "1", "here": "2", "example": "/a", "server": "u",
-    "picture": "b.png",
+    "picture": "b.png", "who": "ann", "decided": "2026-11-27T09:50:12+00:00", "source": "desk", "why": "two cats", "other": "c.png",
+    "more": 1, "moved": "d.png",
 }  # fmt: skip
 
 
@@ -34,6 +35,19 @@ def test_a_reason_is_data():
 @pytest.mark.parametrize(("comment", "said"), [("", "not approved"), ("not today", "not approved: not today")])
 def test_a_comment_is_added_where_there_is_one(comment, said):
     assert str(Reason.of(ReasonCode.NOT_APPROVED, comment=comment)) == said
+
+
+@pytest.mark.parametrize(
+    ("details", "end"),
+    [
+        ({}, "as ann said on 2026-11-27 09:50 UTC (desk)"),
+        ({"run_id": "r1"}, "as ann said on 2026-11-27 09:50 UTC (desk, run r1)"),
+        ({"run_id": float("nan"), "why": "two cats"}, "as ann said on 2026-11-27 09:50 UTC (desk): two cats"),
+    ],
+)
+def test_who_said_so_when_where_and_why(details, end):
+    said = {name: DETAILS[name] for name in ("who", "decided", "source")} | {"other": "c.png", "more": 0}
+    assert str(Reason.of(ReasonCode.KEPT_APART, **said, **details)) == f"kept: no duplicate of c.png, {end}"
 
 
 def test_an_error_of_the_system_is_told_with_its_file():
