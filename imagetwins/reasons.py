@@ -151,7 +151,7 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.CHOSEN: "a person chose: {kept} stays",
     ReasonCode.CHOSEN_APART: "kept: a person chose that it is no duplicate of {other}",
     ReasonCode.UNDECIDED: "nobody has decided about it yet: {before}",
-    ReasonCode.MOVED_BEFORE: "run {run_id} has moved it already",
+    ReasonCode.MOVED_BEFORE: "it lies in Duplicates already, where run {run_id} put it",
     ReasonCode.KEPT_UNUSABLE: "{kept}, which is to stay for it, is not what it was in the run: {why}",
     ReasonCode.NOT_PUT_BACK: "it could not be put back: {why}",
     ReasonCode.SOURCE_MISSING: "it is no longer there",

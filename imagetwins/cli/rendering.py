@@ -168,6 +168,20 @@ def _print_more(console: Console, count: int) -> None:
     console.print()
 
 
+def print_applied(console: Console, answer: dict[str, Any], *, dry_run: bool) -> None:
+    """Print what became of a person's choices, beyond what `print_run` says of their run."""
+    would = "would be " if dry_run else ""
+    console.print(
+        f"Your choices: {pluralize(answer['moved'], 'picture')} {would}moved, {answer['put_back']:,} {would}put back; "
+        f"{pluralize(answer['remembered'], 'pair')} {would}remembered as no duplicates."
+    )
+    if answer["not_moved"]:
+        table = _table("Not done", "picture", "why")
+        for refused in answer["not_moved"]:
+            table.add_row(escape_markup(refused["path"]), escape_markup(refused["reason"]))
+        console.print(table)
+
+
 def print_restore(console: Console, answer: dict[str, Any]) -> None:
     """Print what an undo did."""
     console.print(

@@ -11,6 +11,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagetwins.errors import ParameterError
+from imagetwins.storage import storage_of
+from imagetwins.store.runs import Run
+from imagetwins.store.schemas import IMAGES
+from imagetwins.store.tables import read_table
 from imagetwins.text import shorten_path
 
 ImageId = Annotated[int, Field(ge=0, strict=True, description="A picture's id in the run's tables.")]
@@ -70,6 +74,35 @@ class Choices(BaseModel):
         """The pictures that are to be where the run found them, in the order of their ids."""
         named = {choice.kept for choice in self.move}.union(*(choice.pair for choice in self.not_duplicates))
         return sorted(named - self.moving.keys())
+
+
+SAVED = "what the desk keeps of the choices"
+"""What messages call a run's own `choices.json`."""
+
+
+def read_choices(run: Run, text: str | bytes = "", source: str = "the choices") -> Choices:
+    """Return the choices about `run` that `text` holds, parsed and checked, as `parse_choices` and `check_choices` do.
+
+    Without a text they are those that the desk keeps of the run.
+
+    Raises:
+        ParameterError: they are none, or do not fit the run.
+        StoreError: the run has no table of its images.
+    """
+    if not text:
+        text, source = _read_saved(run), SAVED
+    choices = parse_choices(text, source)
+    check_choices(choices, run.run_id, read_table(run.images, IMAGES), run.read_record().parameters.folder, source)
+    return choices
+
+
+def _read_saved(run: Run) -> bytes:
+    try:
+        return storage_of(run.choices).read_bytes(run.choices)
+    except FileNotFoundError:
+        raise ParameterError(
+            f"the desk keeps no choices about run {run.run_id}. Choose first: `imagetwins review {run.run_id}`; or give choices.json."
+        ) from None
 
 
 def parse_choices(text: str | bytes, source: str) -> Choices:

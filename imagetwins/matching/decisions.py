@@ -369,6 +369,15 @@ def set_decisions(decisions: pd.DataFrame, rows: Any, action: Action, reasons: S
     decisions.loc[rows, "reason_code"] = [reason.code.value for reason in reasons]
 
 
+def keep_apart(decisions: pd.DataFrame, image: int, other: int) -> None:
+    """Set, in place, that `image` is kept because a person chose that it is no duplicate of `other`; row i is image i."""
+    decisions.loc[image, "Duplicate"] = False
+    decisions.loc[image, ["kept_path", *SCORES]] = None
+    decisions.loc[image, ["kept_image", "orientation"]] = pd.NA
+    reason = Reason.of(ReasonCode.CHOSEN_APART, other=decisions["FileName"].iat[other])
+    set_decisions(decisions, [image], Action.KEPT, [reason])
+
+
 def _apply_match(
     decisions: dict[str, list[Any]], image: int, kept: int, scores: dict[str, float], doubt: Reason | None
 ) -> None:

@@ -18,11 +18,13 @@ class PutAside:
     Attributes:
         holder: the run.
         image: its id in the tables of that run.
+        home: where it was listed.
         location: where it lies.
     """
 
     holder: Run
     image: int
+    home: Location
     location: Location
 
 
@@ -51,7 +53,7 @@ def find_asides(store: Location, images: pd.DataFrame, wanted: Iterable[int]) ->
             break
         for home, transfer in _last_moves(run).items():
             if home in missing and storage_of(transfer.target).stat(transfer.target) is not None:
-                found[missing.pop(home)] = PutAside(run, transfer.image, transfer.target)
+                found[missing.pop(home)] = PutAside(run, transfer.image, home, transfer.target)
     return found
 
 
