@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        self.open.append((tag, dict(attributes).get("type")))
+        self.open.append((tag, dict(attributes).get("id")))
 
     def handle_endtag(self, tag):
         while self.open and self.open.pop()[0] != tag:
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
     def handle_data(self, text):
         place = self.open[-1] if self.open else ("", None)
-        if place == ("script", "application/json"):
+        if place == ("script", "data"):
             self.data += text
         elif place[0] not in {"script", "style"}:
             self.words += text
@@ -292,7 +292,7 @@ class TestSafety:
         page, content = read(run)
 
         assert not [tag for tag, attributes in page.tags if "onerror" in attributes or tag == "b</script"]
-        assert len([tag for tag, _ in page.tags if tag == "script"]) == 3
+        assert len([tag for tag, _ in page.tags if tag == "script"]) == 4
         assert any("alert(1)" in image[0] for image in content["images"])
 
     def test_nothing_is_loaded(self, run):
