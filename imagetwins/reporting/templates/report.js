@@ -3,21 +3,21 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const PER_PAGE = 40, TILES = 24;
 const state = { tab: data.tabs[0].key, sort: "low", query: "", page: 0 };
 const groups = document.getElementById("groups"), pager = document.getElementById("pager");
-const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture"];
+const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture", "id", "modified", "taken", "camera"];
 const images = data.images.map(readImage);
 const tabs = Object.fromEntries(data.tabs.map((tab) => [tab.key, tab.groups.map(readGroup)]));
 let walk = [];
 
 function readImage(row) {
-  const image = Object.fromEntries(FIELDS.map((name, i) => [name, row[i]]));
+  const image = Object.fromEntries(FIELDS.map((name, i) => [name, row[i] ?? null]));
   image.now = image.now === null ? image.path : image.now;
   if (image.link === "") image.link = [data.base, ...image.now.split("/").map(encodeURIComponent)].join("/");
   return image;
 }
 
 function readGroup([kept, others]) {
-  const members = others.map(([image, ssim, detail, local, action, reason, orientation = 1]) =>
-    ({ kept, image, ssim, detail, local, action, reason, orientation }));
+  const members = others.map(([image, ssim, detail, local, action, reason, orientation, hint]) =>
+    ({ kept, image, ssim, detail, local, action, reason, orientation: orientation ?? 1, hint: data.hints[hint] ?? "" }));
   const all = [kept, ...members.map((member) => member.image)].map((image) => images[image]);
   return {
     kept, members,
