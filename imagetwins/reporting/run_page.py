@@ -24,6 +24,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
+from imagetwins.reasons import HINTS
 from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
@@ -50,6 +51,8 @@ LOOK_AT_ONCE = 16
 LOOKED_FOR_IN_TURN = 32
 """Files that a thread asks for: one on a disk is found in less time than it takes to ask a thread."""
 
+NANOSECONDS = 10**9
+
 MOVES = (Action.MOVED, Action.WOULD_MOVE)
 
 Sections = dict[str, list["Pair"]]
@@ -58,7 +61,7 @@ Sections = dict[str, list["Pair"]]
 class Pair(NamedTuple):
     """A picture that stays (or, for near misses, the first one), another one, and what is between them.
 
-    `orientation` is EXIF's number that turns the other one to match.
+    `orientation` is EXIF's number that turns the other one to match; `reason_code` is "" where the table has none.
     """
 
     kept: int
@@ -68,6 +71,7 @@ class Pair(NamedTuple):
     local_ssim: float | None
     action: str
     reason: str
+    reason_code: str
     orientation: int
 
 
@@ -134,7 +138,8 @@ def write_report(
 def plan_sections(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: float) -> Sections:
     """Return the pairs to show: for review, near misses, duplicates, and those that stayed; the most doubtful first."""
     decided = decisions[decisions["kept_image"].notna()].sort_values("ssim", kind="stable")
-    rows = list(_iter_pairs(decided, "kept_image", "image", decided["action"].tolist(), decided["reason"].tolist()))
+    told = [decided["action"].tolist(), decided["reason"].tolist(), decided["reason_code"].fillna("").tolist()]
+    rows = list(_iter_pairs(decided, "kept_image", "image", *told))
     return {
         "review": [pair for pair in rows if pair.action == Action.REVIEW],
         "near": _find_near_misses(decisions, pairs, threshold),
@@ -144,7 +149,7 @@ def plan_sections(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: float
 
 
 def _iter_pairs(
-    rows: pd.DataFrame, kept: str, other: str, actions: Sequence[str], reasons: Sequence[str]
+    rows: pd.DataFrame, kept: str, other: str, actions: Sequence[str], reasons: Sequence[str], codes: Sequence[str]
 ) -> Iterator[Pair]:
     """Yield a pair for each row, of the images in the columns `kept` and `other`."""
     images = (rows[name].to_numpy(np.int64).tolist() for name in (kept, other))
@@ -152,7 +157,8 @@ def _iter_pairs(
         [None if missing else score for score, missing in zip(rows[name].tolist(), rows[name].isna(), strict=True)]
         for name in ("detail_ssim", "local_ssim")
     )
-    columns = (*images, rows["ssim"].tolist(), detail, local, actions, reasons, read_orientations(rows).tolist())
+    told = actions, reasons, codes, read_orientations(rows).tolist()
+    columns = (*images, rows["ssim"].tolist(), detail, local, *told)
     return itertools.starmap(Pair, zip(*columns, strict=True))
 
 
@@ -168,7 +174,7 @@ def _find_near_misses(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: f
     first_of_groups = ~pd.DataFrame(ends).duplicated().to_numpy() & (ends[:, 0] != ends[:, 1])
     best = near[first_of_groups].head(MAX_NEAR_MISSES)
     reasons = [f"{threshold - score:.4f} below the threshold {threshold:g}." for score in best["ssim"]]
-    return list(_iter_pairs(best, "image1", "image2", [""] * len(best), reasons))
+    return list(_iter_pairs(best, "image1", "image2", [""] * len(best), reasons, [""] * len(best)))
 
 
 # -- the page --------------------------------------------------------------------------------------------------------
@@ -317,6 +323,7 @@ def _plan_data(
         "header": pictures.header,
         "pictures": pictures.encoded,
         "orientations": ORIENTATIONS,
+        "hints": list(HINTS.values()),
         "tabs": [
             {key: tab[key] for key in ("key", "note", "empty", "sort")}
             | {"groups": _plan_groups(sections[tab["key"]], position)}
@@ -332,18 +339,35 @@ def _plan_images(
     folder = tables.parameters.folder
     now = _find_names(places, shown) if look else [places.left_name(image) for image in shown]
     paths = [places.original_name(image) for image in shown]
-    facts = tables.images.iloc[shown][["size_bytes", "width_px", "height_px", "format"]]
-    columns = zip(shown, paths, now, *(facts[name].tolist() for name in facts), strict=True)
+    facts = tables.images.iloc[shown]
+    columns = (facts[name].tolist() for name in ("size_bytes", "width_px", "height_px", "format"))
+    modified = (facts["mtime_ns"] // NANOSECONDS).tolist()
+    # Many files have neither, and tables of older versions have no such columns.
+    exif = facts.reindex(columns=["taken", "camera"]).astype(object)
+    exif_columns = (exif[name].where(exif[name].notna(), None).tolist() for name in exif)
+    rows = zip(shown, paths, now, modified, zip(*columns, strict=True), zip(*exif_columns, strict=True), strict=True)
     return {
-        image: [
-            shorten_path(path, folder),
-            None if name in {path, None} else shorten_path(name, folder),
-            _plan_link(places, image, name, folder),
-            *others,
-            pictures.of_image.get(image),
-        ]
-        for image, path, name, *others in columns
+        image: _without_last_nones(
+            [
+                shorten_path(path, folder),
+                None if name in {path, None} else shorten_path(name, folder),
+                _plan_link(places, image, name, folder),
+                *measured,
+                pictures.of_image.get(image),
+                image,
+                seconds,
+                *told,
+            ]
+        )
+        for image, path, name, seconds, measured, told in rows
     }
+
+
+def _without_last_nones(row: list[Any]) -> list[Any]:
+    """Return `row` without the fields at its end that are None: the script takes what is missing for null."""
+    while row[-1] is None:
+        row.pop()
+    return row
 
 
 def _find_names(places: FilePlaces, images: Sequence[int]) -> list[str | None]:
@@ -367,14 +391,20 @@ def _plan_link(places: FilePlaces, image: int, now: str | None, folder: str) -> 
 
 
 def _plan_groups(pairs: list[Pair], position: Mapping[int, int]) -> list[Any]:
-    """Return the pairs by the picture that stays: [kept, [[image, three scores, action, reason, orientation unless 1], ...]]."""
+    """Return the pairs by the picture that stays: [kept, [[image, three scores, action, reason, orientation, hint], ...]].
+
+    An orientation of 1 and no hint are left out at the end of a row.
+    """
     groups: dict[int, list[Any]] = {}
+    hints = {code: position for position, code in enumerate(HINTS)}
     for pair in pairs:
-        reason = "" if pair.action in MOVES else pair.reason  # Of a move it says what the page shows.
+        moves = pair.action in MOVES
+        reason = "" if moves else pair.reason  # Of a move it says what the page shows.
+        hint = None if moves else hints.get(pair.reason_code)
         scores = [
             None if score is None else round(score, 6) for score in (pair.ssim, pair.detail_ssim, pair.local_ssim)
         ]
-        turned = [] if pair.orientation == AS_IT_IS else [pair.orientation]
-        member = [position[pair.other], *scores, pair.action, reason, *turned]
+        turned = None if pair.orientation == AS_IT_IS else pair.orientation
+        member = _without_last_nones([position[pair.other], *scores, pair.action, reason, turned, hint])
         groups.setdefault(position[pair.kept], []).append(member)
     return [[kept, members] for kept, members in groups.items()]

@@ -2,22 +2,22 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const PER_PAGE = 40, TILES = 24;
 const state = { tab: data.tabs[0].key, sort: "low", query: "", page: 0 };
-const groups = document.getElementById("groups"), pager = document.getElementById("pager"), dialog = document.getElementById("pair");
-const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture"];
+const groups = document.getElementById("groups"), pager = document.getElementById("pager");
+const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture", "id", "modified", "taken", "camera"];
 const images = data.images.map(readImage);
 const tabs = Object.fromEntries(data.tabs.map((tab) => [tab.key, tab.groups.map(readGroup)]));
 let walk = [];
 
 function readImage(row) {
-  const image = Object.fromEntries(FIELDS.map((name, i) => [name, row[i]]));
+  const image = Object.fromEntries(FIELDS.map((name, i) => [name, row[i] ?? null]));
   image.now = image.now === null ? image.path : image.now;
   if (image.link === "") image.link = [data.base, ...image.now.split("/").map(encodeURIComponent)].join("/");
   return image;
 }
 
 function readGroup([kept, others]) {
-  const members = others.map(([image, ssim, detail, local, action, reason, orientation = 1]) =>
-    ({ kept, image, ssim, detail, local, action, reason, orientation }));
+  const members = others.map(([image, ssim, detail, local, action, reason, orientation, hint]) =>
+    ({ kept, image, ssim, detail, local, action, reason, orientation: orientation ?? 1, hint: data.hints[hint] ?? "" }));
   const all = [kept, ...members.map((member) => member.image)].map((image) => images[image]);
   return {
     kept, members,
@@ -189,9 +189,9 @@ function draw(group) {
   const columns = getComputedStyle(groups).gridTemplateColumns.split(" ").length;
   const span = Math.min(columns, group.members.length + 1);
   const card = make("article", { className: "group", style: `grid-column:span ${span};grid-template-columns:repeat(${span},minmax(0,1fr))` },
-    tile(group.kept, keptBadge, "kept", null, null, () => show(group.members[0])));
+    tile(group.kept, keptBadge, "kept", null, null, () => openPair(group.members[0])));
   const add = (members) => members.map((member) =>
-    tile(member.image, `SSIM ${score(member.ssim)}`, kind, `detail SSIM ${score(member.detail)} · local ${score(member.local)}`, member, () => show(member)));
+    tile(member.image, `SSIM ${score(member.ssim)}`, kind, `detail SSIM ${score(member.detail)} · local ${score(member.local)}`, member, () => openPair(member)));
   card.append(...add(group.members.slice(0, TILES)));
   const rest = group.members.slice(TILES);
   if (rest.length) {
@@ -228,46 +228,6 @@ function render() {
     make("button", { type: "button", disabled: state.page === pages - 1, onclick: turn(1) }, "Next →"));
 }
 
-function pane(title, image, orientation) {
-  const shown = images[image];
-  const path = shown.link ? make("a", { href: shown.link, className: "path" }, shown.now) : make("span", { className: "path" }, shown.now);
-  const moved = shown.link === null ? "no longer there" : shown.now === shown.path ? null : `was ${shown.path}`;
-  return make("figure", {}, make("span", { className: "stage" }, sheet(image, orientation, null, false)),
-    make("figcaption", {}, make("b", {}, title), path, " ", moved && make("span", { className: "muted" }, moved),
-      make("span", { className: "muted" }, ` ${shown.width} × ${shown.height} · ${bytes(shown.bytes)}`), turned(orientation)));
-}
-
-function mapPane(member) {
-  const drawn = sheet(member.image, member.orientation, member, true), map = drawn.querySelector("canvas");
-  if (map) drawMap(map);
-  return make("figure", {}, make("span", { className: "stage" }, drawn),
-    make("figcaption", {}, make("b", {}, "Difference"), map
-      ? "The SSIM map of the two pictures as shown here: the deeper the colour, the less they agree there."
-      : "There is no map where one of the pictures is not here.",
-      make("span", { className: "legend" }, "alike", make("i"), "different")));
-}
-
-function show(member) {
-  const at = walk.indexOf(member), undecided = state.tab === "near" || state.tab === "review";
-  const step = (by) => () => show(walk[(at + by + walk.length) % walk.length]);
-  dialog.replaceChildren(
-    make("div", { className: "head" }, make("b", {}, `SSIM ${score(member.ssim)} · detail ${score(member.detail)} · local ${score(member.local)}`),
-      make("button", { type: "button", onclick: step(-1), ariaLabel: "Pair before" }, "←"),
-      make("button", { type: "button", onclick: step(1), ariaLabel: "Next pair" }, "→"),
-      make("button", { type: "button", onclick: () => dialog.close(), ariaLabel: "Close" }, "✕")),
-    make("div", { className: "panes" },
-      pane(undecided ? "First" : "Kept", member.kept, 1),
-      pane(undecided ? "Second" : member.action[0].toUpperCase() + member.action.slice(1), member.image, member.orientation),
-      mapPane(member)),
-    make("p", { className: "about muted" }, member.reason || `It matches ${images[member.kept].path}, which is kept.`));
-  dialog.onkeydown = (event) => {
-    if (event.key === "ArrowLeft") step(-1)();
-    if (event.key === "ArrowRight") step(1)();
-  };
-  if (!dialog.open) dialog.showModal();
-}
-
-dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 for (const button of document.querySelectorAll(".tabs button")) {
   button.addEventListener("click", () => {
     const tab = data.tabs.find((one) => one.key === button.dataset.tab);
@@ -281,4 +241,3 @@ document.getElementById("find").addEventListener("input", (event) => { state.que
 document.getElementById("maps").addEventListener("change", (event) => { groups.classList.toggle("show-maps", event.target.checked); watchMaps(); });
 let drawnWidth = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== drawnWidth) { drawnWidth = innerWidth; render(); } });
-render();
