@@ -53,7 +53,7 @@ def apply_choices(
         ParameterError: the choices do not fit the run, or contradict each other.
     """
     past = find_run(resolve_store(store), run_id)
-    chosen = read_choices(past, choices)
+    chosen = read_choices(past, choices or None)
     parameters = check_parameters(past.read_record().parameters.model_dump() | {"dry_run": dry_run, "store": store})
     with open_run(RunKind.APPLY, parameters) as context:
         context.take_scores_of(past)

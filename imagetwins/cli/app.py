@@ -299,7 +299,39 @@ def _read_choices(past: Run, name: str) -> str:
         raise ParameterError(
             f"--choices {name!r} cannot be read: {error.strerror}. Name the file that the report's page saved."
         ) from None
-    return read_choices(past, text or b" ", source).model_dump_json()
+    return read_choices(past, text, source).model_dump_json()
+
+
+@app.command()
+def review(
+    run_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run's id, or its beginning. Default: the latest with something to decide."
+        ),
+    ] = None,
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1 that the page is served at; 0 is any free one.")
+    ] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    store: Store = None,
+    verbose: Verbose = False,
+) -> None:
+    """Look at a run's matches in the browser, choose, and apply. From this terminal, until Ctrl-C; for this machine alone."""
+    with exiting_on_errors(stderr):
+        from imagetwins.cli.review import review_run
+
+        review_run(
+            resolve_store(store),
+            run_id,
+            _call_flow,
+            port=port,
+            opens_browser=browser,
+            verbose=verbose,
+            console=console,
+            stderr=stderr,
+        )
 
 
 @app.command()

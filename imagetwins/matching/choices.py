@@ -80,7 +80,7 @@ SAVED = "what the desk keeps of the choices"
 """What messages call a run's own `choices.json`."""
 
 
-def read_choices(run: Run, text: str | bytes = "", source: str = "the choices") -> Choices:
+def read_choices(run: Run, text: str | bytes | None = None, source: str = "what was given") -> Choices:
     """Return the choices about `run` that `text` holds, parsed and checked, as `parse_choices` and `check_choices` do.
 
     Without a text they are those that the desk keeps of the run.
@@ -89,7 +89,7 @@ def read_choices(run: Run, text: str | bytes = "", source: str = "the choices") 
         ParameterError: they are none, or do not fit the run.
         StoreError: the run has no table of its images.
     """
-    if not text:
+    if text is None:
         text, source = _read_saved(run), SAVED
     choices = parse_choices(text, source)
     check_choices(choices, run.run_id, read_table(run.images, IMAGES), run.read_record().parameters.folder, source)
@@ -119,7 +119,7 @@ def parse_choices(text: str | bytes, source: str) -> Choices:
         return Choices.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ParameterError(f"{source} holds no choices of a person: {_describe(first)}. {AGAIN}") from None
+        raise ParameterError(f"{source}: these are no choices: {_describe(first)}. {AGAIN}") from None
 
 
 def _describe(problem: Any) -> str:
@@ -145,7 +145,7 @@ def check_choices(choices: Choices, run_id: str, images: pd.DataFrame, folder: s
     """
     if choices.run_id != run_id:
         raise ParameterError(
-            f"{source} is about run {choices.run_id!r}, not {run_id!r}. Name that run, or choose in the report of this one."
+            f"{source}: the choices are about run {choices.run_id!r}, not {run_id!r}. Name that run, or choose in the report of this one."
         )
     for problem in _iter_problems(choices, images, folder):
         raise ParameterError(f"{source}: {problem}. {AGAIN}")
