@@ -7,6 +7,7 @@ import numpy as np
 
 from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import StoreError
+from imagetwins.moving.asides import note_asides
 from imagetwins.scanning.thumbnails import FilePlaces, read_square
 from imagetwins.storage import Location, storage_of
 from imagetwins.store.runs import Run
@@ -47,7 +48,10 @@ def read_original(run: Run, image: int) -> Original:
     if image >= len(images) or not isinstance(images["format"].iat[image], str):
         raise StoreError(f"run {run.run_id} has no picture {image} that could be read.")
     row = images.iloc[image]
-    location = _find_file(FilePlaces(images, read_table(run.decisions, DECISIONS)), image, int(row["size_bytes"]))
+    decisions = read_table(run.decisions, DECISIONS)
+    if FilePlaces(images, decisions).find_name(image) is None:
+        decisions = note_asides(run.store, images, decisions, [image])
+    location = _find_file(FilePlaces(images, decisions), image, int(row["size_bytes"]))
     if media_type := MEDIA_TYPES.get(row["format"]):
         return Original(media_type, storage_of(location).read_bytes(location))
     return _decode(location, int(row["width_px"]), int(row["height_px"]))

@@ -11,7 +11,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
+from imagetwins.moving.asides import note_asides
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
 from imagetwins.reasons import HINTS
@@ -95,9 +96,18 @@ def build_report(run: Run) -> Location:
     Raises:
         StoreError: the run's tables are missing or were pruned.
     """
-    tables = read_tables(run)
+    tables = _follow_moves(run, read_tables(run))
     thumbnails = RunThumbnails(run, tables.parameters, tables.images, tables.decisions)
     return write_report(run, tables, thumbnails, look=True)
+
+
+def _follow_moves(run: Run, tables: Tables) -> Tables:
+    """Return the tables with the new paths of files that other runs have moved since, as those that act on this run's scores do."""
+    decided = tables.decisions[tables.decisions["kept_image"].notna()]
+    shown = sorted({*decided["image"].astype(int), *decided["kept_image"].astype(int)})
+    names = _find_names(FilePlaces(tables.images, tables.decisions), shown)
+    lost = [image for image, name in zip(shown, names, strict=True) if name is None]
+    return replace(tables, decisions=note_asides(run.store, tables.images, tables.decisions, lost))
 
 
 def read_tables(run: Run) -> Tables:

@@ -11,6 +11,7 @@ All addresses are below `/<run id>/`. What keeps others out:
 """
 
 import json
+import os
 import re
 import secrets
 import socket
@@ -325,7 +326,7 @@ def open_desk(desk: Desk, port: int) -> DeskServer:
         listening = socket.create_server((HOST, port))
     except OSError as error:
         raise ServerError(
-            f"the desk cannot listen on {HOST}, port {port}: {error.strerror}. Name another port, or leave it out for a free one."
+            f"the desk cannot listen on {HOST}, port {port}: {os.strerror(error.errno or 0)}. Name another port, or leave it out for a free one."
         ) from None
     server = DeskServer(desk, listening)
     server.start()
