@@ -7,9 +7,11 @@ from prefect.runtime import flow_run
 
 from imagetwins.config.folders import resolve_store
 from imagetwins.config.parameters import check_parameters
+from imagetwins.errors import StoreError
 from imagetwins.matching.choices import read_choices
 from imagetwins.reporting.applied import summarise_applied
 from imagetwins.runtime.run_context import open_run
+from imagetwins.runtime.waiting import waits_for_answer
 from imagetwins.store.memory import Source
 from imagetwins.store.record import RunKind, Stage
 from imagetwins.store.runs import find_run
@@ -49,10 +51,14 @@ def apply_choices(
         The new run's id, its counts, the seconds each stage took, and what was not moved or put back, with the reasons.
 
     Raises:
-        StoreError: the store has no such run, or its tables were pruned.
+        StoreError: the store has no such run, it waits for approval, or its tables were pruned.
         ParameterError: the choices do not fit the run, or contradict each other.
     """
     past = find_run(resolve_store(store), run_id)
+    if waits_for_answer(past):
+        raise StoreError(
+            f"run {past.run_id} waits for an answer, which may be these choices: `imagetwins approve {past.run_id} --choices FILE`."
+        )
     chosen = read_choices(past, choices or None)
     parameters = check_parameters(past.read_record().parameters.model_dump() | {"dry_run": dry_run, "store": store})
     with open_run(RunKind.APPLY, parameters) as context:

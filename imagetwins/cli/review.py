@@ -149,7 +149,8 @@ def _work(
     with connecting(stderr, verbose=verbose) as connection:
         with paused_collector():
             from flows.apply_choices import apply_choices  # noqa: PLC0415 - Prefect, once its server starts
-            from imagetwins.runtime.applying import answer_waiting, waits_for_answer  # noqa: PLC0415
+            from imagetwins.runtime.applying import answer_waiting  # noqa: PLC0415
+            from imagetwins.runtime.waiting import waits_for_answer  # noqa: PLC0415
 
         def apply(run: Run, choices: Choices) -> dict[str, Any]:
             connection.wait()

@@ -12,7 +12,7 @@ from imagetwins.errors import ImagetwinsError, ServerError
 from imagetwins.matching.choices import Choices
 from imagetwins.reporting.applied import summarise_applied
 from imagetwins.runtime.approval import ApprovalForm, send_answer
-from imagetwins.runtime.waiting import record_endings
+from imagetwins.runtime.waiting import waits_for_answer
 from imagetwins.store.memory import Source
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run, list_runs
@@ -31,12 +31,6 @@ MAX_PARAMETER_BYTES = 400_000
 """Prefect's server takes parameters of half a megabyte in all. Larger choices a worker reads from the store, where the desk keeps them."""
 
 
-def waits_for_answer(run: Run) -> bool:
-    """Whether `run` waits for approval, as far as its server knows."""
-    record_endings(run.store)
-    return run.read_record().status is RunStatus.WAITING
-
-
 def answer_waiting(run: Run, choices: Choices) -> dict[str, Any]:
     """Answer the request for approval that `run` waits with, wait for its end, and return what became of the choices.
 
@@ -45,6 +39,15 @@ def answer_waiting(run: Run, choices: Choices) -> dict[str, Any]:
     """
     send_answer(run, ApprovalForm(approve=True, choices=choices.model_dump_json()))
     return _await(run, choices)
+
+
+def apply_elsewhere(run: Run, choices: Choices) -> dict[str, Any]:
+    """Have `run` itself, if it waits, or a worker apply `choices`, and return what became of them.
+
+    Raises:
+        ImagetwinsError: see `answer_waiting` and `apply_by_worker`.
+    """
+    return answer_waiting(run, choices) if waits_for_answer(run) else apply_by_worker(run, choices)
 
 
 def apply_by_worker(run: Run, choices: Choices) -> dict[str, Any]:
