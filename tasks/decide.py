@@ -10,8 +10,8 @@ from prefect import task
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.apply import drop_changed, find_change_at, find_changes, images_to_check, mark_changed
 from imagetwins.matching.choices import Choices
-from imagetwins.matching.chosen import Aside, decide_chosen
-from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned
+from imagetwins.matching.chosen import Aside, decide_chosen, remember_apart
+from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned, count_unasked
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.moving.asides import PutAside, find_asides
 from imagetwins.reasons import Reason, ReasonCode
@@ -21,7 +21,7 @@ from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning.thumbnails import cached_thumbnails, decoded_thumbnails
 from imagetwins.storage import storage_of
 from imagetwins.storage.location import from_columns, to_columns
-from imagetwins.store.memory import Source, Verdict, remember_pairs
+from imagetwins.store.memory import Source, read_memory
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, VERIFIED, Action
@@ -39,8 +39,9 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     """
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
+    decider = Decider(images, matches, parameters, read_memory(run.store))
     decisions, verified = decide_verified(
-        Decider(images, matches, parameters),
+        decider,
         cached_thumbnails(run),
         workers,
         known=read_table(run.verified, VERIFIED),
@@ -49,8 +50,8 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
-    counts = {"matches": len(matches), "verified": len(verified_by_now)}
-    return counts | _count_all(decisions, images, parameters)
+    counts = {"matches": len(matches) - len(decider.apart), "verified": len(verified_by_now)}
+    return counts | _count_all(decisions, images, parameters, len(decider.apart))
 
 
 @task(name="decide-again", **STAGE)
@@ -71,7 +72,7 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         lambda image: from_columns(images["path"].iat[image], images["path_bytes"].iat[image]),
         parameters.decode_settings,
     )
-    decider = Decider(images, drop_changed(matches, changes), parameters)
+    decider = Decider(images, drop_changed(matches, changes), parameters, read_memory(run.store))
     decisions, verified = decide_verified(decider, load, workers, progress=progress_of(Stage.DECIDE, "pair"))
     decisions = mark_changed(decisions, changes)
     store_verified(run.comparisons, verified, workers)
@@ -80,9 +81,9 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "images": len(images),
         "errors": int(images["error"].notna().sum()),
         "pairs": past.read_record().counts["pairs"],
-        "matches": len(matches),
+        "matches": len(matches) - len(decider.apart),
         "changed": len(changes),
-        **_count_all(decisions, images, parameters),
+        **_count_all(decisions, images, parameters, len(decider.apart)),
     }
 
 
@@ -126,7 +127,7 @@ def decide_as_chosen(
         "changed": len(changes),
         # In a dry run, what would be.
         "put_back": len(back),
-        **_count_all(decisions, images, parameters),
+        **_count_all(decisions, images, parameters, counts["remembered"]),
     }
 
 
@@ -143,7 +144,7 @@ def _find_changes(images: pd.DataFrame, chosen: Sequence[int], asides: Mapping[i
 @task(name="remember-choices", **STAGE)
 def remember_choices(run: Run, choices: Choices, source: Source) -> dict[str, int]:
     """Remember the pairs that a person chose to be no duplicates; return how many they are."""
-    return {"remembered_now": remember_pairs(run, choices.apart, Verdict.NOT_DUPLICATES, source)}
+    return {"remembered_now": remember_apart(run, choices.apart, source)}
 
 
 def _copy_tables(run: Run, past: Run) -> None:
@@ -156,6 +157,10 @@ def _copy_tables(run: Run, past: Run) -> None:
     write_table(here, COMPANIONS, run.companions / "part-0.parquet")
 
 
-def _count_all(decisions: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[str, int]:
-    counts = count_decisions(decisions) | {"larger_duplicates": count_larger(decisions, images)}
+def _count_all(decisions: pd.DataFrame, images: pd.DataFrame, parameters: Parameters, apart: int) -> dict[str, int]:
+    counts = count_decisions(decisions) | {
+        "larger_duplicates": count_larger(decisions, images),
+        "remembered": apart,
+        "remembered_review": count_unasked(decisions),
+    }
     return counts if parameters.orientations == "same" else counts | {"turned_duplicates": count_turned(decisions)}

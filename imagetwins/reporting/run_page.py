@@ -26,7 +26,7 @@ from imagetwins.moving.asides import note_asides
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
 from imagetwins.reasons import HINTS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
@@ -217,6 +217,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         approve=f"imagetwins approve {quoted} --store {store}",
         rule=RULES[record.parameters.rule],
         orientations=describe_orientations(record),
+        remembered=describe_remembered(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[

@@ -122,8 +122,12 @@ def read_memory(store: Location) -> pd.DataFrame:
     Raises:
         StoreError: a part is damaged, or of a later version.
     """
-    none = as_frame({name: [] for name in NOT_DUPLICATES.names}, NOT_DUPLICATES)
-    return pd.concat([none, *(rows for _, rows in _iter_acts(store))], ignore_index=True)
+    return pd.concat([nothing_remembered(), *(rows for _, rows in _iter_acts(store))], ignore_index=True)
+
+
+def nothing_remembered() -> pd.DataFrame:
+    """Return `schemas.NOT_DUPLICATES` without a row."""
+    return as_frame({name: [] for name in NOT_DUPLICATES.names}, NOT_DUPLICATES)
 
 
 def list_acts(store: Location) -> list[Location]:
