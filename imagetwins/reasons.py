@@ -129,19 +129,24 @@ def _with_comment(sentence: str) -> Callable[[Mapping[str, Any]], str]:
 
 def _as_said(sentence: str) -> Callable[[Mapping[str, Any]], str]:
     """Return a sentence that ends with who said so, when, where and why."""
+    return lambda details: f"{sentence.format(**details)}, {describe_saying(details)}"
 
-    def put(details: Mapping[str, Any]) -> str:
-        return f"{sentence.format(**details)}, {describe_saying(details)}"
 
-    return put
+def describe_put_back(details: Mapping[str, Any]) -> str:
+    """Return who put a picture back, when, where and why, of a row of `schemas.NOT_DUPLICATES`."""
+    return f"{details['moved']} had moved as a duplicate of {details['kept']}, and was put back by {details['who']} {_describe_act(details)}"
 
 
 def describe_saying(details: Mapping[str, Any]) -> str:
     """Return who said something, when, where and why, of a row of `schemas.NOT_DUPLICATES`."""
+    return f"as {details['who']} said {_describe_act(details)}"
+
+
+def _describe_act(details: Mapping[str, Any]) -> str:
     time = str(details["decided"])[:16].replace("T", " ")
     run = f", run {details['run_id']}" if details.get("run_id") else ""
     why = f": {details['why']}" if details.get("why") else ""
-    return f"as {details['who']} said on {time} UTC ({details['source']}{run}){why}"
+    return f"on {time} UTC ({details['source']}{run}){why}"
 
 
 def _kept_apart(details: Mapping[str, Any]) -> str:
@@ -173,7 +178,7 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.TOO_MANY_MOVES: _too_many,
     ReasonCode.UNREADABLE: "{error}",
     ReasonCode.KEPT_APART: _kept_apart,
-    ReasonCode.PUT_BACK: _as_said("{moved} had moved as a duplicate of {kept}, and was put back"),
+    ReasonCode.PUT_BACK: describe_put_back,
     ReasonCode.KEPT_APART_BEFORE: _as_said("{first} and {second} are no duplicates"),
     ReasonCode.MATCHES_BOTH: _as_said("it may be a copy of {first} or of {second}, which are no duplicates"),
     ReasonCode.APPROVED: "matches {kept}, which is kept before it; approved",

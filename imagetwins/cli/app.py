@@ -19,6 +19,7 @@ from imagetwins import settings
 from imagetwins.cli.connecting import Connection, connecting
 from imagetwins.cli.errors import ExitStatus, ending_quickly, exiting_on_errors
 from imagetwins.cli.markup import escape_markup
+from imagetwins.cli.memory import ask_remember, choose_remember, memory
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
@@ -141,18 +142,51 @@ def _show_run(run: Run, *, is_timed: bool = False) -> None:
 
 
 @app.command()
-def restore(run_id: RunId, *, store: Store = None, json: Json = False, verbose: Verbose = False) -> None:
-    """Undo a run: move its files back to where they came from. Nothing is ever overwritten."""
+def restore(
+    run_id: RunId,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...", help="Only these, by the names they had or have now. Default: all.", show_default=False
+        ),
+    ] = None,
+    *,
+    not_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--not-duplicates", help="They are none: later runs keep them apart from the pictures that were kept."
+        ),
+    ] = False,
+    move_again: Annotated[
+        bool, typer.Option("--move-again", help="Remember nothing: the next run may move them again.")
+    ] = False,
+    store: Store = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Undo a run, or parts of it: move files back to where they came from. Nothing is ever overwritten.
+
+    With each picture goes all that belongs to it. It is remembered that it was put back: later runs ask before they move it again.
+    """
     with exiting_on_errors(stderr):
-        find_run(resolve_store(store), run_id)
+        from imagetwins.moving.named import find_images
+        from imagetwins.storage.location import name_to_columns
+
+        remember = choose_remember(not_duplicates=not_duplicates, move_again=move_again)
+        undone = find_run(resolve_store(store), run_id)
+        # As Prefect takes them, and tables hold them: names need not be UTF-8.
+        names = [name_to_columns(file)[0] for file in files or ()]
+        images = find_images(undone, names)
+        if remember is None and images and not json and sys.stdin.isatty() and sys.stderr.isatty():
+            remember = ask_remember(undone, images)
         prepare_environment(verbose=verbose)
         with connecting(stderr, verbose=verbose) as connection:
             with paused_collector():
                 from flows.restore import restore as restore_images
                 from imagetwins.cli import rendering
 
-            answer = _call_flow(connection, lambda: restore_images(run_id, store))
-            rendering.print_restore(console, answer)
+            answer = _call_flow(connection, lambda: restore_images(run_id, store, names, remember or "put back"))
+            rendering.print_restore(console, answer, store)
         if json:
             _print_json(answer)
         if answer["not_restored"]:
@@ -458,6 +492,7 @@ def approve(
 
 
 app.command()(serve)
+app.add_typer(memory)
 app.add_typer(server)
 
 

@@ -25,7 +25,7 @@ from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, for
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
 
-PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was")
+PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was", "path1", "path2")
 """Columns of tables that hold absolute paths."""
 
 TOLD_SECONDS, LEAST_SECONDS = 0.2, 0.05
@@ -185,12 +185,24 @@ def print_applied(console: Console, answer: dict[str, Any], *, dry_run: bool) ->
         console.print(table)
 
 
-def print_restore(console: Console, answer: dict[str, Any]) -> None:
+def print_restore(console: Console, answer: dict[str, Any], store: str | None) -> None:
     """Print what an undo did."""
     console.print(
         f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}"
         f"{_describe_companions(answer['companions'])}."
     )
+    if remembered := answer["remembered"]:
+        forget_it = escape_markup(
+            format_command("memory", "forget", store, _program(), options=("--run", answer["run_id"]))
+        )
+        apart = answer["remembered_as"] == "not duplicates"
+        what = (
+            f"{pluralize(remembered, 'pair')}, kept apart by later runs" if apart else pluralize(remembered, "picture")
+        )
+        rest = "" if apart else ", which later runs do not move again without asking"
+        console.print(f"Remembered: {what}{rest}. To forget that:  [bold]{forget_it}[/]", soft_wrap=True)
+    elif answer["restored"]:
+        console.print("Nothing is remembered: the next run may move them again.")
     if answer["not_restored"]:
         table = _table("Not restored", "file", "why")
         for path, reason in answer["not_restored"].items():
@@ -209,7 +221,10 @@ def print_answer(console: Console, answer: Any) -> None:
         case RunAudit():
             _print_audit(console, answer)
         case FileExplanation() | PairExplanation():
-            console.print(f"[bold]{escape_markup(answer.verdict)}[/]\n")
+            console.print(f"[bold]{escape_markup(answer.verdict)}[/]")
+            for sentence in answer.remembered:
+                console.print(f"Remembered: {escape_markup(sentence)}")
+            console.print()
             print_frame(console, answer.table, f"Run {answer.run_id}")
             if isinstance(answer, FileExplanation):
                 print_frame(console, answer.thresholds, "At other thresholds")

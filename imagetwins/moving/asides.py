@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from imagetwins.errors import StoreError
-from imagetwins.moving.journal import Transfer, read_journal
+from imagetwins.moving.journal import Transfer, find_last
 from imagetwins.storage import Location, storage_of
 from imagetwins.storage.location import from_columns, to_columns
 from imagetwins.store.runs import Run, list_runs
@@ -73,9 +73,8 @@ def note_asides(store: Location, images: pd.DataFrame, decisions: pd.DataFrame, 
 def _last_moves(run: Run) -> dict[Location, Transfer]:
     """Return the moves of pictures that a run made and that were not undone, by where the pictures were listed."""
     try:
-        transfers = read_journal(run.journal)
+        last = find_last(run.journal)
     except StoreError:
         # Damaged: what it moved counts as gone, and so nothing is done with it. `restore` of that run says what is wrong.
         return {}
-    last = {transfer.origin: transfer for transfer in transfers if transfer.state == "done"}
     return {home: one for home, one in last.items() if one.direction == "out" and not one.is_companion}

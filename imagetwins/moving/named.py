@@ -8,7 +8,7 @@ from imagetwins.moving.journal import read_journal
 from imagetwins.storage import Location, is_url, parse_location, storage_of
 from imagetwins.storage.location import name_to_columns, to_columns
 from imagetwins.store.runs import Run
-from imagetwins.text import pluralize
+from imagetwins.text import pluralize, shorten_path
 
 MAX_NAMES = 5
 """Names of files that an error has room for."""
@@ -33,7 +33,8 @@ def find_images(run: Run, names: Sequence[str]) -> list[int]:
     found = [_find_named(images, name, folder) for name in names]
     for name, meant in zip(names, found, strict=True):
         if len(meant) != 1:
-            some = sorted({to_columns(one.source)[0] for one in moved if one.image in meant or not meant})
+            paths = {to_columns(one.source)[0] for one in moved if one.image in meant or not meant}
+            some = sorted(shorten_path(path, str(folder)) for path in paths)
             raise ParameterError(_explain_unknown(run.run_id, name, some, is_several=bool(meant)))
     return list(dict.fromkeys(image for meant in found for image in meant))
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
+from imagetwins.matching.recall import NOBODY, Recall
 from imagetwins.moving.asides import note_asides
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
@@ -32,6 +33,7 @@ from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
 from imagetwins.scanning.thumbnails import FilePlaces, Missing, RunThumbnails
 from imagetwins.storage import Location, storage_of
+from imagetwins.store.memory import read_memory
 from imagetwins.store.record import RunRecord, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
@@ -133,13 +135,22 @@ def write_report(
         look: whether to ask where each file is now; a run that has just moved them knows. In a bucket each is a request.
         progress: called with the pictures that are ready, of all.
     """
-    sections = plan_sections(tables.decisions, tables.comparisons, tables.parameters.threshold)
+    sections = plan_sections(tables.decisions, _drop_apart(run, tables), tables.parameters.threshold)
     shown = list(dict.fromkeys(image for pair in _iter_all(sections) for image in (pair.kept, pair.other)))
     pictures = collect_pictures(thumbnails, shown, progress)
     page = _render(run, tables, sections, pictures, _plan_images(tables, thumbnails.places, pictures, shown, look=look))
     with storage_of(run.report).writing(run.report) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
     return run.report
+
+
+def _drop_apart(run: Run, tables: Tables) -> pd.DataFrame:
+    """Return the pairs but for those of which a person said that they are no duplicates: they are nobody's near miss."""
+    pairs = tables.comparisons
+    said = Recall(read_memory(run.store), tables.images).find_apart(
+        *(pairs[name].to_numpy(np.int64) for name in ("image1", "image2"))
+    )
+    return pairs[said == NOBODY]
 
 
 # -- what is on the page ---------------------------------------------------------------------------------------------
