@@ -223,7 +223,8 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         histogram=plan_histogram(tables.comparisons["ssim"], parameters["threshold"], record.floor),
         tabs=tabs,
         omitted=_describe_omitted(pictures, images),
-        data=_plan_data(tables, sections, pictures, images, tabs) | {
+        data=_plan_data(tables, sections, pictures, images, tabs)
+        | {
             "run": run.run_id,
             "leave": f"imagetwins {verb} {quoted} --choices {CHOICES_NAME} --store {store}",
             "review": f"imagetwins review {quoted} --store {store}",
