@@ -36,6 +36,13 @@ class ReasonCode(StrEnum):
     APPROVED = "approved"
     NOT_APPROVED = "not-approved"
     LEFT_ALONE = "left-alone"
+    # What a person chose
+    CHOSEN = "chosen"
+    CHOSEN_APART = "chosen-apart"
+    UNDECIDED = "undecided"
+    MOVED_BEFORE = "moved-before"
+    KEPT_UNUSABLE = "kept-unusable"
+    NOT_PUT_BACK = "not-put-back"
     # Moves that are not made
     SOURCE_MISSING = "source-missing"
     SOURCE_CHANGED = "source-changed"
@@ -141,6 +148,12 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.APPROVED: "matches {kept}, which is kept before it; approved",
     ReasonCode.NOT_APPROVED: _with_comment("not approved"),
     ReasonCode.LEFT_ALONE: _with_comment("left alone by the person asked"),
+    ReasonCode.CHOSEN: "a person chose: {kept} stays",
+    ReasonCode.CHOSEN_APART: "kept: a person chose that it is no duplicate of {other}",
+    ReasonCode.UNDECIDED: "nobody has decided about it yet: {before}",
+    ReasonCode.MOVED_BEFORE: "run {run_id} has moved it already",
+    ReasonCode.KEPT_UNUSABLE: "{kept}, which is to stay for it, is not what it was in the run: {why}",
+    ReasonCode.NOT_PUT_BACK: "it could not be put back: {why}",
     ReasonCode.SOURCE_MISSING: "it is no longer there",
     ReasonCode.SOURCE_CHANGED: "it changed since it was listed",
     ReasonCode.CHANGED_WHILE_COPIED: "it changed while it was copied",

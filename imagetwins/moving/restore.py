@@ -1,5 +1,6 @@
 """Undo a run's moves: each file goes back to where it came from, unless something else is there now."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -28,7 +29,9 @@ class RestoreOutcome:
     is_companion: bool
 
 
-def restore_moves(journal: Location, progress: Progress = no_progress) -> list[RestoreOutcome]:
+def restore_moves(
+    journal: Location, progress: Progress = no_progress, images: Collection[int] | None = None
+) -> list[RestoreOutcome]:
     """Move back every file that `journal` moved out and that is not back yet, last moved first; may be repeated.
 
     Nothing is overwritten: a file whose name is taken, or that another file has replaced since, stays, with a reason. What
@@ -38,6 +41,7 @@ def restore_moves(journal: Location, progress: Progress = no_progress) -> list[R
     Args:
         journal: of the moves.
         progress: called with the files that were dealt with, of all.
+        images: the pictures that go back, and with them all that belongs to them; None for all.
 
     Raises:
         StoreError: the journal is in use or damaged.
@@ -47,7 +51,8 @@ def restore_moves(journal: Location, progress: Progress = no_progress) -> list[R
     with open_journal(journal) as opened:
         recover_all(opened)
         state = JournalState.of(opened)
-        out = [transfer for transfer in state.latest.values() if transfer.direction == "out"]
+        away = [transfer for transfer in state.latest.values() if transfer.direction == "out"]
+        out = [transfer for transfer in away if images is None or transfer.image in images]
         outcomes: list[RestoreOutcome] = []
         staying: dict[int, Location] = {}
         in_order = sorted(out, key=lambda one: (one.is_companion, -one.number))

@@ -5,7 +5,6 @@ const ZOOM_MOST = 64, ZOOM_STEP = 1.5, PAN_STEP = 0.15, SPLIT_STEP = 5;
 const BLINK_MS = 700; // Less than three changes a second, which may do harm (WCAG 2.3.1).
 const ORIGINALS_AFTER_MS = 120, ORIGINALS_HELD = 12;
 const VIEW_KEYS = { s: "side", l: "slider", b: "blink", m: "map", d: "absolute" };
-const desk = JSON.parse(document.getElementById("desk").textContent);
 // What is seen now: which pair, how, and the point x, y of the pictures, 0 to 1, that is in the middle, `scale` times enlarged.
 const seen = { member: null, mode: "side", scale: 1, x: 0.5, y: 0.5, split: 50, isSecond: false, blinking: 0 };
 
@@ -327,19 +326,79 @@ function drawFacts(member) {
     make("tbody", {}, ...factRows(member)));
 }
 
+// -- choosing --------------------------------------------------------------------------------------------------------
+
+// What is chosen of the pair that is seen: which of the two stays, "both", "" where it is open.
+function verdictOf(member) {
+  const group = groupOf.get(member);
+  const [first, second] = [0, 1 + group.members.indexOf(member)].map((at) => group.states[at]);
+  if (first === OPEN || second === OPEN) return "";
+  return first === second ? (first === STAYS ? "both" : "neither") : first === STAYS ? "first" : "second";
+}
+
+function drawVerdict(words = "") {
+  const group = groupOf.get(seen.member), bar = document.getElementById("pair-choose");
+  bar.hidden = !group;
+  if (!group) return;
+  const states = statesOf(seen.member), verdict = verdictOf(seen.member);
+  for (const button of bar.querySelectorAll("[data-verdict]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict && group.isDecided));
+    button.disabled = group.isSettled;
+  }
+  document.getElementById("pair-status").textContent = states.status === "undecided" ? "Undecided."
+    : `First ${states.first}, second ${states.second}: ${states.status}.`;
+  document.getElementById("pair-said").textContent = words;
+}
+
+// Decide about the pair that is seen, and go on to the next one that is open.
+function decide(stays) {
+  if (!choose(seen.member, stays)) return drawVerdict(groupOf.get(seen.member).isSettled ? "These are settled." : refused);
+  const words = said.textContent, next = nextOpen(seen.member);
+  if (next) openPair(next);
+  drawVerdict(next ? words : `${words} That was the last one that is shown here.`);
+}
+
+// Whether the second goes, the first one staying, or both stay.
+function toggleSecond() {
+  const isDone = choose(seen.member, verdictOf(seen.member) === "first" ? "both" : "first");
+  drawVerdict(isDone ? said.textContent : refused);
+}
+
+function leavePairOpen() {
+  const group = groupOf.get(seen.member), at = 1 + group.members.indexOf(seen.member);
+  change([group], () => (group.members.length === 1 ? leftOpen(group) : group.states.map((state, i) => (i === at ? leftOpen(group)[at] : state))));
+  drawVerdict();
+}
+
+// Take back the last step, and show a pair of which it changed something.
+function undoInPair() {
+  const before = new Map((history.at(-1) ?? []).map(({ group }) => [group, group.states]));
+  const [group] = undo();
+  if (!group) return drawVerdict("There is nothing to take back.");
+  const changed = group.members.find((_, i) => group.states[i + 1] !== before.get(group)[i + 1]) ?? group.members[0];
+  if (walk.includes(changed)) openPair(changed);
+  drawVerdict(`Taken back: ${describe(group)}`);
+}
+
+const VERDICT_KEYS = {
+  k: () => decide("first"), 1: () => decide("first"), 2: () => decide("second"), n: () => decide("both"),
+  " ": toggleSecond, 0: leavePairOpen, u: undoInPair,
+};
+
 // -- the dialog ------------------------------------------------------------------------------------------------------
 
 function openPair(member) {
   Object.assign(seen, { member, scale: 1, x: 0.5, y: 0.5, isSecond: false });
   const at = `Pair ${walk.indexOf(member) + 1} of ${walk.length}`;
   document.getElementById("pair-title").textContent = `${at} · SSIM ${score(member.ssim)}`;
-  document.getElementById("pair-said").textContent = dialog.open
+  document.getElementById("pair-names").textContent = dialog.open
     ? `${at}: ${name(images[member.kept].path)} and ${name(images[member.image].path)}, SSIM ${score(member.ssim)}` : "";
   if (!dialog.open) {
     dialog.showModal();
     pairView.focus();
   }
   drawFacts(member);
+  drawVerdict();
   setMode(seen.mode);
   loadOriginals(member);
 }
@@ -351,34 +410,46 @@ function stepPair(by) {
 
 const PAN_KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const PAIR_KEYS = {
-  "+": ZOOMS.in, "=": ZOOMS.in, "-": ZOOMS.out, 0: ZOOMS.whole, z: ZOOMS.pixels,
+  "+": ZOOMS.in, "=": ZOOMS.in, "-": ZOOMS.out, w: ZOOMS.whole, z: ZOOMS.pixels,
   ",": () => setSplit(seen.split - SPLIT_STEP), ".": () => setSplit(seen.split + SPLIT_STEP),
   p: () => seen.mode === "blink" && setBlinking(!seen.blinking),
   ArrowLeft: () => stepPair(-1), ArrowRight: () => stepPair(1),
+  "?": () => { const keys = document.getElementById("pair-keys"); keys.open = !keys.open; if (keys.open) keys.scrollIntoView(); },
 };
 
 function pressInPair(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.type === "range") return false;
-  const arrow = PAN_KEYS[event.key], mode = VIEW_KEYS[event.key];
+  const target = event.target;
+  if (event.ctrlKey || event.metaKey || event.altKey || target.type === "range") return false;
+  if (event.key === " " && target.matches("button, summary, a")) return false; // It presses that.
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, arrow = PAN_KEYS[key], mode = VIEW_KEYS[key];
   if (event.shiftKey && arrow) panTo(seen.x + (arrow[0] * PAN_STEP) / seen.scale, seen.y + (arrow[1] * PAN_STEP) / seen.scale);
   else if (mode === "blink" && seen.mode === "blink") changeByHand();
   else if (mode) setMode(mode);
-  else if (event.key in PAIR_KEYS) PAIR_KEYS[event.key]();
+  else if (key in PAIR_KEYS) PAIR_KEYS[key]();
+  else if (key in VERDICT_KEYS && groupOf.has(seen.member)) VERDICT_KEYS[key]();
   else return false;
   return true;
 }
 
 dialog.addEventListener("keydown", (event) => { if (pressInPair(event)) event.preventDefault(); });
-// The event comes a moment later, when the dialog may be open again.
-dialog.addEventListener("close", () => { if (!dialog.open) clearInterval(seen.blinking); });
+dialog.addEventListener("close", () => {
+  if (dialog.open) return; // The event comes a moment later, when the dialog may be open again.
+  clearInterval(seen.blinking);
+  // One goes on in the list where one has come to.
+  const group = shown.find((one) => one.members.includes(seen.member));
+  if (group?.card.isConnected) focusOn(group, 1 + group.members.indexOf(seen.member));
+});
 dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close();
   // After a click the keys are those of the pictures again; who came to a button with the keyboard stays there.
-  else if (event.detail && event.target.closest(".head, .views")) pairView.focus();
+  else if (event.detail && event.target.closest(".head, .views, .choose")) pairView.focus();
 });
 document.getElementById("pair-back").onclick = () => stepPair(-1);
 document.getElementById("pair-next").onclick = () => stepPair(1);
 document.getElementById("pair-close").onclick = () => dialog.close();
 for (const button of dialog.querySelectorAll("[data-view]")) button.onclick = () => setMode(button.dataset.view);
+for (const button of dialog.querySelectorAll("[data-verdict]")) button.onclick = () => decide(button.dataset.verdict);
+document.getElementById("pair-open").onclick = leavePairOpen;
+document.getElementById("pair-undo").onclick = undoInPair;
 for (const button of dialog.querySelectorAll("[data-zoom]")) button.onclick = ZOOMS[button.dataset.zoom];
 addEventListener("resize", () => { if (dialog.open) drawPair(); });
