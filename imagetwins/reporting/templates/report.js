@@ -1,6 +1,6 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const TILES = 24, DRAWN_AT_ONCE = 12;
+const TILES = 24;
 const state = { tab: data.tabs[0].key, sort: "low", query: "", isLeftOnly: false };
 const groups = document.getElementById("groups");
 const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture", "id", "modified", "taken", "camera"];
@@ -90,11 +90,16 @@ function turnOf(orientation, ratio) {
   return `transform:matrix(${a},${b / ratio},${c * ratio},${d},0,0)`;
 }
 
+
+const REST_MS = 150;
 function tile(image, badge, kind, scores, member, open) {
   const shown = images[image], orientation = member ? member.orientation : 1;
   const drawn = sheet(image, orientation, member), map = drawn.querySelector("canvas");
   const look = () => map && drawMap(map);
-  return make("button", { type: "button", className: "tile", title: shown.path, onclick: open, onpointerenter: look, onfocus: look },
+  // Not of each picture that passes below the pointer while the page is scrolled.
+  const lookSoon = () => { map.soon = setTimeout(look, REST_MS); }, leave = () => clearTimeout(map.soon);
+  const watching = map ? { onpointerenter: lookSoon, onpointerleave: leave, onfocus: lookSoon, onblur: leave } : {};
+  return make("button", { type: "button", className: "tile", title: shown.path, onclick: open, ...watching },
     make("span", { className: "stage" }, drawn, badge && make("span", { className: "badge " + kind }, badge)),
     make("span", { className: "name" }, name(shown.path)),
     place(shown.path) ? make("span", { className: "muted" }, place(shown.path)) : null,
@@ -192,10 +197,15 @@ function watchMaps(part) {
 
 // -- the gallery -----------------------------------------------------------------------------------------------------
 
-// Each group is an element from the beginning, so that the page has its length, and is filled as it comes near.
-const NEAR_PX = 1500;
+// Each group is an element from the beginning, so that the page has its length, and is filled as it comes near. Some of them
+// together are what the browser lays out, paints and watches, or leaves alone: two thousand would be too much for each frame.
+const TOGETHER = 10, NEAR_PX = 1500;
 const approach = new IntersectionObserver((seen) => {
-  for (const { target, isIntersecting } of seen) if (isIntersecting) fill(target.group);
+  for (const { target, isIntersecting } of seen) {
+    if (!isIntersecting) continue;
+    approach.unobserve(target);
+    target.some.forEach(fill);
+  }
 }, { rootMargin: `${NEAR_PX}px 0px` });
 
 function cardOf(group) {
@@ -206,7 +216,6 @@ function cardOf(group) {
 const KIND = { review: "review", near: "near" };
 function fill(group) {
   const card = cardOf(group);
-  approach.unobserve(card);
   if (card.isFilled) return;
   card.isFilled = true;
   const kind = KIND[state.tab] || "", hasReason = state.tab === "review" || state.tab === "stayed";
@@ -228,17 +237,20 @@ function fill(group) {
   watchMaps(card);
 }
 
+function partOf(some, after) {
+  some.forEach((group, i) => Object.assign(cardOf(group), { ariaPosInSet: after + i + 1, ariaSetSize: shown.length }));
+  return Object.assign(make("div", { className: "part", style: `--groups:${some.length}` }, ...some.map(cardOf)), { some });
+}
+
 function render() {
   const query = state.query.toLowerCase();
   shown = tabs[state.tab].filter((group) => group.words.includes(query) && !(state.isLeftOnly && isDone(group))).sort(SORTS[state.sort]);
   walk = shown.flatMap((group) => group.members);
   approach.disconnect();
-  groups.replaceChildren(...shown.map(cardOf));
-  shown.forEach((group, at) => {
-    group.card.ariaPosInSet = at + 1;
-    group.card.ariaSetSize = shown.length;
-    if (at < DRAWN_AT_ONCE) fill(group); else if (!group.card.isFilled) approach.observe(group.card);
-  });
+  const parts = [];
+  for (let i = 0; i < shown.length; i += TOGETHER) parts.push(partOf(shown.slice(i, i + TOGETHER), i));
+  groups.replaceChildren(...parts);
+  parts.forEach((part, i) => { if (i === 0) part.some.forEach(fill); else approach.observe(part); });
   watchMaps(groups);
   const tab = data.tabs.find((one) => one.key === state.tab);
   if (!shown.length) groups.append(make("p", { className: "empty" }, explainNone(tab)));
