@@ -13,7 +13,7 @@ from rich.table import Table
 from imagetwins.cli.markup import escape_markup
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
@@ -70,6 +70,9 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
     )
     if turned := describe_orientations(record):
         console.print(turned)
+    if remembered := describe_remembered(record):
+        memory = format_command("memory", "list", record.parameters.store, _program())
+        console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)
     if record.left_out:
         console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")

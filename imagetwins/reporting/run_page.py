@@ -24,7 +24,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
@@ -201,6 +201,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         approve=f"imagetwins approve {quoted} --store {store}",
         rule=RULES[record.parameters.rule],
         orientations=describe_orientations(record),
+        remembered=describe_remembered(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[
