@@ -10,6 +10,7 @@ from imagetwins.moving.execute import (
     read_stamp,
     reason_of,
     recover_all,
+    unmark,
 )
 from imagetwins.moving.journal import Journal, Transfer, journal_exists, open_journal
 from imagetwins.progress import Progress, counted, no_progress
@@ -33,7 +34,7 @@ def restore_moves(journal: Location, progress: Progress = no_progress) -> list[R
 
     Nothing is overwritten: a file whose name is taken, or that another file has replaced since, stays, with a reason. What
     belongs to a picture follows it once more: it goes back after it, and stays where it stays.
-    Sub-folders of `Duplicates` that this empties are removed, and `Duplicates` with them.
+    Sub-folders of `Duplicates`, or of where else the files were, that this empties are removed, and that folder with them.
 
     Args:
         journal: of the moves.
@@ -55,8 +56,8 @@ def restore_moves(journal: Location, progress: Progress = no_progress) -> list[R
             outcomes.append(_restore_one(opened, state, transfer, staying))
             if not (transfer.is_companion or outcomes[-1].restored):
                 staying[transfer.image] = transfer.target
-        for moved in opened.transfers[:1]:
-            mover_of(moved.source).unmark(moved.target, moved.source)
+        for aside in {transfer.route.aside for transfer in opened.transfers}:
+            unmark(aside)
         return outcomes
 
 
@@ -75,7 +76,7 @@ def _restore_one(
         return _refuse(moved, Reason(ReasonCode.NAME_TAKEN))
     except (RefusedError, OSError) as problem:
         return _refuse(moved, reason_of(problem))
-    mover_of(moved.source).remove_emptied(moved.target, moved.source)
+    mover_of(moved.source).remove_emptied(moved.target, moved.route.above)
     reason = None if found else Reason(ReasonCode.BACK_ALREADY)
     return RestoreOutcome(moved.source, moved.target, restored=True, reason=reason, is_companion=moved.is_companion)
 
@@ -102,7 +103,7 @@ def _find_moved(moved: Transfer) -> FileStamp | None:
     """
     mover = mover_of(moved.source)
     with suppress(FileNotFoundError):
-        mover.check_way(moved.target, moved.source)
+        mover.check_way(moved.target, moved.route.above)
     found, original = read_stamp(moved.target), read_stamp(moved.source)
     if found is None and original and mover.is_same_file(moved.source, original, moved):
         return None
@@ -117,7 +118,7 @@ def _transfer_back(journal: Journal, moved: Transfer, found: FileStamp) -> None:
     mover = mover_of(moved.source)
     if mover.is_taken(moved.source):
         raise FileExistsError
-    with mover.making_directories(moved.source, moved.target):
+    with mover.making_directories(moved.source, moved.route.home):
         make_transfer(journal, _begin_back(journal, moved, found))
 
 
@@ -125,5 +126,12 @@ def _begin_back(journal: Journal, moved: Transfer, found: FileStamp) -> Transfer
     # What a person edited goes back as it is; but a copy of it, in a bucket, is recognised by its content.
     digest = moved.digest if mover_of(moved.source).verifies_content else None
     return journal.begin(
-        "back", moved.image, moved.target, moved.source, found, digest, is_companion=moved.is_companion
+        "back",
+        moved.image,
+        moved.target,
+        moved.source,
+        found,
+        digest,
+        is_companion=moved.is_companion,
+        route=moved.route,
     )
