@@ -2,6 +2,7 @@
 
 from prefect import task
 
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching import approval
 from imagetwins.matching.approval import Answer, ApprovalRequest
@@ -19,8 +20,8 @@ def plan_approval(run: Run, parameters: Parameters) -> ApprovalRequest | None:
 
 
 @task(name="apply-answer", **STAGE)
-def apply_answer(run: Run, answer: Answer, folder: str) -> dict[str, int]:
+def apply_answer(run: Run, answer: Answer, layout: Layout) -> dict[str, int]:
     """Write into the decisions what the person answered; return the counts as they are then."""
-    decisions = approval.apply_answer(read_table(run.decisions, DECISIONS), answer, folder)
+    decisions = approval.apply_answer(read_table(run.decisions, DECISIONS), answer, layout)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     return count_decisions(decisions)

@@ -20,7 +20,7 @@ def restore_files(run: Run) -> dict[str, Any]:
     Raises:
         StoreError: the journal is in use, damaged, or not the run's own.
     """
-    check_journal(run.journal, run.read_record().parameters.location)
+    check_journal(run.journal, run.read_record().parameters.layout.places)
     outcomes = restore_moves(run.journal, progress_of("restore", "file"))
     restored = sum(outcome.restored for outcome in outcomes if not outcome.is_companion)
     companions = sum(outcome.restored for outcome in outcomes if outcome.is_companion)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import set_decisions
 from imagetwins.reasons import Reason, ReasonCode
@@ -26,7 +27,7 @@ class ApprovalRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the person said. `leave_alone` are paths of files that stay: whole, or relative to the folder."""
+    """What the person said. `leave_alone` are paths of files that stay: whole, or as they are shown."""
 
     approve: bool
     leave_alone: Sequence[str] = ()
@@ -51,15 +52,17 @@ def _doubtful(decisions: pd.DataFrame) -> "pd.Series[bool]":
     return ~decisions["Duplicate"] & (decisions["action"] == Action.REVIEW)
 
 
-def find_left_alone(decisions: pd.DataFrame, answer: Answer, folder: str) -> tuple[list[int], list[str]]:
+def find_left_alone(decisions: pd.DataFrame, answer: Answer, layout: Layout) -> tuple[list[int], list[str]]:
     """Return the images that `answer` leaves alone, and the names in it that are none of the files to move."""
     movable = decisions[_movable(decisions)]
     images = dict(zip(movable["FullPath"], movable["image"].astype(int), strict=True))
+    # As they are shown; a whole path means itself.
+    images = {layout.shorten(path): image for path, image in images.items()} | images
     found, unknown = [], []
     for given in answer.leave_alone:
         # Copied from the gallery, a long name has marks where its line may break.
         name = given.replace(ZERO_WIDTH_SPACE, "").strip()
-        image = images.get(name, images.get(f"{folder.rstrip('/')}/{name}"))
+        image = images.get(name)
         if image is None:
             unknown.append(given)
         else:
@@ -67,10 +70,10 @@ def find_left_alone(decisions: pd.DataFrame, answer: Answer, folder: str) -> tup
     return found, unknown
 
 
-def apply_answer(decisions: pd.DataFrame, answer: Answer, folder: str) -> pd.DataFrame:
+def apply_answer(decisions: pd.DataFrame, answer: Answer, layout: Layout) -> pd.DataFrame:
     """Return `decisions` as `answer` leaves them: the approved moves have the action "would move", the others "not moved"."""
     movable = _movable(decisions)
-    alone = movable & decisions["image"].isin(find_left_alone(decisions, answer, folder)[0])
+    alone = movable & decisions["image"].isin(find_left_alone(decisions, answer, layout)[0])
     rest = movable & ~alone
     left = Reason.of(ReasonCode.LEFT_ALONE, comment=answer.comment)
     refused = Reason.of(ReasonCode.NOT_APPROVED, comment=answer.comment)

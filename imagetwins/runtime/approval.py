@@ -92,14 +92,17 @@ def _answered_keys() -> set[str]:
 
 def find_unknown_files(run: Run, answer: Answer) -> list[str]:
     """Return the names in `answer` that are none of the files to move."""
-    folder = run.read_record().parameters.folder
-    return find_left_alone(read_table(run.decisions, DECISIONS), answer, folder)[1]
+    layout = run.read_record().parameters.layout
+    return find_left_alone(read_table(run.decisions, DECISIONS), answer, layout)[1]
 
 
 def _describe(context: RunContext, request: ApprovalRequest, gallery: str) -> str:
     doubtful = f" Doubtful matches, which stay where they are: {request.doubtful}." if request.doubtful else ""
+    layout = context.record.parameters.layout
+    target = "the sub-folder Duplicates of each" if layout.into is None else f"`{layout.into}`"
+    to = "its sub-folder Duplicates" if len(layout.folders) == 1 and layout.into is None else target
     return (
-        f"To move: {pluralize(request.moves, 'file')} of `{context.record.parameters.folder}`, to its sub-folder Duplicates."
+        f"To move: {pluralize(request.moves, 'file')} of `{layout.path}`, to {to}."
         f"{doubtful} Look at the [gallery]({gallery}), or at the report in `{context.run.report}`."
     )
 
