@@ -20,6 +20,7 @@ from imagetwins.config.parameters import (
     Share,
     Sidecars,
     Size,
+    Within,
     check_parameters,
 )
 from imagetwins.decoding.model import Decoding, Resampling
@@ -41,11 +42,11 @@ from tasks.score import reuse_pairs, score_pairs
 
 
 def name_run() -> str:
-    """Name a flow run by its mode and folder."""
+    """Name a flow run by its mode and folders."""
     given = flow_run.parameters
-    return (
-        f"{'look through' if given['dry_run'] else 'tidy'} {shorten_folder(given['folder'])} at {given['threshold']:g}"
-    )
+    more = f" and {len(given['more_folders'])} more" if given["more_folders"] else ""
+    mode = "look through" if given["dry_run"] else "tidy"
+    return f"{mode} {shorten_folder(given['folder'])}{more} at {given['threshold']:g}"
 
 
 @flow(
@@ -83,6 +84,10 @@ def deduplicate(
     store: str | None = None,
     cache_pixels: CachePixels = "yes",
     dask: Address | None = None,
+    more_folders: list[str] = [],  # noqa: B006
+    into: str | None = None,
+    within: Within = "all",
+    across: bool = False,
 ) -> dict[str, Any]:
     """Find the duplicate and near-duplicate images of a folder by exact all-pairs SSIM, and move them.
 
@@ -141,6 +146,14 @@ def deduplicate(
             half of the space; later runs then decode again what they must compare closely.
         dask: Address of a Dask scheduler, as in tcp://10.0.0.5:8786, whose workers load and score the pictures.
             Default: this machine does.
+        more_folders: More folders of pictures, or URLs: all pictures of all folders are compared, and each duplicate
+            goes to the Duplicates of its own folder.
+        into: One folder, or URL, for the duplicates of all folders, which is never looked through: there they keep
+            their paths, below the name of their folder if there are several. Default: each folder has its Duplicates.
+        within: all: two pictures may match wherever they lie. folder: only if the same sub-folder holds both, as of
+            chapters or products. Pictures of references may match all.
+        across: Two pictures may match only if they lie in two of the given folders, or one in a reference: copies
+            inside one folder stay.
 
     Returns:
         The run's id, its counts, and the seconds each stage took.
@@ -179,7 +192,7 @@ def deduplicate(
             context.count(decided)
         if not parameters.dry_run and (request := plan_approval(run, parameters)):
             answer = request_approval(context, parameters, request, publish_run)
-            context.replace_counts(apply_answer(run, answer, parameters.folder))
+            context.replace_counts(apply_answer(run, answer, parameters.layout))
         with context.stage(Stage.MOVE):
             if not parameters.dry_run:
                 context.count(move_duplicates(run, parameters))

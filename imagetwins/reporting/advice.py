@@ -61,8 +61,9 @@ def advise_keep(record: RunRecord) -> Advice | None:
 
 def format_run(parameters: Parameters) -> str:
     """Return the shell command that runs with `parameters`; what is the default is left out."""
-    words = ["imagetwins", "run", parameters.folder]
-    for name, value in parameters.changed.items():
+    words = ["imagetwins", "run", *parameters.folders]
+    changed = {name: value for name, value in parameters.changed.items() if name != "more_folders"}
+    for name, value in changed.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")

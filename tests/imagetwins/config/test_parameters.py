@@ -40,7 +40,8 @@ def test_the_form_describes_each_parameter_as_the_model_does():
 
 def test_the_command_has_an_option_for_every_parameter():
     shown = " ".join(CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output.split())
-    for name in set(FLOW) - {"folder"}:
+    assert "run [OPTIONS] {FOLDER}..." in shown
+    for name in set(FLOW) - {"folder", "more_folders"}:
         assert f"--{name.replace('_', '-')}" in shown
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from imagetwins.config.layout import make_layout
 from imagetwins.errors import StoreError
 from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import open_journal, read_journal
@@ -682,7 +683,7 @@ def interrupted_run(home):
 
 def apply_run(run, folder):
     companions = read_table(run.companions, COMPANIONS)
-    apply_moves(plan_moves(folder, read_table(run.images, IMAGES), [(1, 0)], companions), run.journal)
+    apply_moves(plan_moves(make_layout([folder]), read_table(run.images, IMAGES), [(1, 0)], companions), run.journal)
 
 
 @pytest.mark.slow
@@ -742,7 +743,7 @@ def test_a_raw_file_that_was_an_image_too_has_moved_because_its_picture_did(tmp_
 @pytest.mark.parametrize("person", ["took it back", "put another in its place", "removed it"])
 def test_it_stays_where_a_person_has_changed_something_since(tmp_path, person):
     run, folder = interrupted_run(tmp_path)
-    (moved,) = plan_moves(folder, read_table(run.images, IMAGES), [(1, 0)])
+    (moved,) = plan_moves(make_layout([folder]), read_table(run.images, IMAGES), [(1, 0)])
     target = apply_moves([moved], run.journal)[0].new_path
     if person == "put another in its place":
         (folder / "b.png").write_bytes(b"another")
@@ -778,7 +779,7 @@ def test_what_follows_which_of_several_pictures(duplicates, expected):
     columns = {"image": [image for image, _ in rows], "path": [path for _, path in rows]}
     columns |= {"size_bytes": [1] * len(rows), "mtime_ns": [1] * len(rows), "new_path": columns["path"]}
 
-    moves = plan_moves(Path("/f"), image_table(paths), duplicates, as_frame(columns, COMPANIONS))
+    moves = plan_moves(make_layout(["/f"]), image_table(paths), duplicates, as_frame(columns, COMPANIONS))
 
     found = {move.image: [one.source.name for one in move.companions] for move in moves if move.companions}
     assert {image: sorted(names) for image, names in found.items()} == {
@@ -899,7 +900,7 @@ def test_plan_puts_relative_paths_below_duplicates():
         "error": [None] * 3,
     }
 
-    moves = plan_moves(Path("/f"), as_frame(columns, IMAGES), [(2, 0), (1, 0)])
+    moves = plan_moves(make_layout(["/f"]), as_frame(columns, IMAGES), [(2, 0), (1, 0)])
 
     assert moves == [
         PlannedMove(2, paths[2], Path(os.fsdecode(b"/f/Duplicates/\xff.png")), 3, 6, "d2", paths[0]),
