@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from imagetwins import settings
 from imagetwins.cli.connecting import Connection, connecting
 from imagetwins.cli.errors import ExitStatus, ending_quickly, exiting_on_errors
 from imagetwins.cli.markup import escape_markup
+from imagetwins.cli.memory import ask_remember, choose_remember, memory
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
@@ -53,6 +55,12 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's l
 Store = Annotated[
     str | None,
     typer.Option(help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+]
+ChoicesFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help='What a person chose: the file that a run\'s report saves; "-" reads standard input.'
+    ),
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s id, the beginning of one, or "latest".')]
 
@@ -134,18 +142,51 @@ def _show_run(run: Run, *, is_timed: bool = False) -> None:
 
 
 @app.command()
-def restore(run_id: RunId, *, store: Store = None, json: Json = False, verbose: Verbose = False) -> None:
-    """Undo a run: move its files back to where they came from. Nothing is ever overwritten."""
+def restore(
+    run_id: RunId,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...", help="Only these, by the names they had or have now. Default: all.", show_default=False
+        ),
+    ] = None,
+    *,
+    not_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--not-duplicates", help="They are none: later runs keep them apart from the pictures that were kept."
+        ),
+    ] = False,
+    move_again: Annotated[
+        bool, typer.Option("--move-again", help="Remember nothing: the next run may move them again.")
+    ] = False,
+    store: Store = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Undo a run, or parts of it: move files back to where they came from. Nothing is ever overwritten.
+
+    With each picture goes all that belongs to it. It is remembered that it was put back: later runs ask before they move it again.
+    """
     with exiting_on_errors(stderr):
-        find_run(resolve_store(store), run_id)
+        from imagetwins.moving.named import find_images
+        from imagetwins.storage.location import name_to_columns
+
+        remember = choose_remember(not_duplicates=not_duplicates, move_again=move_again)
+        undone = find_run(resolve_store(store), run_id)
+        # As Prefect takes them, and tables hold them: names need not be UTF-8.
+        names = [name_to_columns(file)[0] for file in files or ()]
+        images = find_images(undone, names)
+        if remember is None and images and not json and sys.stdin.isatty() and sys.stderr.isatty():
+            remember = ask_remember(undone, images)
         prepare_environment(verbose=verbose)
         with connecting(stderr, verbose=verbose) as connection:
             with paused_collector():
                 from flows.restore import restore as restore_images
                 from imagetwins.cli import rendering
 
-            answer = _call_flow(connection, lambda: restore_images(run_id, store))
-            rendering.print_restore(console, answer)
+            answer = _call_flow(connection, lambda: restore_images(run_id, store, names, remember or "put back"))
+            rendering.print_restore(console, answer, store)
         if json:
             _print_json(answer)
         if answer["not_restored"]:
@@ -223,24 +264,108 @@ def _ask(  # noqa: PLR0911 - one question a line
 @app.command()
 def apply(
     run_id: RunId,
-    threshold: Annotated[float, typer.Option(help="The threshold to apply, not below the run's audit floor.")],
     *,
+    threshold: Annotated[
+        float | None, typer.Option(help="The threshold to apply, not below the run's audit floor.")
+    ] = None,
+    choices: ChoicesFile = None,
     dry_run: Annotated[bool, typer.Option(help="Decide and report, but move nothing.")] = False,
     store: Store = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Move what a past run's scores give at another threshold. Nothing is computed again."""
+    """Move what a past run's scores give at another threshold, or what a person chose. Nothing is computed again."""
     with exiting_on_errors(stderr):
-        from imagetwins.reporting.thresholds import check_floor
+        if (threshold is None) == (choices is None):
+            raise ParameterError(
+                "apply takes either --threshold or --choices: a number, or the file that a run's report saves."
+            )
+        past = find_run(resolve_store(store), run_id)
+        if threshold is not None:
+            _apply_threshold(past, threshold, dry_run, store, json, verbose)
+        if choices is not None:
+            _apply_choices(past, choices, dry_run, store, json, verbose)
 
-        check_floor(find_run(resolve_store(store), run_id), threshold)
-        prepare_environment(verbose=verbose)
-        with connecting(stderr, verbose=verbose) as connection:
-            with paused_collector():
-                from flows.apply import apply as apply_run
 
-            _show_summary(_call_flow(connection, lambda: apply_run(run_id, threshold, dry_run, store)), store, json)
+def _apply_threshold(past: Run, threshold: float, dry_run: bool, store: str | None, json: bool, verbose: bool) -> None:
+    from imagetwins.reporting.thresholds import check_floor
+
+    check_floor(past, threshold)
+    prepare_environment(verbose=verbose)
+    with connecting(stderr, verbose=verbose) as connection:
+        with paused_collector():
+            from flows.apply import apply as apply_run
+
+        call = partial(apply_run, past.run_id, threshold, dry_run, store)
+        _show_summary(_call_flow(connection, call), store, json)
+
+
+def _apply_choices(past: Run, choices: str, dry_run: bool, store: str | None, json: bool, verbose: bool) -> None:
+    from imagetwins.cli import rendering
+
+    text = _read_choices(past, choices)
+    prepare_environment(verbose=verbose)
+    with connecting(stderr, verbose=verbose) as connection:
+        with paused_collector():
+            from flows.apply_choices import apply_choices
+
+        answer = _call_flow(connection, partial(apply_choices, past.run_id, text, dry_run, store=store))
+        _show_summary(answer, store, json=False)
+        rendering.print_applied(console, answer, dry_run=dry_run)
+        if json:
+            _print_json(answer)
+    if answer["not_moved"]:
+        raise typer.Exit(ExitStatus.FAILED)
+
+
+def _read_choices(past: Run, name: str) -> str:
+    """Return the text of the file `name`, or of standard input if that is -, which holds choices about `past`.
+
+    Raises:
+        ParameterError: it cannot be read, or the choices do not fit the run.
+    """
+    from imagetwins.matching.choices import read_choices
+
+    source = "standard input" if name == "-" else name
+    try:
+        text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise ParameterError(
+            f"--choices {name!r} cannot be read: {error.strerror}. Name the file that the report's page saved."
+        ) from None
+    return read_choices(past, text, source).model_dump_json()
+
+
+@app.command()
+def review(
+    run_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run's id, or its beginning. Default: the latest with something to decide."
+        ),
+    ] = None,
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1 that the page is served at; 0 is any free one.")
+    ] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    store: Store = None,
+    verbose: Verbose = False,
+) -> None:
+    """Look at a run's matches in the browser, choose, and apply. From this terminal, until Ctrl-C; for this machine alone."""
+    with exiting_on_errors(stderr):
+        from imagetwins.cli.review import review_run
+
+        review_run(
+            resolve_store(store),
+            run_id,
+            _call_flow,
+            port=port,
+            opens_browser=browser,
+            verbose=verbose,
+            console=console,
+            stderr=stderr,
+        )
 
 
 @app.command()
@@ -331,27 +456,43 @@ def approve(
     *,
     reject: Annotated[bool, typer.Option("--reject", help="Move nothing.")] = False,
     leave: Annotated[list[str], typer.Option(metavar="FILE", help="Leave this file alone; may be repeated.")] = [],  # noqa: B006 - typer's own
+    not_duplicates: Annotated[
+        list[str],
+        typer.Option(
+            "--not-duplicates", metavar="FILE", help="This file is no duplicate of what it matches; may be repeated."
+        ),
+    ] = [],  # noqa: B006
+    choices: ChoicesFile = None,
     comment: Annotated[str, typer.Option(help="Kept with the run.")] = "",
     store: Store = None,
 ) -> None:
-    """Answer a run that waits for approval. Move its duplicates, or, with --reject, none."""
+    """Answer a run that waits for approval. Move its duplicates, what --choices says, or, with --reject, none."""
     with exiting_on_errors(stderr):
         from imagetwins.runtime.waiting import record_endings
 
         home = resolve_store(store)
         record_endings(home)
         waiting = find_run(home, run_id)
+        chosen = "" if choices is None else _read_choices(waiting, choices)
+        if chosen and (reject or leave or not_duplicates):
+            raise ParameterError(
+                "--choices say all of it: give them without --reject, --leave and --not-duplicates, or give those alone."
+            )
         prepare_environment(verbose=False)
         with connecting(stderr, verbose=False) as connection:
             with paused_collector():
                 from imagetwins.runtime.approval import ApprovalForm, send_answer
 
             connection.wait()
-            send_answer(waiting, ApprovalForm(approve=not reject, leave_alone=leave, comment=comment))
+            form = ApprovalForm(
+                approve=not reject, leave_alone=leave, not_duplicates=not_duplicates, comment=comment, choices=chosen
+            )
+            send_answer(waiting, form)
         console.print(f"Run {waiting.run_id} goes on as soon as a worker takes it up.")
 
 
 app.command()(serve)
+app.add_typer(memory)
 app.add_typer(server)
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from imagetwins.cli.markup import escape_markup
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
@@ -25,7 +25,7 @@ from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, for
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
 
-PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was")
+PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was", "path1", "path2")
 """Columns of tables that hold absolute paths."""
 
 TOLD_SECONDS, LEAST_SECONDS = 0.2, 0.05
@@ -70,6 +70,9 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
     )
     if turned := describe_orientations(record):
         console.print(turned)
+    if remembered := describe_remembered(record):
+        memory = format_command("memory", "list", record.parameters.store, _program())
+        console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)
     if record.left_out:
         console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
@@ -168,12 +171,38 @@ def _print_more(console: Console, count: int) -> None:
     console.print()
 
 
-def print_restore(console: Console, answer: dict[str, Any]) -> None:
+def print_applied(console: Console, answer: dict[str, Any], *, dry_run: bool) -> None:
+    """Print what became of a person's choices, beyond what `print_run` says of their run."""
+    would = "would be " if dry_run else ""
+    console.print(
+        f"Your choices: {pluralize(answer['moved'], 'picture')} {would}moved, {answer['put_back']:,} {would}put back; "
+        f"{pluralize(answer['remembered'], 'pair')} {would}remembered as no duplicates."
+    )
+    if answer["not_moved"]:
+        table = _table("Not done", "picture", "why")
+        for refused in answer["not_moved"]:
+            table.add_row(escape_markup(refused["path"]), escape_markup(refused["reason"]))
+        console.print(table)
+
+
+def print_restore(console: Console, answer: dict[str, Any], store: str | None) -> None:
     """Print what an undo did."""
     console.print(
         f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}"
         f"{_describe_companions(answer['companions'])}."
     )
+    if remembered := answer["remembered"]:
+        forget_it = escape_markup(
+            format_command("memory", "forget", store, _program(), options=("--run", answer["run_id"]))
+        )
+        apart = answer["remembered_as"] == "not duplicates"
+        what = (
+            f"{pluralize(remembered, 'pair')}, kept apart by later runs" if apart else pluralize(remembered, "picture")
+        )
+        rest = "" if apart else ", which later runs do not move again without asking"
+        console.print(f"Remembered: {what}{rest}. To forget that:  [bold]{forget_it}[/]", soft_wrap=True)
+    elif answer["restored"]:
+        console.print("Nothing is remembered: the next run may move them again.")
     if answer["not_restored"]:
         table = _table("Not restored", "file", "why")
         for path, reason in answer["not_restored"].items():
@@ -192,7 +221,10 @@ def print_answer(console: Console, answer: Any) -> None:
         case RunAudit():
             _print_audit(console, answer)
         case FileExplanation() | PairExplanation():
-            console.print(f"[bold]{escape_markup(answer.verdict)}[/]\n")
+            console.print(f"[bold]{escape_markup(answer.verdict)}[/]")
+            for sentence in answer.remembered:
+                console.print(f"Remembered: {escape_markup(sentence)}")
+            console.print()
             print_frame(console, answer.table, f"Run {answer.run_id}")
             if isinstance(answer, FileExplanation):
                 print_frame(console, answer.thresholds, "At other thresholds")

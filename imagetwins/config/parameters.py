@@ -34,6 +34,8 @@ CachePixels = Literal["yes", "no"]
 Count = Annotated[int, Field(ge=0)]
 Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Remember = Literal["put back", "not duplicates", "nothing"]
+"""What is remembered of pictures that are put back, see store/memory.py."""
 
 
 class Parameters(BaseModel):

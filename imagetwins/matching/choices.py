@@ -11,6 +11,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagetwins.errors import ParameterError
+from imagetwins.storage import storage_of
+from imagetwins.store.runs import Run
+from imagetwins.store.schemas import IMAGES
+from imagetwins.store.tables import read_table
 from imagetwins.text import shorten_path
 
 ImageId = Annotated[int, Field(ge=0, strict=True, description="A picture's id in the run's tables.")]
@@ -72,6 +76,35 @@ class Choices(BaseModel):
         return sorted(named - self.moving.keys())
 
 
+SAVED = "what the desk keeps of the choices"
+"""What messages call a run's own `choices.json`."""
+
+
+def read_choices(run: Run, text: str | bytes | None = None, source: str = "what was given") -> Choices:
+    """Return the choices about `run` that `text` holds, parsed and checked, as `parse_choices` and `check_choices` do.
+
+    Without a text they are those that the desk keeps of the run.
+
+    Raises:
+        ParameterError: they are none, or do not fit the run.
+        StoreError: the run has no table of its images.
+    """
+    if text is None:
+        text, source = _read_saved(run), SAVED
+    choices = parse_choices(text, source)
+    check_choices(choices, run.run_id, read_table(run.images, IMAGES), run.read_record().parameters.folder, source)
+    return choices
+
+
+def _read_saved(run: Run) -> bytes:
+    try:
+        return storage_of(run.choices).read_bytes(run.choices)
+    except FileNotFoundError:
+        raise ParameterError(
+            f"the desk keeps no choices about run {run.run_id}. Choose first: `imagetwins review {run.run_id}`; or give choices.json."
+        ) from None
+
+
 def parse_choices(text: str | bytes, source: str) -> Choices:
     """Return the choices that `text`, JSON, holds.
 
@@ -86,7 +119,7 @@ def parse_choices(text: str | bytes, source: str) -> Choices:
         return Choices.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ParameterError(f"{source} holds no choices of a person: {_describe(first)}. {AGAIN}") from None
+        raise ParameterError(f"{source}: these are no choices: {_describe(first)}. {AGAIN}") from None
 
 
 def _describe(problem: Any) -> str:
@@ -112,7 +145,7 @@ def check_choices(choices: Choices, run_id: str, images: pd.DataFrame, folder: s
     """
     if choices.run_id != run_id:
         raise ParameterError(
-            f"{source} is about run {choices.run_id!r}, not {run_id!r}. Name that run, or choose in the report of this one."
+            f"{source}: the choices are about run {choices.run_id!r}, not {run_id!r}. Name that run, or choose in the report of this one."
         )
     for problem in _iter_problems(choices, images, folder):
         raise ParameterError(f"{source}: {problem}. {AGAIN}")

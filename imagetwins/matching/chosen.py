@@ -4,7 +4,8 @@ A decision here rests on a person and on no score: those that the run has stored
 undecided stays where it is, and is for review still.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,12 @@ import pandas as pd
 from imagetwins.matching.choices import Choices
 from imagetwins.matching.decisions import SCORES
 from imagetwins.matching.orientation import invert, read_orientations
+from imagetwins.matching.recall import NOBODY, Recall
 from imagetwins.reasons import Reason, ReasonCode
-from imagetwins.store.schemas import DECISIONS, Action
-from imagetwins.store.tables import as_frame
+from imagetwins.store.memory import Source, Verdict, read_memory, remember_pairs
+from imagetwins.store.runs import Run
+from imagetwins.store.schemas import DECISIONS, IMAGES, Action
+from imagetwins.store.tables import as_frame, read_table
 
 
 class Aside(NamedTuple):
@@ -50,17 +54,28 @@ def decide_chosen(
             continue
         decisions.stay(image, Reason.of(ReasonCode.CHOSEN_APART, other=decisions.name(other)))
     scores = _Scores(comparisons, choices)
-    kept: dict[int, int] = {}
     for image, stays in choices.moving.items():
-        moves = decisions.go(image, stays, scores.of(image, stays), changes)
-        kept[stays] = kept.get(stays, 0) + moves
-    for image, count in kept.items():
-        chosen = Reason.of(ReasonCode.CHOSEN, kept=decisions.name(image))
-        decisions.stay(image, Reason.of(ReasonCode.HAS_DUPLICATES, count=count) if count else chosen)
+        decisions.stay(stays, Reason.of(ReasonCode.CHOSEN, kept=decisions.name(stays)))
+        decisions.go(image, stays, scores.of(image, stays), changes)
+    decisions.count_duplicates(dict(_iter_apart(choices)))
     for image in choices.staying:
         if image in changes:
             decisions.refuse(image, changes[image])
     return decisions.to_frame()
+
+
+def remember_apart(run: Run, pairs: Sequence[tuple[int, int]], source: Source, why: str = "") -> int:
+    """Remember that pairs of pictures of `run` are no duplicates, unless that is known already; return how many they are.
+
+    So choices may be applied again, and nothing is said twice.
+    """
+    memory = read_memory(run.store)
+    known = Recall(memory[memory["verdict"] == Verdict.NOT_DUPLICATES], read_table(run.images, IMAGES))
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    found = known.find_apart(first, second)
+    new = [pair for pair, row in zip(pairs, found, strict=True) if row == NOBODY]
+    remember_pairs(run, new, Verdict.NOT_DUPLICATES, source, why)
+    return len(pairs)
 
 
 def _iter_apart(choices: Choices) -> list[tuple[int, int]]:
@@ -105,8 +120,8 @@ class _Decisions:
         """Say why nothing is done with an image that is to stay, or to be put back."""
         self._decide(image, Action.NOT_MOVED, reason)
 
-    def go(self, image: int, kept: int, scores: Mapping[str, Any], changes: Mapping[int, Reason]) -> bool:
-        """Make an image the duplicate of `kept`; return whether it is one, in `Duplicates` already or about to go there."""
+    def go(self, image: int, kept: int, scores: Mapping[str, Any], changes: Mapping[int, Reason]) -> None:
+        """Make an image the duplicate of `kept`, which goes if nothing is in the way."""
         self._set(image, Duplicate=True, kept_path=self._columns["FullPath"][kept], kept_image=kept, **scores)
         if image in changes:
             self._decide(image, Action.NOT_MOVED, changes[image])
@@ -117,8 +132,19 @@ class _Decisions:
             self._decide(image, Action.NOT_MOVED, why)
         else:
             self._decide(image, Action.WOULD_MOVE, Reason.of(ReasonCode.CHOSEN, kept=self.name(kept)))
-            return True
-        return image in self._asides and image not in changes
+
+    def count_duplicates(self, apart: Mapping[int, int]) -> None:
+        """Say of the images that stay how many duplicates they have now; `apart` has one for each that is none of theirs."""
+        columns = self._columns
+        is_duplicate = zip(columns["kept_image"], columns["Duplicate"], strict=True)
+        counts = Counter(int(kept) for kept, counts in is_duplicate if counts and pd.notna(kept))
+        for image, code in enumerate(columns["reason_code"]):
+            if columns["action"][image] != Action.KEPT:
+                continue
+            if count := counts[image]:
+                self._decide(image, Action.KEPT, Reason.of(ReasonCode.HAS_DUPLICATES, count=count))
+            elif code == ReasonCode.HAS_DUPLICATES and image in apart:
+                self._decide(image, Action.KEPT, Reason.of(ReasonCode.CHOSEN_APART, other=self.name(apart[image])))
 
     def to_frame(self) -> pd.DataFrame:
         columns = {

@@ -11,7 +11,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,15 +22,18 @@ import pyarrow.compute as pc
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
+from imagetwins.matching.recall import NOBODY, Recall
+from imagetwins.moving.asides import note_asides
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
 from imagetwins.reasons import HINTS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
 from imagetwins.scanning.thumbnails import FilePlaces, Missing, RunThumbnails
 from imagetwins.storage import Location, storage_of
+from imagetwins.store.memory import read_memory
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
@@ -98,9 +101,18 @@ def build_report(run: Run) -> Location:
     Raises:
         StoreError: the run's tables are missing or were pruned.
     """
-    tables = read_tables(run)
+    tables = _follow_moves(run, read_tables(run))
     thumbnails = RunThumbnails(run, tables.parameters, tables.images, tables.decisions)
     return write_report(run, tables, thumbnails, look=True)
+
+
+def _follow_moves(run: Run, tables: Tables) -> Tables:
+    """Return the tables with the new paths of files that other runs have moved since, as those that act on this run's scores do."""
+    decided = tables.decisions[tables.decisions["kept_image"].notna()]
+    shown = sorted({*decided["image"].astype(int), *decided["kept_image"].astype(int)})
+    names = _find_names(FilePlaces(tables.images, tables.decisions), shown)
+    lost = [image for image, name in zip(shown, names, strict=True) if name is None]
+    return replace(tables, decisions=note_asides(run.store, tables.images, tables.decisions, lost))
 
 
 def read_tables(run: Run) -> Tables:
@@ -126,13 +138,22 @@ def write_report(
         look: whether to ask where each file is now; a run that has just moved them knows. In a bucket each is a request.
         progress: called with the pictures that are ready, of all.
     """
-    sections = plan_sections(tables.decisions, tables.comparisons, tables.parameters.threshold)
+    sections = plan_sections(tables.decisions, _drop_apart(run, tables), tables.parameters.threshold)
     shown = list(dict.fromkeys(image for pair in _iter_all(sections) for image in (pair.kept, pair.other)))
     pictures = collect_pictures(thumbnails, shown, progress)
     page = _render(run, tables, sections, pictures, _plan_images(tables, thumbnails.places, pictures, shown, look=look))
     with storage_of(run.report).writing(run.report) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
     return run.report
+
+
+def _drop_apart(run: Run, tables: Tables) -> pd.DataFrame:
+    """Return the pairs but for those of which a person said that they are no duplicates: they are nobody's near miss."""
+    pairs = tables.comparisons
+    said = Recall(read_memory(run.store), tables.images).find_apart(
+        *(pairs[name].to_numpy(np.int64) for name in ("image1", "image2"))
+    )
+    return pairs[said == NOBODY]
 
 
 # -- what is on the page ---------------------------------------------------------------------------------------------
@@ -211,6 +232,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         approve=f"imagetwins approve {quoted} --store {store}",
         rule=RULES[record.parameters.rule],
         orientations=describe_orientations(record),
+        remembered=describe_remembered(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[

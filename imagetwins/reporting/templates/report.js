@@ -67,23 +67,33 @@ const turned = (orientation) => (orientation === 1 ? null
   : make("span", { className: "turned" }, `Shown ${data.orientations[orientation]}`));
 
 // The picture as it is, or turned to match another; with the map of `member`, if that is given.
-function sheet(image, orientation, member, withMap) {
+function sheet(image, orientation, member) {
   const shown = images[image];
   if (!hasPicture(image)) return make("span", { className: "gone" }, shown.picture || "not embedded, to keep this page small");
-  const [a, b, c, d] = TURNS[orientation];
-  const ratio = a ? shown.width / shown.height : shown.height / shown.width;
-  const size = `aspect-ratio:${ratio};width:min(100%,calc(var(--height)*${ratio}))`;
-  // The picture is as wide and as high as it is when it is turned: what lies on its side is stretched.
-  const turn = `transform:matrix(${a},${b / ratio},${c * ratio},${d},0,0)`;
-  return make("span", { className: withMap ? "sheet with-map" : "sheet", style: size },
-    make("img", { src: source(image), alt: "", decoding: "async", style: turn }),
+  const ratio = ratioOf(image, orientation);
+  return make("span", { className: "sheet", style: sizeOf(ratio) },
+    make("img", { src: source(image), alt: "", decoding: "async", style: turnOf(orientation, ratio) }),
     member && hasPicture(member.kept) ? mapOf(member) : null);
+}
+
+// The width of a picture for its height, as it is shown.
+function ratioOf(image, orientation) {
+  const { width, height } = images[image];
+  return orientation < 5 ? width / height : height / width;
+}
+
+const sizeOf = (ratio) => `aspect-ratio:${ratio};width:min(100%,calc(var(--height)*${ratio}))`;
+
+// A picture fills a box of this ratio as it is when it is turned: what lies on its side is stretched.
+function turnOf(orientation, ratio) {
+  const [a, b, c, d] = TURNS[orientation];
+  return `transform:matrix(${a},${b / ratio},${c * ratio},${d},0,0)`;
 }
 
 const REST_MS = 150;
 function tile(image, badge, kind, scores, member, open) {
   const shown = images[image], orientation = member ? member.orientation : 1;
-  const drawn = sheet(image, orientation, member, false), map = drawn.querySelector("canvas");
+  const drawn = sheet(image, orientation, member), map = drawn.querySelector("canvas");
   const look = () => map && drawMap(map);
   // Not of each picture that passes below the pointer while the page is scrolled.
   const lookSoon = () => { map.soon = setTimeout(look, REST_MS); }, leave = () => clearTimeout(map.soon);

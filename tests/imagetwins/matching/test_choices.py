@@ -61,7 +61,7 @@ def test_a_whole_path_is_as_good_as_one_inside_the_folder(images):
     ],
 )
 def test_text_that_holds_no_choices_is_refused_with_the_place(text, words):
-    with pytest.raises(ParameterError, match=r"^c\.json holds no choices .* Choose again") as refused:
+    with pytest.raises(ParameterError, match=r"^c\.json: these are no choices: .* Choose again") as refused:
         parse_choices(text, "c.json")
     assert words in str(refused.value)
 
@@ -93,7 +93,7 @@ def test_what_does_not_fit_the_run_or_contradicts_itself_is_refused(images, list
 
 
 def test_choices_about_another_run_are_refused(images):
-    with pytest.raises(ParameterError, match="is about run '20261120T020000Z-1', not 'other'"):
+    with pytest.raises(ParameterError, match="are about run '20261120T020000Z-1', not 'other'"):
         check(images, run_id="other")
 
 

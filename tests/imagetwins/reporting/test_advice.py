@@ -20,7 +20,7 @@ def test_a_run_that_kept_smaller_copies_says_how_to_keep_the_largest():
     advice = advise_keep(asked)
     assert advice.text.startswith("2 duplicates have more pixels than the copy that stays.")
     assert advice.commands == [
-        "imagetwins restore 20260101T000000Z-1 --store /s",
+        "imagetwins restore 20260101T000000Z-1 --move-again --store /s",
         "imagetwins run '/my pictures' --threshold 0.95 --keep resolution,name --store /s",
     ]
 
