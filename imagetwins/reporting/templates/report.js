@@ -90,7 +90,6 @@ function turnOf(orientation, ratio) {
   return `transform:matrix(${a},${b / ratio},${c * ratio},${d},0,0)`;
 }
 
-
 const REST_MS = 150;
 function tile(image, badge, kind, scores, member, open) {
   const shown = images[image], orientation = member ? member.orientation : 1;
