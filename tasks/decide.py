@@ -8,6 +8,7 @@ from prefect import task
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.apply import drop_changed, find_changes, images_to_check, mark_changed
 from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned
+from imagetwins.matching.restriction import find_excluded
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.reporting.thresholds import check_floor
 from imagetwins.runtime.observer import progress_of
@@ -41,7 +42,7 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
-    counts = {"matches": len(matches), "verified": len(verified_by_now)}
+    counts = _count_matches(matches, images, parameters) | {"verified": len(verified_by_now)}
     return counts | _count_all(decisions, images, parameters)
 
 
@@ -77,10 +78,16 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "images": len(images),
         "errors": int(images["error"].notna().sum()),
         "pairs": past.read_record().counts["pairs"],
-        "matches": len(matches),
+        **_count_matches(matches, images, parameters),
         "changed": len(changes),
         **_count_all(decisions, images, parameters),
     }
+
+
+def _count_matches(pairs: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[str, int]:
+    """Return how many pairs at the threshold or above it are matches, and how many the run's restriction excludes, if it has one."""
+    excluded = int(find_excluded(pairs, images, parameters).sum())
+    return {"matches": len(pairs) - excluded} | ({"excluded": excluded} if excluded else {})
 
 
 def _count_all(decisions: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[str, int]:

@@ -14,7 +14,7 @@ from imagetwins.cli.markup import escape_markup
 from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_restriction
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
@@ -70,6 +70,8 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
     )
     if turned := describe_orientations(record):
         console.print(turned)
+    if restriction := describe_restriction(record):
+        console.print(restriction)
     if record.left_out:
         console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")

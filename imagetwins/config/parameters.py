@@ -299,6 +299,11 @@ class Parameters(BaseModel):
         return not set(self.folders).isdisjoint(folders)
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether not all pairs may match."""
+        return self.across or self.within == "folder"
+
+    @property
     def references(self) -> list[Location]:
         """The folders whose pictures are compared and never move."""
         return [parse_location(folder) for folder in self.reference]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from imagetwins.config.keep import split_keep
 from imagetwins.config.parameters import Parameters, Rule
 from imagetwins.store.record import RunRecord, RunStatus
-from imagetwins.text import format_command
+from imagetwins.text import format_command, pluralize
 
 RULES: dict[Rule, str] = {
     "careful": "A match that a score alone cannot vouch for is for review, and stays.",
@@ -22,6 +22,17 @@ def describe_orientations(record: RunRecord) -> str:
     turned = record.counts["turned_duplicates"]
     found = f"{turned:,} of the duplicates {'is' if turned == 1 else 'are'}" if turned else "no duplicate is"
     return f"Pictures were compared turned and mirrored, too: {found} turned or mirrored."
+
+
+def describe_restriction(record: RunRecord) -> str:
+    """Return which pairs alone could match, and how many others would have; "" of a run in which all could."""
+    excluded = pluralize(record.counts["excluded"], "other pair")
+    would = f"{excluded} would match, too, and {'does' if record.counts['excluded'] == 1 else 'do'} not count."
+    if record.parameters.across:
+        return f"Copies count only in different folders, not inside one: {would}"
+    if record.parameters.within == "folder":
+        return f"Copies count only inside one sub-folder: {would}"
+    return ""
 
 
 @dataclass(frozen=True)
