@@ -210,7 +210,8 @@ def _file_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: 
         return f"{decision['action']}: {decision['reason']}."
     matches = partners[partners["ssim"] >= parameters.threshold]
     if partners.empty:
-        return f"kept: its SSIM with every other picture is proven to be below the floor {parameters.floor:g}."
+        others = "every other picture" + (" that may match it" if parameters.is_restricted else "")
+        return f"kept: its SSIM with {others} is proven to be below the floor {parameters.floor:g}."
     best = partners.iloc[0]
     if matches.empty:
         return f"kept: its best match, {best['path']}, scores {best['ssim']:.4f}, below the threshold {parameters.threshold:g}."
