@@ -32,6 +32,11 @@ class ReasonCode(StrEnum):
     RAW_PREVIEW = "raw-preview"
     TOO_MANY_MOVES = "too-many-moves"
     UNREADABLE = "unreadable"
+    # What persons said before
+    KEPT_APART = "kept-apart"
+    PUT_BACK = "put-back"
+    KEPT_APART_BEFORE = "kept-apart-before"
+    MATCHES_BOTH = "matches-both"
     # Approval
     APPROVED = "approved"
     NOT_APPROVED = "not-approved"
@@ -115,6 +120,28 @@ def _with_comment(sentence: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda details: f"{sentence}: {details['comment']}" if details.get("comment") else sentence
 
 
+def _as_said(sentence: str) -> Callable[[Mapping[str, Any]], str]:
+    """Return a sentence that ends with who said so, when, where and why."""
+
+    def put(details: Mapping[str, Any]) -> str:
+        return f"{sentence.format(**details)}, {describe_saying(details)}"
+
+    return put
+
+
+def describe_saying(details: Mapping[str, Any]) -> str:
+    """Return who said something, when, where and why, of a row of `schemas.NOT_DUPLICATES`."""
+    time = str(details["decided"])[:16].replace("T", " ")
+    run = f", run {details['run_id']}" if details.get("run_id") else ""
+    why = f": {details['why']}" if details.get("why") else ""
+    return f"as {details['who']} said on {time} UTC ({details['source']}{run}){why}"
+
+
+def _kept_apart(details: Mapping[str, Any]) -> str:
+    others = f" and {pluralize(details['more'], 'other')}" if details["more"] else ""
+    return f"kept: no duplicate of {details['other']}{others}, {describe_saying(details)}"
+
+
 _CHANGED = "changed since the run: "
 
 _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
@@ -138,6 +165,10 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.RAW_PREVIEW: "of a camera's raw file only the preview is compared, and the files are not the same",
     ReasonCode.TOO_MANY_MOVES: _too_many,
     ReasonCode.UNREADABLE: "{error}",
+    ReasonCode.KEPT_APART: _kept_apart,
+    ReasonCode.PUT_BACK: _as_said("{moved} had moved as a duplicate of {kept}, and was put back"),
+    ReasonCode.KEPT_APART_BEFORE: _as_said("{first} and {second} are no duplicates"),
+    ReasonCode.MATCHES_BOTH: _as_said("it may be a copy of {first} or of {second}, which are no duplicates"),
     ReasonCode.APPROVED: "matches {kept}, which is kept before it; approved",
     ReasonCode.NOT_APPROVED: _with_comment("not approved"),
     ReasonCode.LEFT_ALONE: _with_comment("left alone by the person asked"),

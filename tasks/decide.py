@@ -7,7 +7,7 @@ from prefect import task
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.apply import drop_changed, find_changes, images_to_check, mark_changed
-from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned
+from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned, count_unasked
 from imagetwins.matching.restriction import find_excluded
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.reporting.thresholds import check_floor
@@ -15,6 +15,7 @@ from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning.thumbnails import cached_thumbnails, decoded_thumbnails
 from imagetwins.storage.location import from_columns
+from imagetwins.store.memory import read_memory
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, VERIFIED
@@ -32,8 +33,9 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     """
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
+    decider = Decider(images, matches, parameters, read_memory(run.store))
     decisions, verified = decide_verified(
-        Decider(images, matches, parameters),
+        decider,
         cached_thumbnails(run),
         workers,
         known=read_table(run.verified, VERIFIED),
@@ -42,8 +44,8 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
-    counts = _count_matches(matches, images, parameters) | {"verified": len(verified_by_now)}
-    return counts | _count_all(decisions, images, parameters)
+    counts = _count_matches(matches, images, decider, parameters) | {"verified": len(verified_by_now)}
+    return counts | _count_all(decisions, images, decider, parameters)
 
 
 @task(name="decide-again", **STAGE)
@@ -69,7 +71,7 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         lambda image: from_columns(images["path"].iat[image], images["path_bytes"].iat[image]),
         parameters.decode_settings,
     )
-    decider = Decider(images, drop_changed(matches, changes), parameters)
+    decider = Decider(images, drop_changed(matches, changes), parameters, read_memory(run.store))
     decisions, verified = decide_verified(decider, load, workers, progress=progress_of(Stage.DECIDE, "pair"))
     decisions = mark_changed(decisions, changes)
     store_verified(run.comparisons, verified, workers)
@@ -78,18 +80,27 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "images": len(images),
         "errors": int(images["error"].notna().sum()),
         "pairs": past.read_record().counts["pairs"],
-        **_count_matches(matches, images, parameters),
+        **_count_matches(matches, images, decider, parameters),
         "changed": len(changes),
-        **_count_all(decisions, images, parameters),
+        **_count_all(decisions, images, decider, parameters),
     }
 
 
-def _count_matches(pairs: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[str, int]:
+def _count_matches(
+    pairs: pd.DataFrame, images: pd.DataFrame, decider: Decider, parameters: Parameters
+) -> dict[str, int]:
     """Return how many pairs at the threshold or above it are matches, and how many the run's restriction excludes, if it has one."""
     excluded = int(find_excluded(pairs, images, parameters).sum())
-    return {"matches": len(pairs) - excluded} | ({"excluded": excluded} if excluded else {})
+    counts = {"matches": len(pairs) - excluded - len(decider.apart)}
+    return counts | ({"excluded": excluded} if excluded else {})
 
 
-def _count_all(decisions: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[str, int]:
-    counts = count_decisions(decisions) | {"larger_duplicates": count_larger(decisions, images)}
+def _count_all(
+    decisions: pd.DataFrame, images: pd.DataFrame, decider: Decider, parameters: Parameters
+) -> dict[str, int]:
+    counts = count_decisions(decisions) | {
+        "larger_duplicates": count_larger(decisions, images),
+        "remembered": len(decider.apart),
+        "remembered_review": count_unasked(decisions),
+    }
     return counts if parameters.orientations == "same" else counts | {"turned_duplicates": count_turned(decisions)}

@@ -167,6 +167,15 @@ def read_journal(location: Location) -> list[Transfer]:
     return [] if content is None else _replay(location, _parse(location, content)[0])
 
 
+def find_last(journal: Location) -> dict[Location, Transfer]:
+    """Return the last finished transfer of each file, which says where it is, by where it was listed.
+
+    Raises:
+        StoreError: the journal is damaged.
+    """
+    return {transfer.origin: transfer for transfer in read_journal(journal) if transfer.state == "done"}
+
+
 def check_journal(location: Location, places: Sequence[Location]) -> None:
     """Refuse the journal `location` if it names files outside `places`, the folders of its run: imagetwins wrote no such journal.
 

@@ -35,6 +35,17 @@ def describe_restriction(record: RunRecord) -> str:
     return ""
 
 
+def describe_remembered(record: RunRecord) -> str:
+    """Return what the run left as it was because of what persons said before; "" if nothing."""
+    apart, review = record.counts["remembered"], record.counts["remembered_review"]
+    told = []
+    if apart:
+        told.append(f"{pluralize(apart, 'match')} kept apart")
+    if review:
+        told.append(f"{pluralize(review, 'picture')} for review instead of moved")
+    return f"Remembered of what was said before: {', '.join(told)}." if told else ""
+
+
 @dataclass(frozen=True)
 class Advice:
     """A sentence, and the commands that follow it."""
@@ -51,7 +62,8 @@ def advise_keep(record: RunRecord) -> Advice | None:
     keep = ",".join(["resolution", *(word for word in split_keep(parameters.keep) if word != "first")])
     commands = [format_run(parameters.model_copy(update={"keep": keep, "rule": "careful"}))]
     if record.counts["moved"] and record.status is not RunStatus.RESTORED:
-        commands.insert(0, format_command("restore", record.run_id, parameters.store))
+        # Restored for another run to move them, so that run must not remember them as put back.
+        commands.insert(0, format_command("restore", record.run_id, parameters.store, options=("--move-again",)))
     have = "duplicate has" if larger == 1 else "duplicates have"
     return Advice(
         f"{larger:,} {have} more pixels than the copy that stays. To keep the largest copies instead:", commands

@@ -26,7 +26,13 @@ from imagetwins.matching.orientation import read_orientations
 from imagetwins.matching.restriction import find_excluded
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_restriction
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
@@ -210,6 +216,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         rule=RULES[record.parameters.rule],
         orientations=describe_orientations(record),
         restriction=describe_restriction(record),
+        remembered=describe_remembered(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[

@@ -44,7 +44,7 @@ def audit_runs(store: Location, endings: Mapping[str, Ending] | None = None) -> 
     return pd.DataFrame(rows, columns=_SUMMARY)
 
 
-_COUNTS = ("images", "pairs", "matches", "duplicates", "moved", "restored", "review", "errors")
+_COUNTS = ("images", "pairs", "matches", "duplicates", "moved", "restored", "review", "remembered", "errors")
 _SUMMARY = [
     "run_id",
     "created",

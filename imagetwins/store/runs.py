@@ -6,6 +6,7 @@
       comparisons/run_id=<run_id>/*.parquet
       decisions/run_id=<run_id>/*.parquet
       companions/run_id=<run_id>/*.parquet
+      not_duplicates/*.parquet   what persons decided about pairs, see memory.py
       calibrations/<time>/*.parquet, calibration.html
       cache/<run_id>/            listing and plan, while the run works
       cache/thumbnails-*/        thumbnails and what is prepared of them, see cache.py

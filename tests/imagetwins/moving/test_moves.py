@@ -557,6 +557,34 @@ def test_restore_overwrites_nothing_and_may_be_repeated(job):
     assert [outcome.path.name for outcome in job.restore() if outcome.restored] == ["a.png", "a.xmp"]
 
 
+def test_one_picture_goes_back_with_what_belongs_to_it_and_the_others_stay(new_job):
+    job = new_job()
+    job.apply()
+
+    outcomes = restore_moves(job.journal, images={0})
+
+    assert [(outcome.path.name, outcome.restored) for outcome in outcomes] == [("a.png", True), ("a.xmp", True)]
+    assert (job.duplicates / "sub/b.png").exists()
+    assert restore_moves(job.journal, images={0}) == []
+    assert [outcome.path.name for outcome in job.restore()] == ["c.png", "b.png", "b.MOV"]
+    assert snapshot(job.folder, job.duplicates) == job.before
+
+
+def test_what_was_put_aside_stays_marked_while_one_picture_of_it_is_there(tmp_path):
+    for name in ("kept.png", "a.png", "b.png"):
+        (tmp_path / "album" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "album" / name).write_bytes(name.encode())
+    moves = [planned(tmp_path / "album", number, name) for number, name in enumerate(("a.png", "b.png"))]
+    apply_moves(moves, tmp_path / "journal.jsonl")
+    marker = tmp_path / "album" / DUPLICATES / MARKER
+
+    restore_moves(tmp_path / "journal.jsonl", images={1})
+    assert marker.exists()
+    assert listed(tmp_path) == ["b.png", "kept.png"]
+    restore_moves(tmp_path / "journal.jsonl", images={0})
+    assert not marker.parent.exists()
+
+
 # -- what belongs to a picture ---------------------------------------------------------------------------------------
 
 
