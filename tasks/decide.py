@@ -12,6 +12,7 @@ from imagetwins.matching.apply import drop_changed, find_change_at, find_changes
 from imagetwins.matching.choices import Choices
 from imagetwins.matching.chosen import Aside, decide_chosen, remember_apart
 from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned, count_unasked
+from imagetwins.matching.restriction import find_excluded
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.moving.asides import PutAside, find_asides
 from imagetwins.reasons import Reason, ReasonCode
@@ -50,7 +51,7 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
-    counts = {"matches": len(matches) - len(decider.apart), "verified": len(verified_by_now)}
+    counts = _count_matches(matches, images, decider, parameters) | {"verified": len(verified_by_now)}
     return counts | _count_all(decisions, images, parameters, len(decider.apart))
 
 
@@ -81,10 +82,19 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "images": len(images),
         "errors": int(images["error"].notna().sum()),
         "pairs": past.read_record().counts["pairs"],
-        "matches": len(matches) - len(decider.apart),
+        **_count_matches(matches, images, decider, parameters),
         "changed": len(changes),
         **_count_all(decisions, images, parameters, len(decider.apart)),
     }
+
+
+def _count_matches(
+    pairs: pd.DataFrame, images: pd.DataFrame, decider: Decider, parameters: Parameters
+) -> dict[str, int]:
+    """Return how many pairs at the threshold or above it are matches, and how many the run's restriction excludes, if it has one."""
+    excluded = int(find_excluded(pairs, images, parameters).sum())
+    counts = {"matches": len(pairs) - excluded - len(decider.apart)}
+    return counts | ({"excluded": excluded} if excluded else {})
 
 
 @task(name="decide-chosen", **STAGE)
