@@ -136,7 +136,7 @@ def deduplicate(
         sidecars: What becomes of the files that belong to a picture that moves (XMP, AAE, Google's JSON, the film of
             a Live Photo, the raw file beside a JPEG): move, they follow it, and come back with it, or leave.
         reference: Folders, or URLs, whose pictures are compared too, always kept, and never moved.
-        store: Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store.
+        store: Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
         cache_pixels: Whether the cache keeps the pixels of thumbnails for later runs: yes, or no, which takes less than
             half of the space; later runs then decode again what they must compare closely.
         dask: Address of a Dask scheduler, as in tcp://10.0.0.5:8786, whose workers load and score the pictures.

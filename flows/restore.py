@@ -23,7 +23,7 @@ def restore(run_id: str, store: str | None = None) -> dict[str, Any]:
 
     Args:
         run_id: The run to undo, or the beginning of its id, or "latest".
-        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
 
     Returns:
         The run's id, how many files were restored, and those that were not, each with the reason.

@@ -52,7 +52,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on th
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
 Store = Annotated[
     str | None,
-    typer.Option(help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+    typer.Option(
+        help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
+    ),
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s id, the beginning of one, or "latest".')]
 
