@@ -353,6 +353,31 @@ def approve(
         console.print(f"Run {waiting.run_id} goes on as soon as a worker takes it up.")
 
 
+@app.command()
+def doctor(
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER]", help="A folder of pictures to look at, too.")
+    ] = None,
+    *,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Check the machine, the store, Prefect's server, formats and settings. Say what to do; exit code 1 if something is a problem."""
+    with exiting_on_errors(stderr):
+        from imagetwins.cli.diagnosis import print_findings
+        from imagetwins.doctor.examination import examine
+        from imagetwins.doctor.findings import is_problem
+        from imagetwins.reporting.answers import to_plain
+
+        findings = examine(folder, store)
+        if json:
+            _print_json({"is_problem": is_problem(findings), "findings": to_plain(findings)})
+        else:
+            print_findings(console, findings)
+        if is_problem(findings):
+            raise typer.Exit(ExitStatus.FAILED)
+
+
 app.command()(serve)
 app.add_typer(server)
 
