@@ -72,6 +72,8 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         console.print(turned)
     if record.left_out:
         console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
+    if not counts["images"]:
+        console.print(f"No picture was found in {escape_markup(folder)}. {_find_none(record)}")
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
     if record.error:
         console.print(escape_markup(f"It says: {record.error}"))
@@ -85,6 +87,17 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         for command in advice.commands:
             typed = command.replace("imagetwins", _program(), 1)
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
+
+
+def _find_none(record: RunRecord) -> str:
+    """Return what to try where no picture was found."""
+    if record.left_out and record.parameters.default_excludes:
+        return "Is it the right folder? --no-default-excludes takes in what is left out."
+    return (
+        "Is it the right folder?"
+        if record.parameters.recursive
+        else "Is it the right folder? --recursive looks into sub-folders."
+    )
 
 
 def print_time(console: Console, record: RunRecord, total: float | None, asked: float) -> None:
