@@ -17,6 +17,7 @@ from rich.console import Console
 from imagetwins import settings
 from imagetwins.cli.connecting import Connection, connecting
 from imagetwins.cli.errors import ExitStatus, ending_quickly, exiting_on_errors
+from imagetwins.cli.help import GroupedCommand, GroupedCommands
 from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
@@ -36,7 +37,15 @@ from imagetwins.text import pluralize
 
 app = typer.Typer(
     name="imagetwins",
+    cls=GroupedCommands,
     help="Find the duplicate and near-duplicate images of a folder by exact all-pairs SSIM, and move them. Undoable.",
+    epilog="""\b
+To begin with:
+  imagetwins demo                        sample pictures: what it does
+  imagetwins run ~/Pictures --dry-run    yours: nothing moves yet
+  imagetwins run ~/Pictures              move the duplicates aside
+  imagetwins restore latest              put them back
+`imagetwins COMMAND --help` tells more, and `imagetwins doctor` what is amiss.""",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -46,6 +55,12 @@ app = typer.Typer(
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 stderr = Console(stderr=True, highlight=False)
 
+EXAMPLES_HELP = """\b
+Examples:
+  imagetwins run ~/Pictures --dry-run
+  imagetwins run ~/Pictures --threshold 0.95 --keep resolution,name
+  imagetwins run ~/Downloads --reference ~/Pictures
+  imagetwins run ~/Pictures --approval review"""
 FORMATS_HELP = f"Formats: {', '.join(decoded_formats())} (cameras' raw files), recognised by content, RAW by name."
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
@@ -92,7 +107,7 @@ def _print_json(answer: Any) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
-@app.command(epilog=FORMATS_HELP)
+@app.command(cls=GroupedCommand, epilog=f"{EXAMPLES_HELP}\n\n{FORMATS_HELP}")
 @takes_parameters()
 def run(given: dict[str, Any], *, json: Json = False, verbose: Verbose = False) -> None:
     """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates."""
@@ -362,7 +377,7 @@ def doctor(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Check the machine, the store, Prefect's server, formats and settings. Say what to do; exit code 1 if something is a problem."""
+    """Check this machine, and say what to do. Store, cache, server, formats, settings; exit code 1 if something is a problem."""
     with exiting_on_errors(stderr):
         from imagetwins.cli.diagnosis import print_findings
         from imagetwins.doctor.examination import examine
