@@ -29,7 +29,7 @@ def restore(
 
     Args:
         run_id: The run to undo, or the beginning of its id, or "latest".
-        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
         files: The files to put back, by the names that they had or have now, whole or in the folder; with each goes all
             that belongs to it. Default: all that the run moved.
         remember: put back: later runs ask before they move these pictures again. not duplicates: later runs keep each

@@ -15,9 +15,10 @@ import typer
 from rich.console import Console, ConsoleDimensions
 
 from imagetwins import settings
-from imagetwins.cli.answers import Commands, Json, print_json
+from imagetwins.cli.answers import Json, print_json
 from imagetwins.cli.connecting import Connection, connecting
 from imagetwins.cli.errors import EXIT_CODES, ExitStatus, ending_quickly, exiting_on_errors
+from imagetwins.cli.help import GroupedCommand, GroupedCommands
 from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.memory import ask_remember, choose_remember, memory
 from imagetwins.cli.options import takes_parameters
@@ -40,9 +41,17 @@ EXIT_HELP = f"Exit codes: {'; '.join(f'{status.value} {meaning}' for status, mea
 
 app = typer.Typer(
     name="imagetwins",
+    cls=GroupedCommands,
     help="Find the duplicate and near-duplicate images of a folder by exact all-pairs SSIM, and move them. Undoable.",
-    epilog=EXIT_HELP,
-    cls=Commands,
+    epilog=f"""\b
+To begin with:
+  imagetwins demo                        sample pictures: what it does
+  imagetwins run ~/Pictures --dry-run    yours: nothing moves yet
+  imagetwins run ~/Pictures              move the duplicates aside
+  imagetwins restore latest              put them back
+`imagetwins COMMAND --help` tells more, and `imagetwins doctor` what is amiss.
+
+{EXIT_HELP}""",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -61,6 +70,12 @@ class _Answers(Console):
 console = _Answers(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
+EXAMPLES_HELP = """\b
+Examples:
+  imagetwins run ~/Pictures --dry-run
+  imagetwins run ~/Pictures --threshold 0.95 --keep resolution,name
+  imagetwins run ~/Downloads --reference ~/Pictures
+  imagetwins run ~/Pictures --approval review"""
 FORMATS_HELP = f"Formats: {', '.join(decoded_formats())} (cameras' raw files), recognised by content, RAW by name."
 
 STANDARD_OUTPUT = "-"
@@ -69,7 +84,9 @@ STANDARD_OUTPUT = "-"
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
 Store = Annotated[
     str | None,
-    typer.Option(help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+    typer.Option(
+        help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
+    ),
 ]
 ChoicesFile = Annotated[
     str | None,
@@ -109,7 +126,7 @@ def _explain_loss(error: Exception, run: Run | None) -> ServerLostError:
     )
 
 
-@app.command(epilog=f"{FORMATS_HELP}\n\n{EXIT_HELP}")
+@app.command(cls=GroupedCommand, epilog=f"{EXAMPLES_HELP}\n\n{FORMATS_HELP}\n\n{EXIT_HELP}")
 @takes_parameters()
 def run(
     given: dict[str, Any],
@@ -531,6 +548,31 @@ def approve(
         console.print(f"Run {waiting.run_id} goes on as soon as a worker takes it up.")
         if json:
             print_json({"run_id": waiting.run_id, "approve": not reject, "leave_alone": leave})
+
+
+@app.command()
+def doctor(
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER]", help="A folder of pictures to look at, too.")
+    ] = None,
+    *,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Check this machine, and say what to do. Store, cache, server, formats, settings; exit code 1 if something is a problem."""
+    with exiting_on_errors(stderr, json=json):
+        from imagetwins.cli.diagnosis import print_findings
+        from imagetwins.doctor.examination import examine
+        from imagetwins.doctor.findings import is_problem
+        from imagetwins.reporting.answers import to_plain
+
+        findings = examine(folder, store)
+        if json:
+            print_json({"is_problem": is_problem(findings), "findings": to_plain(findings)})
+        else:
+            print_findings(console, findings)
+        if is_problem(findings):
+            raise typer.Exit(ExitStatus.FAILED)
 
 
 app.command()(serve)

@@ -28,7 +28,9 @@ memory = typer.Typer(
 
 Store = Annotated[
     str | None,
-    typer.Option(help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+    typer.Option(
+        help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
+    ),
 ]
 
 EMPTY = """Nothing is remembered yet. Later runs follow what you say with one of these:

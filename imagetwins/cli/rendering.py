@@ -74,13 +74,7 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
-    for told in filter(None, (describe_orientations(record), describe_restriction(record))):
-        console.print(told)
-    if remembered := describe_remembered(record):
-        memory = format_command("memory", "list", record.parameters.store, _program())
-        console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)
-    if record.left_out:
-        console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
+    _print_remarks(console, record)
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
     if record.error:
         console.print(escape_markup(f"It says: {record.error}"))
@@ -95,6 +89,30 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         for command in advice.commands:
             typed = command.replace("imagetwins", _program(), 1)
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
+
+
+def _print_remarks(console: Console, record: RunRecord) -> None:
+    """Print what is to be known of how pictures were compared, and of those that were not."""
+    for told in filter(None, (describe_orientations(record), describe_restriction(record))):
+        console.print(told)
+    if remembered := describe_remembered(record):
+        memory = format_command("memory", "list", record.parameters.store, _program())
+        console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)
+    if record.left_out:
+        console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
+    if not record.counts["images"]:
+        console.print(f"No picture was found in {escape_markup(record.parameters.layout.path)}. {_find_none(record)}")
+
+
+def _find_none(record: RunRecord) -> str:
+    """Return what to try where no picture was found."""
+    if record.left_out and record.parameters.default_excludes:
+        return "Is it the right folder? --no-default-excludes takes in what is left out."
+    return (
+        "Is it the right folder?"
+        if record.parameters.recursive
+        else "Is it the right folder? --recursive looks into sub-folders."
+    )
 
 
 def print_time(console: Console, record: RunRecord, total: float | None, asked: float) -> None:

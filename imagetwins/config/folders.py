@@ -179,7 +179,7 @@ def check_local_folder(parameter: str, name: str) -> Path:
 def resolve_store(store: str | Location | None) -> Location:
     """Return the store's folder, which need not exist yet, as an absolute path or as its URL.
 
-    Without a name it is IMAGETWINS_STORE, else `data/store`.
+    Without a name it is IMAGETWINS_STORE, else as `settings.data_directory` says.
 
     Raises:
         ParameterError: it is outside the allowed roots, a file is in its way, or it is in a bucket that cannot be reached.

@@ -214,7 +214,9 @@ class Options(BaseModel):
     ] = []
     store: Annotated[
         str | None,
-        Field(description="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+        Field(
+            description="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
+        ),
     ] = None
     cache_pixels: Annotated[
         CachePixels,

@@ -311,13 +311,13 @@ def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):
     assert record["funnel"]["pairs"] == summary["pairs"] == 45
 
 
-def test_the_queries_of_the_readme_run_on_a_store(folder, store, monkeypatch):
+def test_the_queries_of_the_documentation_run_on_a_store(folder, store, monkeypatch):
     (folder / "broken.png").touch()
     (folder / "sub" / AWKWARD[0]).with_suffix(".xmp").touch()
     deduplicate(str(folder), threshold=0.6, audit_floor=-1, store=store, keep="first,companions")
     monkeypatch.chdir(store)
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    queries = re.search(r"```sql\n(.*?)```", readme, re.DOTALL).group(1).split(";")[:-1]
+    page = (Path(__file__).parents[2] / "docs/tables.md").read_text()
+    queries = re.search(r"```sql\n(.*?)```", page, re.DOTALL).group(1).split(";")[:-1]
     rows = [len(duckdb.sql(query).fetchall()) for query in queries]
     assert len(rows) == 7
     assert all(count > 0 for number, count in enumerate(rows) if number != 1)
