@@ -14,7 +14,7 @@ from imagetwins.cli.app import app
 from imagetwins.cli.errors import ExitStatus, exiting_on_errors
 from imagetwins.errors import StoreError
 
-WITHOUT = {"serve"}
+WITHOUT = {"review", "serve"}
 """Commands that run until they are stopped, and answer nothing."""
 
 
