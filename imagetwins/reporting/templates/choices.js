@@ -11,7 +11,7 @@ const desk = JSON.parse(document.getElementById("desk").textContent);
 const references = new Set(data.references);
 const groupOf = new WeakMap();
 const asked = ASKED.flatMap((key) => tabs[key]);
-const steps = [];
+const history = [];
 
 for (const key of ASKED) {
   for (const group of tabs[key]) {
@@ -25,7 +25,10 @@ for (const key of ASKED) {
 }
 
 // Whether it was moved, by the run or by choices since, and nobody has put it back.
-const isMovedAt = (group, at) => images[group.pictures[at]].now !== images[group.pictures[at]].path;
+function isMovedAt(group, at) {
+  const image = images[group.pictures[at]];
+  return image.now !== image.path;
+}
 
 function beginOf(group) {
   if (isMovedAt(group, 0)) return group.pictures.map((_, at) => (isMovedAt(group, at) ? GOES : STAYS));
@@ -101,7 +104,7 @@ function change(some, wanted) {
     Object.assign(group, { states, isDecided: true, problem: "" });
   }
   if (step.length) {
-    steps.push(step);
+    history.push(step);
     keep(step.map(({ group }) => group));
   }
   return step.map(({ group }) => group);
@@ -109,7 +112,7 @@ function change(some, wanted) {
 
 // Take back the last step; returns its groups, none where there is nothing to take back.
 function undo() {
-  const step = steps.pop() || [];
+  const step = history.pop() || [];
   for (const { group, states, isDecided } of step) Object.assign(group, { states, isDecided });
   if (step.length) keep(step.map(({ group }) => group));
   return step.map(({ group }) => group);
@@ -305,7 +308,7 @@ addEventListener("beforeunload", (event) => { if (saving.isUnsaved && (desk || !
 addEventListener("storage", (event) => {
   if (event.key !== STORED || event.newValue === null) return;
   takeRemembered(JSON.parse(event.newValue));
-  steps.length = 0;
+  history.length = 0;
   asked.forEach(refresh);
   refreshDock();
 });

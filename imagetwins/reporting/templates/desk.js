@@ -228,7 +228,7 @@ function refreshDock() {
   for (const [name, number] of [["done", counts.done], ["proposed", counts.proposed + counts.moved]]) {
     dock.querySelector(`.progress .${name}`).style.width = `${100 * number / counts.all}%`;
   }
-  dock.querySelector("#undo").disabled = !steps.length;
+  dock.querySelector("#undo").disabled = !history.length;
 }
 
 dock.querySelector("#next").addEventListener("click", goToNext);
@@ -333,7 +333,7 @@ function settleAll(choices, outcome) {
     group.isSettled = group.isSettled || (!failed.length && !isLeftOpen(group) && group.pictures.every((image) => named.has(images[image].id)));
     refresh(group);
   }
-  steps.length = 0;
+  history.length = 0;
   save();
 }
 
