@@ -15,23 +15,27 @@ const history = [];
 
 for (const key of ASKED) {
   for (const group of tabs[key]) {
-    const begin = group.members.map((member) => (isMoved(member) || member.action === "would move" ? GOES : OPEN));
     Object.assign(group, {
       tab: key, key: `${key} ${images[group.kept].id}`, isDecided: false, isSettled: false, problem: "",
       pictures: [group.kept, ...group.members.map((member) => member.image)],
-      begin: [begin.includes(GOES) ? STAYS : OPEN, ...begin],
     });
-    group.states = group.begin;
+    group.states = group.begin = beginOf(group);
     group.members.forEach((member) => groupOf.set(member, group));
   }
 }
 
-// Whether the run has moved it, and nobody has put it back since.
-function isMoved(member) {
-  return member.action === "moved" && images[member.image].now !== images[member.image].path;
+// Whether it was moved, by the run or by choices since, and nobody has put it back.
+function isMovedAt(group, at) {
+  const image = images[group.pictures[at]];
+  return image.now !== image.path;
 }
 
-const isMovedAt = (group, at) => at > 0 && isMoved(group.members[at - 1]);
+function beginOf(group) {
+  if (isMovedAt(group, 0)) return group.pictures.map((_, at) => (isMovedAt(group, at) ? GOES : STAYS));
+  const begin = group.members.map((member, i) => (isMovedAt(group, i + 1) || member.action === "would move" ? GOES : OPEN));
+  return [begin.includes(GOES) ? STAYS : OPEN, ...begin];
+}
+
 const isLeftOpen = (group) => group.states.includes(OPEN);
 const isDone = (group) => group.isSettled || (group.isDecided && !isLeftOpen(group));
 const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
@@ -143,11 +147,11 @@ function nextOpen(member) {
 // -- the choices as they leave -----------------------------------------------------------------------------------------
 
 // By image, the one for which it goes. What a person said comes before what the run proposes.
-function planKeepers() {
+function planKeepers(some) {
   const keepers = new Map();
-  for (const group of [...asked].sort((a, b) => b.isDecided - a.isDecided)) {
+  for (const group of [...some].sort((a, b) => b.isDecided - a.isDecided)) {
     const stays = group.pictures[group.states.indexOf(STAYS)];
-    if (group.isSettled || stays === undefined) continue;
+    if (stays === undefined) continue;
     group.pictures.forEach((image, at) => {
       if (group.states[at] === GOES && !keepers.has(image)) keepers.set(image, { stays, isMoved: isMovedAt(group, at) });
     });
@@ -174,8 +178,9 @@ function* iterApart(group) {
   }
 }
 
-function makeChoices() {
-  const keepers = planKeepers(), move = [], notDuplicates = [];
+// All choices, to be kept; or those of some groups, to be applied.
+function makeChoices(some = asked) {
+  const keepers = planKeepers(some), move = [], notDuplicates = [];
   const say = (image, kept) => ({ image: images[image].id, path: images[image].path, kept: images[kept].id, kept_path: images[kept].path });
   for (const [image, { isMoved }] of keepers) {
     const stays = followKeepers(keepers, image);
@@ -183,8 +188,7 @@ function makeChoices() {
     else if (!isMoved) move.push(say(image, stays));
   }
   const pairs = new Set(move.map(({ image, kept }) => `${image} ${kept}`));
-  for (const group of asked) {
-    if (!group.isDecided || group.isSettled) continue;
+  for (const group of some.filter((one) => one.isDecided)) {
     for (const [image, kept] of iterApart(group)) {
       // One that was moved as a duplicate of a third one lies in Duplicates; to be said not to match this one must not bring it back.
       if ([image, kept].some((one) => keepers.get(one)?.isMoved)) continue;
@@ -225,8 +229,8 @@ const saving = { timer: 0, isUnsaved: false, canStore: true, problem: "" };
 
 // A picture's state by its id, so that a page that is built anew still knows it.
 function remember() {
-  const groups = asked.filter((group) => group.isDecided || group.isSettled).map((group) =>
-    [group.key, [Object.fromEntries(group.pictures.map((image, at) => [images[image].id, group.states[at]])), group.isDecided, group.isSettled]]);
+  const groups = asked.filter((group) => group.isDecided).map((group) =>
+    [group.key, Object.fromEntries(group.pictures.map((image, at) => [images[image].id, group.states[at]]))]);
   try {
     localStorage.setItem(STORED, JSON.stringify({ groups: Object.fromEntries(groups), isUnsaved: saving.isUnsaved }));
     saving.canStore = true;
@@ -250,9 +254,9 @@ function isSame(choices, others) {
 
 function takeRemembered(remembered) {
   for (const group of asked) {
-    const [states, isDecided, isSettled] = remembered.groups[group.key] || [{}, false, false];
+    const states = remembered.groups[group.key] || {};
     const known = group.pictures.map((image, at) => states[images[image].id] || group.begin[at]);
-    Object.assign(group, { states: known, isDecided, isSettled });
+    Object.assign(group, { states: known, isDecided: group.key in remembered.groups });
   }
 }
 
@@ -265,9 +269,9 @@ function keep(changed) {
   saving.timer = setTimeout(save, SAVE_AFTER_MS);
 }
 
-function send(method, address, keepalive = false) {
+function send(method, address, choices, keepalive = false) {
   const headers = { "X-Imagetwins-Token": desk.token, "Content-Type": "application/json" };
-  return fetch(address, { method, headers, body: JSON.stringify(makeChoices()), keepalive });
+  return fetch(address, { method, headers, body: JSON.stringify(choices), keepalive });
 }
 
 async function save() {
@@ -280,7 +284,7 @@ async function save() {
   }
   saving.isUnsaved = false;  // What is changed while this is on its way is saved next.
   try {
-    const answer = await send("PUT", "./choices");
+    const answer = await send("PUT", "./choices", makeChoices());
     if (!answer.ok) throw new Error((await answer.json()).error);
     saving.problem = "";
   } catch (error) {
@@ -296,7 +300,7 @@ async function save() {
 function saveAtOnce() {
   if (!saving.isUnsaved) return;
   remember();
-  if (desk) send("PUT", "./choices", true).catch(() => {});
+  if (desk) send("PUT", "./choices", makeChoices(), true).catch(() => {});
 }
 addEventListener("pagehide", saveAtOnce);
 document.addEventListener("visibilitychange", () => { if (document.hidden) saveAtOnce(); });

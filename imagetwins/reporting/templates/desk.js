@@ -272,7 +272,7 @@ function summarize(choices) {
 }
 
 function showChoices() {
-  const choices = makeChoices(), isEmpty = !choices.move.length && !choices.not_duplicates.length;
+  const choices = makeChoices(asked.filter((group) => !group.isSettled)), isEmpty = !choices.move.length && !choices.not_duplicates.length;
   if (isEmpty) return tell("Nothing is chosen yet.");
   const download = make("button", { type: "button", onclick: () => saveFile(choices) }, "Save choices.json");
   if (desk && desk.can_apply) {
@@ -307,9 +307,9 @@ async function applyNow(button, shownAbove) {
   button.disabled = true;
   button.textContent = "Applying …";
   await save();
-  const choices = makeChoices();
+  const choices = makeChoices(asked.filter((group) => !group.isSettled));
   try {
-    const answer = await send("POST", "./apply");
+    const answer = await send("POST", "./apply", choices);
     const outcome = await answer.json();
     if (!answer.ok) throw new Error(outcome.error);
     settleAll(choices, outcome);
@@ -334,8 +334,7 @@ function settleAll(choices, outcome) {
     refresh(group);
   }
   history.length = 0;
-  remember();
-  refreshDock();
+  save();
 }
 
 function showOutcome(outcome) {
@@ -345,7 +344,7 @@ function showOutcome(outcome) {
     body.push(make("p", { className: "problem" }, `${count(outcome.not_moved.length, "picture")} not moved:`),
       make("ul", {}, ...outcome.not_moved.map(({ path, reason }) => make("li", {}, make("span", { className: "path" }, path), ` ${reason}`))));
   }
-  body.push(make("p", {}, "This undoes it: ", commandOf(outcome.undo)));
+  body.push(make("p", {}, "This undoes it: ", commandOf(outcome.undo)), make("p", { className: "muted" }, "To change something of it, load this page again."));
   showAbove("Applied", ...body).querySelector("h2").focus();
 }
 
