@@ -87,6 +87,10 @@ def test_the_command_has_an_option_for_every_parameter():
         ({"folder": __file__}, ["is not a folder"]),
         ({"exclude": ["*.gif", "!"]}, ["exclude=", "'!'", ".gitignore"]),
         ({"reference": ["/no/such/folder"]}, ["reference", "does not exist"]),
+        ({"more_folders": ["/no/such/folder"]}, ["folder", "/no/such/folder", "does not exist"]),
+        ({"across": True}, ["there is one", "two or more"]),
+        ({"across": True, "within": "folder", "reference": ["/"]}, ["across", "within='folder'", "exclude each other"]),
+        ({"within": "chapters"}, ["within='chapters'", "'all' or 'folder'"]),
     ],
 )
 def test_wrong_values_are_refused_by_name_limit_and_remedy(given, says, tmp_path):
@@ -134,6 +138,18 @@ def test_folders_are_named_without_links(tmp_path):
     parameters = check_parameters({"folder": f"{tmp_path}/link/sub/..", "reference": [f"{tmp_path}/link/sub"]})
     assert parameters.folder == str((tmp_path / "real").resolve())
     assert parameters.reference == [str((tmp_path / "real/sub").resolve())]
+
+
+def test_a_folder_that_is_named_twice_counts_once(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    names = [f"{tmp_path}/link", f"{tmp_path}/real/", f"{tmp_path}"]
+    parameters = check_parameters({"folder": f"{tmp_path}/real", "more_folders": names})
+    assert parameters.folders == [str(tmp_path / "real"), str(tmp_path)]
+    with pytest.raises(ParameterError, match="there is one"):
+        check_parameters({"folder": f"{tmp_path}/real", "more_folders": names[:2], "across": True})
+    across = {"folder": f"{tmp_path}/real", "reference": [str(tmp_path)], "across": True}
+    assert check_parameters(across).across
 
 
 def test_the_floor_follows_the_threshold_down_to_minus_one():
