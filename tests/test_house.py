@@ -59,6 +59,19 @@ def test_the_readme_explains_the_stages_in_their_order():
     assert [name.lower() for name in explained] == [stage.value for stage in Stage]
 
 
+def test_links_between_the_pages_lead_somewhere():
+    pages = [HOME / "README.md", HOME / "CONTRIBUTING.md", *sorted((HOME / "docs").glob("*.md"))]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_each_page_of_the_documentation_is_linked_from_the_readme():
+    readme = (HOME / "README.md").read_text(encoding="utf-8")
+    for page in (HOME / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in readme, page
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_each_room_says_what_it_is_for_in_a_sentence(package):
     for path in sorted((HOME / package).rglob("__init__.py")):

@@ -41,7 +41,7 @@ def make_run(home):
     }
     companions = as_frame(columns, COMPANIONS)
     write_table(companions, COMPANIONS, run.companions / "part-0.parquet")
-    moves = plan_moves(folder, images, [(1, 0), (2, 0), (3, 0)], companions)
+    moves = plan_moves(run.read_record().parameters.layout, images, [(1, 0), (2, 0), (3, 0)], companions)
     assert all(outcome.moved for outcome in apply_moves(moves, run.journal))
     return run, folder
 

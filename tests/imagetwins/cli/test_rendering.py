@@ -105,3 +105,19 @@ def test_orientations_are_words_and_left_out_where_nothing_is_turned():
         ["a.png", "turned", "by", "180", "degrees"],
         ["b.png", "as", "it", "is"],
     ]
+
+
+def test_where_no_picture_was_found_it_says_what_to_try(tmp_path):
+    run = write_run(tmp_path, "1", image_table([]), {}, folder="/p")
+    said = []
+    for left_out in ({}, {"@eaDir/": 1}):
+        with run.editing_record() as record:
+            record.left_out.update(left_out)
+        printed = io.StringIO()
+        print_run(Console(file=printed, width=200), audit_run(run))
+        said += [line for line in printed.getvalue().splitlines() if line.startswith("No picture")]
+
+    assert said == [
+        "No picture was found in /p. Is it the right folder?",
+        "No picture was found in /p. Is it the right folder? --no-default-excludes takes in what is left out.",
+    ]
