@@ -73,6 +73,7 @@ def test_one_row_a_picture_with_the_columns_of_decisions(folder):
     }
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
     "options",
     [
@@ -91,7 +92,7 @@ def test_one_row_a_picture_with_the_columns_of_decisions(folder):
     ],
     ids=lambda options: ",".join(options) or "defaults",
 )
-def test_the_decisions_are_those_of_a_dry_run(prefect_server, folder, tmp_path, monkeypatch, options):
+def test_the_decisions_are_those_of_a_dry_run(folder, tmp_path, monkeypatch, options):
     from flows.deduplicate import deduplicate  # noqa: PLC0415 - imports Prefect
 
     monkeypatch.chdir(folder)

@@ -10,7 +10,6 @@ import pytest
 
 import imagetwins
 from imagetwins.errors import ImagetwinsError, ParameterError
-from imagetwins.store.memory import Source, Verdict
 from tests.support import oracle
 from tests.support.photos import SIZE, astronaut, blurred, dated, write
 
@@ -96,7 +95,7 @@ def test_a_name_is_any_and_the_file_may_lie_where_runs_do_not_look(tmp_path, mon
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
-        (lambda b: None, ParameterError, "is no file"),
+        (lambda _: None, ParameterError, "is no file"),
         (lambda b: b.mkdir(), ParameterError, "is no file"),
         (lambda b: b.write_bytes(b"no picture"), ImagetwinsError, "cannot be compared: not a picture"),
         (lambda b: os.link(b.with_name("a.png"), b), ParameterError, "are one file"),

@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from imagetwins.config.parameters import Parameters
+from imagetwins.stages.list import list_files
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import LISTING
 from imagetwins.store.tables import read_table
-from imagetwins.stages.list import list_files
 from tests.support.pictures import tiny_png
 
 
