@@ -30,8 +30,8 @@ from imagetwins.reporting.gallery import draw_gallery, draw_summary
 from imagetwins.reporting.run_page import read_tables, write_report
 from imagetwins.scanning.thumbnails import RunThumbnails
 from imagetwins.settings import count_cores
+from imagetwins.stages.load import batch_length
 from imagetwins.store.runs import Run, list_runs
-from tasks.load import batch_length
 
 LIMIT_SECONDS = 3.0
 SIZES = (200, 2_000, 20_000)

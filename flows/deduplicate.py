@@ -12,11 +12,12 @@ from imagetwins.runtime.cluster import local_threads, open_cluster
 from imagetwins.runtime.deployed import merge_options
 from imagetwins.runtime.run_context import await_all, open_run
 from imagetwins.settings import cache_limit_bytes, count_cores
+from imagetwins.stages.load import plan_batches
 from imagetwins.store.record import RunKind, Stage
 from tasks.approve import apply_answer, plan_approval
 from tasks.decide import decide_duplicates
 from tasks.list import list_files
-from tasks.load import load_images, plan_batches
+from tasks.load import load_images
 from tasks.lookup import estimate, find_reusable_run, lookup_files
 from tasks.move import move_duplicates
 from tasks.plan import plan_comparisons

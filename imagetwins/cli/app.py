@@ -25,7 +25,7 @@ from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
 from imagetwins.cli.timing import seconds_since_start
-from imagetwins.config.folders import check_local_folder, resolve_store
+from imagetwins.config.folders import check_local_folder, find_pair, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters, nest_options
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
@@ -141,11 +141,31 @@ def run(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates."""
+    """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates.
+
+    Two files in place of folders are compared at once, and nothing moves.
+    """
     with exiting_on_errors(stderr, json=json):
-        summary = _run(given, json, verbose)
-        if fail_on_duplicates and (summary["duplicates"] or summary["review"]):
+        if find_pair([given["folder"], *given["more_folders"]]):
+            found = _compare(given, json)
+        else:
+            summary = _run(given, json, verbose)
+            found = bool(summary["duplicates"] or summary["review"])
+        if fail_on_duplicates and found:
             raise typer.Exit(ExitStatus.DUPLICATES)
+
+
+def _compare(given: dict[str, Any], json: bool) -> bool:
+    """Compare two files; return whether they match, in doubt or without."""
+    from dataclasses import asdict
+
+    from imagetwins.cli.comparing import compare_pair, print_scores
+
+    scores = compare_pair(given)
+    print_scores(console, scores, given)
+    if json:
+        print_json(asdict(scores))
+    return scores.duplicate is not None
 
 
 def _run(given: dict[str, Any], json: bool, verbose: bool) -> dict[str, Any]:

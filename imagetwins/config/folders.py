@@ -7,6 +7,7 @@ from pathlib import Path
 from imagetwins import settings
 from imagetwins.config.layout import Layout
 from imagetwins.config.roots import check_roots, parse_roots
+from imagetwins.decoding.formats import picture_suffixes
 from imagetwins.errors import ParameterError, StoreError
 from imagetwins.storage import MARKER, Location, can_be_written, is_inside, is_path, parse_location, storage_of
 
@@ -52,6 +53,33 @@ def _find_marker(folder: Location) -> Location | None:
             if storage.stat(marker):
                 return marker
     return None
+
+
+def find_pair(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the two files that were named in place of folders; None if no file was named.
+
+    Raises:
+        ParameterError: files were named, and not two of them alone.
+    """
+    files = [name for name in names if _is_file(name)]
+    if not files:
+        return None
+    if len(files) == len(names) == 2:
+        return files[0], files[1]
+    raise ParameterError(
+        f"{files[0]!r} is a file. Name folders, to find the duplicates in them, or two files alone, to compare them."
+    )
+
+
+def _is_file(name: str) -> bool:
+    location = parse_location(name)
+    # A bucket is not asked for what is called like a folder.
+    if not is_path(location) and not name.lower().endswith(tuple(picture_suffixes())):
+        return False
+    # What cannot be asked for, whoever checks the folder says.
+    with suppress(OSError):
+        return storage_of(location).stat(storage_of(location).absolute(location)) is not None
+    return False
 
 
 def check_into(name: str, folders: Sequence[Location], references: Sequence[Location]) -> Location:

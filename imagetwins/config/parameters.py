@@ -361,10 +361,7 @@ def check_parameters(values: dict[str, Any]) -> Parameters:
     Raises:
         ParameterError: naming each wrong value, its limit and the remedy.
     """
-    try:
-        parameters = Parameters(**values)
-    except ValidationError as error:
-        raise ParameterError("; ".join(_describe(problem) for problem in error.errors())) from None
+    parameters = parse_parameters(values)
     compile_patterns(parameters.exclude)
     folders = list(dict.fromkeys(check_folder("folder", name) for name in parameters.folders))
     references = [check_folder("reference", name) for name in parameters.reference]
@@ -376,6 +373,18 @@ def check_parameters(values: dict[str, Any]) -> Parameters:
     first, *more = map(str, folders)
     names = {"folder": first, "more_folders": more, "reference": list(map(str, references))}
     return parameters.model_copy(update=names | {"into": None if into is None else str(into)})
+
+
+def parse_parameters(values: dict[str, Any]) -> Parameters:
+    """Return the parameters, of which nothing is known yet but that each is within its limits.
+
+    Raises:
+        ParameterError: naming each wrong value, its limit and the remedy.
+    """
+    try:
+        return Parameters(**values)
+    except ValidationError as error:
+        raise ParameterError("; ".join(_describe(problem) for problem in error.errors())) from None
 
 
 def check_locations(parameters: Parameters) -> None:
