@@ -10,7 +10,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flows.apply import apply
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
@@ -20,6 +19,7 @@ from imagetwins.store.memory import list_entries, read_memory
 from imagetwins.store.runs import find_run
 from imagetwins.store.schemas import DECISIONS
 from imagetwins.store.tables import read_table
+from tests.support.flows import deduplicate
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
