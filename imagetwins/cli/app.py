@@ -126,7 +126,9 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
             announce_folder(stderr, parameters)
         with paused_collector():
             from flows.deduplicate import deduplicate
+            from imagetwins.cli.listing import announce_compiling
 
+        announce_compiling(stderr)
         _show_summary(_call_flow(connection, lambda: deduplicate(**given)), given["store"], json)
 
 
