@@ -342,6 +342,8 @@ def demo(*, json: Json = False, verbose: Verbose = False) -> None:
 
         console.print(f"{build_samples(samples)} sample pictures in {samples}")
         _run({"folder": str(samples), "store": None}, json, verbose)
+        if not json:
+            console.print("Your own pictures next; nothing moves yet:  [bold]imagetwins run ~/Pictures --dry-run[/]")
 
 
 @app.command()
