@@ -44,7 +44,7 @@ def run_stages(
     record.scores_depend_on = describe_scores(parameters)
     stage = _timer(record, run, tell)
     with hold_run(run), ThreadPoolExecutor(workers) as threads:
-        recover_runs(run.store, parameters.folder, run.run_id, limit)
+        recover_runs(run.store, parameters.folders, run.run_id, limit)
         run.write_record(record)
         with stage(Stage.LIST):
             record.left_out = list_files.fn(run, parameters)

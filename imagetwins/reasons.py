@@ -32,10 +32,22 @@ class ReasonCode(StrEnum):
     RAW_PREVIEW = "raw-preview"
     TOO_MANY_MOVES = "too-many-moves"
     UNREADABLE = "unreadable"
+    # What persons said before
+    KEPT_APART = "kept-apart"
+    PUT_BACK = "put-back"
+    KEPT_APART_BEFORE = "kept-apart-before"
+    MATCHES_BOTH = "matches-both"
     # Approval
     APPROVED = "approved"
     NOT_APPROVED = "not-approved"
     LEFT_ALONE = "left-alone"
+    # What a person chose
+    CHOSEN = "chosen"
+    CHOSEN_APART = "chosen-apart"
+    UNDECIDED = "undecided"
+    MOVED_BEFORE = "moved-before"
+    KEPT_UNUSABLE = "kept-unusable"
+    NOT_PUT_BACK = "not-put-back"
     # Moves that are not made
     SOURCE_MISSING = "source-missing"
     SOURCE_CHANGED = "source-changed"
@@ -115,6 +127,33 @@ def _with_comment(sentence: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda details: f"{sentence}: {details['comment']}" if details.get("comment") else sentence
 
 
+def _as_said(sentence: str) -> Callable[[Mapping[str, Any]], str]:
+    """Return a sentence that ends with who said so, when, where and why."""
+    return lambda details: f"{sentence.format(**details)}, {describe_saying(details)}"
+
+
+def describe_put_back(details: Mapping[str, Any]) -> str:
+    """Return who put a picture back, when, where and why, of a row of `schemas.NOT_DUPLICATES`."""
+    return f"{details['moved']} had moved as a duplicate of {details['kept']}, and was put back by {details['who']} {_describe_act(details)}"
+
+
+def describe_saying(details: Mapping[str, Any]) -> str:
+    """Return who said something, when, where and why, of a row of `schemas.NOT_DUPLICATES`."""
+    return f"as {details['who']} said {_describe_act(details)}"
+
+
+def _describe_act(details: Mapping[str, Any]) -> str:
+    time = str(details["decided"])[:16].replace("T", " ")
+    run = f", run {details['run_id']}" if details.get("run_id") else ""
+    why = f": {details['why']}" if details.get("why") else ""
+    return f"on {time} UTC ({details['source']}{run}){why}"
+
+
+def _kept_apart(details: Mapping[str, Any]) -> str:
+    others = f" and {pluralize(details['more'], 'other')}" if details["more"] else ""
+    return f"kept: no duplicate of {details['other']}{others}, {describe_saying(details)}"
+
+
 _CHANGED = "changed since the run: "
 
 _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
@@ -138,9 +177,19 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.RAW_PREVIEW: "of a camera's raw file only the preview is compared, and the files are not the same",
     ReasonCode.TOO_MANY_MOVES: _too_many,
     ReasonCode.UNREADABLE: "{error}",
+    ReasonCode.KEPT_APART: _kept_apart,
+    ReasonCode.PUT_BACK: describe_put_back,
+    ReasonCode.KEPT_APART_BEFORE: _as_said("{first} and {second} are no duplicates"),
+    ReasonCode.MATCHES_BOTH: _as_said("it may be a copy of {first} or of {second}, which are no duplicates"),
     ReasonCode.APPROVED: "matches {kept}, which is kept before it; approved",
     ReasonCode.NOT_APPROVED: _with_comment("not approved"),
     ReasonCode.LEFT_ALONE: _with_comment("left alone by the person asked"),
+    ReasonCode.CHOSEN: "a person chose: {kept} stays",
+    ReasonCode.CHOSEN_APART: "kept: a person chose that it is no duplicate of {other}",
+    ReasonCode.UNDECIDED: "nobody has decided about it yet: {before}",
+    ReasonCode.MOVED_BEFORE: "it lies in Duplicates already, where run {run_id} put it",
+    ReasonCode.KEPT_UNUSABLE: "{kept}, which is to stay for it, is not what it was in the run: {why}",
+    ReasonCode.NOT_PUT_BACK: "it could not be put back: {why}",
     ReasonCode.SOURCE_MISSING: "it is no longer there",
     ReasonCode.SOURCE_CHANGED: "it changed since it was listed",
     ReasonCode.CHANGED_WHILE_COPIED: "it changed while it was copied",
@@ -188,3 +237,24 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
         "ADDRESS`, and set PREFECT_API_URL to http://ADDRESS:4200/api where the run is started."
     ),
 }
+
+HINTS: dict[str, str] = {
+    ReasonCode.ASPECT_DIFFERS: "One of them is wider for its height: something may be cut off, or stretched.",
+    ReasonCode.LOW_DETAIL_SSIM: "They agree mostly where there is nothing to see. Look at the lines, the letters, the numbers.",
+    ReasonCode.LOW_LOCAL_SSIM: (
+        "They are alike but for one place. It may be another name, number or face; or only a watermark or a date stamp. "
+        "The difference shows where."
+    ),
+    ReasonCode.ONE_PLACE_DIFFERS: (
+        "They are alike but for one small place. It may be another name, number or face; or only a watermark or a date stamp. "
+        "The difference shows where."
+    ),
+    ReasonCode.COLOUR_DIFFERS: "One place has another colour: it may be another product, or the same one retouched.",
+    ReasonCode.OTHER_MOMENT: "The camera says that they were taken at different times: two shots of a burst, or one shot with another date.",
+    ReasonCode.NOTHING_TO_SEE: "Made small, there is nothing to see on either of them, so that being alike says little. Zoom in.",
+    ReasonCode.FRAMES_DIFFER: "They are films or documents of different lengths, of which only the beginnings were compared.",
+    ReasonCode.FRAMES_UNEQUAL: "They are films or documents, of which only the beginnings were compared.",
+    ReasonCode.RAW_PREVIEW: "One of them is a camera's raw file, of which only the preview was compared.",
+    ReasonCode.TOO_MANY_MOVES: "Nothing speaks against this match, but so many files would move that a person should agree.",
+}
+"""Of reasons for which a person looks at a match, in plain words, what it may mean and what to look at."""

@@ -4,7 +4,9 @@ Variables are read when they are asked for, never when a module is imported. A l
 one of them (where locks and caches of buckets lie); the functions here return what was set, checked as far as that needs no file.
 """
 
+import getpass
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import getproxies_environment
 
@@ -62,6 +64,14 @@ def cache_directory() -> Path:
         return Path(named).absolute()
     shared = os.environ.get("XDG_CACHE_HOME") or (home_directory() or NO_HOME) / ".cache"
     return Path(shared).absolute() / "imagetwins"
+
+
+def user_name() -> str:
+    """Return the name of whoever runs this process, "unknown" of a user whom the system does not know."""
+    # Python 3.13 has one error for what were several.
+    with suppress(OSError, KeyError, ImportError):
+        return getpass.getuser()
+    return "unknown"
 
 
 def prefect_home() -> Path:

@@ -1,7 +1,7 @@
 """Numbers, names and commands in sentences."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 ZERO_WIDTH_SPACE = "\u200b"
 """Where a long name may be broken into lines; removed again from names that were copied from a page."""
@@ -26,9 +26,11 @@ def shorten_path(path: str, folder: str) -> str:
     return path.removeprefix(f"{folder.rstrip('/')}/")
 
 
-def format_command(verb: str, run_id: str, store: str | None, program: str = "imagetwins") -> str:
+def format_command(
+    verb: str, run_id: str, store: str | None, program: str = "imagetwins", options: Sequence[str] = ()
+) -> str:
     """Return the shell command that applies `verb` (restore, approve ...) to a run; with `--store` if `store` is named."""
-    return shlex.join([program, verb, run_id, *(["--store", store] if store else [])])
+    return shlex.join([program, verb, run_id, *options, *(["--store", store] if store else [])])
 
 
 ORIENTATIONS = {

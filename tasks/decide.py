@@ -1,23 +1,32 @@
 """Stage 6: apply the threshold and decide the duplicates."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.apply import drop_changed, find_changes, images_to_check, mark_changed
-from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned
+from imagetwins.matching.apply import drop_changed, find_change_at, find_changes, images_to_check, mark_changed
+from imagetwins.matching.choices import Choices
+from imagetwins.matching.chosen import Aside, decide_chosen, remember_apart
+from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned, count_unasked
+from imagetwins.matching.restriction import find_excluded
 from imagetwins.matching.verification import decide_verified, store_verified
+from imagetwins.moving.asides import PutAside, find_asides
+from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.reporting.thresholds import check_floor
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning.thumbnails import cached_thumbnails, decoded_thumbnails
-from imagetwins.storage.location import from_columns
+from imagetwins.storage import storage_of
+from imagetwins.storage.location import from_columns, to_columns
+from imagetwins.store.memory import Source, read_memory
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, VERIFIED
-from imagetwins.store.tables import copy_part, list_parts, read_table, read_table_if_any, write_table
+from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, VERIFIED, Action
+from imagetwins.store.tables import both_among, copy_part, list_parts, read_table, read_table_if_any, write_table
 
 IS_VERIFIED = pa.schema([COMPARISONS.field("verified")])
 """The one column that is needed to count what is verified: a table may hold millions of pairs."""
@@ -31,8 +40,9 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     """
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
+    decider = Decider(images, matches, parameters, read_memory(run.store))
     decisions, verified = decide_verified(
-        Decider(images, matches, parameters),
+        decider,
         cached_thumbnails(run),
         workers,
         known=read_table(run.verified, VERIFIED),
@@ -41,8 +51,8 @@ def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[st
     store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
-    counts = {"matches": len(matches), "verified": len(verified_by_now)}
-    return counts | _count_all(decisions, images, parameters)
+    counts = _count_matches(matches, images, decider, parameters) | {"verified": len(verified_by_now)}
+    return counts | _count_all(decisions, images, parameters, len(decider.apart))
 
 
 @task(name="decide-again", **STAGE)
@@ -55,12 +65,7 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         StoreError: the threshold is below the floor of `past`, or its tables were pruned.
     """
     check_floor(past, parameters.threshold)
-    for source, target in ((past.images, run.images), (past.comparisons, run.comparisons)):
-        for part in list_parts(source):
-            copy_part(part, target / part.name)
-    companions = read_table_if_any(past.companions, COMPANIONS)
-    here = companions.assign(new_path=companions["path"], reason=None)
-    write_table(here, COMPANIONS, run.companions / "part-0.parquet")
+    _copy_tables(run, past)
     images = read_table(run.images, IMAGES)
     matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
     changes = find_changes(images.iloc[images_to_check(matches, parameters.threshold)])
@@ -68,7 +73,7 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         lambda image: from_columns(images["path"].iat[image], images["path_bytes"].iat[image]),
         parameters.decode_settings,
     )
-    decider = Decider(images, drop_changed(matches, changes), parameters)
+    decider = Decider(images, drop_changed(matches, changes), parameters, read_memory(run.store))
     decisions, verified = decide_verified(decider, load, workers, progress=progress_of(Stage.DECIDE, "pair"))
     decisions = mark_changed(decisions, changes)
     store_verified(run.comparisons, verified, workers)
@@ -77,12 +82,95 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "images": len(images),
         "errors": int(images["error"].notna().sum()),
         "pairs": past.read_record().counts["pairs"],
-        "matches": len(matches),
+        **_count_matches(matches, images, decider, parameters),
         "changed": len(changes),
-        **_count_all(decisions, images, parameters),
+        **_count_all(decisions, images, parameters, len(decider.apart)),
     }
 
 
-def _count_all(decisions: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> dict[str, int]:
-    counts = count_decisions(decisions) | {"larger_duplicates": count_larger(decisions, images)}
+def _count_matches(
+    pairs: pd.DataFrame, images: pd.DataFrame, decider: Decider, parameters: Parameters
+) -> dict[str, int]:
+    """Return how many pairs at the threshold or above it are matches, and how many the run's restriction excludes, if it has one."""
+    excluded = int(find_excluded(pairs, images, parameters).sum())
+    counts = {"matches": len(pairs) - excluded - len(decider.apart)}
+    return counts | ({"excluded": excluded} if excluded else {})
+
+
+@task(name="decide-chosen", **STAGE)
+def decide_as_chosen(
+    run: Run, past: Run, parameters: Parameters, choices: Choices, not_put_back: Mapping[int, str]
+) -> dict[str, int]:
+    """Copy the tables of `past` into `run`, decide as a person chose, and return the counts.
+
+    Args:
+        run: the new run.
+        past: the run that the choices are about.
+        parameters: of the new run. In a dry run what would be put back counts as if it were back.
+        choices: checked.
+        not_put_back: the images that should have been put back and were not, with the reasons.
+
+    Raises:
+        StoreError: the tables of `past` were pruned.
+    """
+    _copy_tables(run, past)
+    with storage_of(run.applied_choices).writing(run.applied_choices) as temporary:
+        temporary.write_text(choices.model_dump_json(indent=2), encoding="utf-8")
+    images, before = read_table(run.images, IMAGES), read_table(past.decisions, DECISIONS)
+    chosen = [*choices.moving, *choices.staying]
+    moved = before.loc[before["action"] == Action.MOVED, "image"].astype(int)
+    asides = find_asides(run.store, images, dict.fromkeys([*chosen, *moved]))
+    changes = _find_changes(images, chosen, asides) | {
+        image: Reason.of(ReasonCode.NOT_PUT_BACK, why=why) for image, why in not_put_back.items()
+    }
+    back = [image for image in choices.staying if image in asides and image not in changes]
+    away = {image: Aside(one.holder.run_id, to_columns(one.location)[0]) for image, one in asides.items()}
+    pairs = read_table(run.comparisons, COMPARISONS, where=both_among(chosen))
+    there = {image: aside for image, aside in away.items() if image not in back}
+    decisions = decide_chosen(before, pairs, choices, there, changes)
+    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
+    counts = past.read_record().counts
+    return {
+        "images": len(images),
+        "errors": int(images["error"].notna().sum()),
+        **{name: counts[name] for name in ("pairs", "matches")},
+        "changed": len(changes),
+        # In a dry run, what would be.
+        "put_back": len(back),
+        **_count_all(decisions, images, parameters, counts["remembered"]),
+    }
+
+
+def _find_changes(images: pd.DataFrame, chosen: Sequence[int], asides: Mapping[int, PutAside]) -> dict[int, Reason]:
+    """Return why files of the chosen images are not what the run compared, wherever they are now."""
+    found = {}
+    for row in images.iloc[list(chosen)].itertuples():
+        aside = asides.get(int(row.image))
+        location = aside.location if aside else from_columns(row.path, row.path_bytes)
+        found[int(row.image)] = find_change_at(location, row)
+    return {image: reason for image, reason in found.items() if reason}
+
+
+@task(name="remember-choices", **STAGE)
+def remember_choices(run: Run, choices: Choices, source: Source) -> dict[str, int]:
+    """Remember the pairs that a person chose to be no duplicates; return how many they are."""
+    return {"remembered_now": remember_apart(run, choices.apart, source)}
+
+
+def _copy_tables(run: Run, past: Run) -> None:
+    """Give `run` what `past` compared, and what belongs to its pictures, where they were listed."""
+    for source, target in ((past.images, run.images), (past.comparisons, run.comparisons)):
+        for part in list_parts(source):
+            copy_part(part, target / part.name)
+    companions = read_table_if_any(past.companions, COMPANIONS)
+    here = companions.assign(new_path=companions["path"], reason=None)
+    write_table(here, COMPANIONS, run.companions / "part-0.parquet")
+
+
+def _count_all(decisions: pd.DataFrame, images: pd.DataFrame, parameters: Parameters, apart: int) -> dict[str, int]:
+    counts = count_decisions(decisions) | {
+        "larger_duplicates": count_larger(decisions, images),
+        "remembered": apart,
+        "remembered_review": count_unasked(decisions),
+    }
     return counts if parameters.orientations == "same" else counts | {"turned_duplicates": count_turned(decisions)}

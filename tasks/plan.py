@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,11 +55,11 @@ def plan_comparisons(run: Run, parameters: Parameters, reusable: ReusableRun) ->
             json.dumps(images[column].astype(object).where(images[column].notna(), None).tolist()).encode()
         )
     fingerprint.update(known.tobytes())
-    _adopt_parts(run, parameters.folder, fingerprint.hexdigest())
+    _adopt_parts(run, parameters.folders, fingerprint.hexdigest())
     return ComparisonPlan(plan.n_pairs, batches, fingerprint.hexdigest())
 
 
-def _adopt_parts(run: Run, folder: str, fingerprint: str) -> None:
+def _adopt_parts(run: Run, folders: Collection[str], fingerprint: str) -> None:
     """Take over the batches that a run which was killed had finished of the same plan; remove those of any other."""
     for part in _parts(run):
         if read_notes(part).get("plan") != fingerprint:
@@ -66,7 +67,8 @@ def _adopt_parts(run: Run, folder: str, fingerprint: str) -> None:
     own = {part.name for part in _parts(run)}
     for other in list_runs(run.store):
         record = other.read_record()
-        if other.run_id == run.run_id or record.parameters.folder != folder or record.has_finished(Stage.SCORE):
+        shares = record.parameters.shares_folder(folders)
+        if other.run_id == run.run_id or not shares or record.has_finished(Stage.SCORE):
             continue
         for part in _parts(other):
             if part.name not in own and read_notes(part).get("plan") == fingerprint:

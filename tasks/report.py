@@ -41,11 +41,11 @@ def publish_run(run: Run) -> UUID | None:
         # Browsers do not follow a page of the server to a file: the link is there to be copied.
         description="The report: copy the link into a browser on the machine that ran this.",
     )
-    folder = record.parameters.folder
-    publish(create_markdown_artifact, draw_summary(record), key="imagetwins-summary", description=folder)
+    layout = record.parameters.layout
+    publish(create_markdown_artifact, draw_summary(record), key="imagetwins-summary", description=layout.path)
     gallery: Any = publish(
         create_markdown_artifact,
-        draw_gallery(decisions, tables.images, thumbnails.load, folder),
+        draw_gallery(decisions, tables.images, thumbnails.load, layout),
         key="imagetwins-gallery",
         description="Kept and duplicate, most doubtful first",
     )

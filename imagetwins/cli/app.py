@@ -5,26 +5,28 @@ of a run come at once.
 """
 
 import datetime as dt
-import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from imagetwins import settings
+from imagetwins.cli.answers import Json, print_json
 from imagetwins.cli.connecting import Connection, connecting
-from imagetwins.cli.errors import ExitStatus, ending_quickly, exiting_on_errors
+from imagetwins.cli.errors import EXIT_CODES, ExitStatus, ending_quickly, exiting_on_errors
 from imagetwins.cli.help import GroupedCommand, GroupedCommands
 from imagetwins.cli.markup import escape_markup
+from imagetwins.cli.memory import ask_remember, choose_remember, memory
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
 from imagetwins.cli.timing import seconds_since_start
 from imagetwins.config.folders import check_local_folder, resolve_store
-from imagetwins.config.parameters import check_locations, check_parameters
+from imagetwins.config.parameters import check_locations, check_parameters, nest_options
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
 from imagetwins.orientation import Orientations
@@ -35,24 +37,37 @@ from imagetwins.storage import Location
 from imagetwins.store.runs import Run, find_run
 from imagetwins.text import pluralize
 
+EXIT_HELP = f"Exit codes: {'; '.join(f'{status.value} {meaning}' for status, meaning in EXIT_CODES.items())}."
+
 app = typer.Typer(
     name="imagetwins",
     cls=GroupedCommands,
     help="Find the duplicate and near-duplicate images of a folder by exact all-pairs SSIM, and move them. Undoable.",
-    epilog="""\b
+    epilog=f"""\b
 To begin with:
   imagetwins demo                        sample pictures: what it does
   imagetwins run ~/Pictures --dry-run    yours: nothing moves yet
   imagetwins run ~/Pictures              move the duplicates aside
   imagetwins restore latest              put them back
-`imagetwins COMMAND --help` tells more, and `imagetwins doctor` what is amiss.""",
+`imagetwins COMMAND --help` tells more, and `imagetwins doctor` what is amiss.
+
+{EXIT_HELP}""",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# Where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+class _Answers(Console):
+    """Prints answers; where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal."""
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
+        return super().size if self.is_terminal else ConsoleDimensions(160, 25)
+
+
+console = _Answers(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
 EXAMPLES_HELP = """\b
@@ -63,12 +78,20 @@ Examples:
   imagetwins run ~/Pictures --approval review"""
 FORMATS_HELP = f"Formats: {', '.join(decoded_formats())} (cameras' raw files), recognised by content, RAW by name."
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
+STANDARD_OUTPUT = "-"
+"""What --csv calls it."""
+
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
 Store = Annotated[
     str | None,
     typer.Option(
         help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
+    ),
+]
+ChoicesFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help='What a person chose: the file that a run\'s report saves; "-" reads standard input.'
     ),
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s id, the beginning of one, or "latest".')]
@@ -103,19 +126,29 @@ def _explain_loss(error: Exception, run: Run | None) -> ServerLostError:
     )
 
 
-def _print_json(answer: Any) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-
-
-@app.command(cls=GroupedCommand, epilog=f"{EXAMPLES_HELP}\n\n{FORMATS_HELP}")
+@app.command(cls=GroupedCommand, epilog=f"{EXAMPLES_HELP}\n\n{FORMATS_HELP}\n\n{EXIT_HELP}")
 @takes_parameters()
-def run(given: dict[str, Any], *, json: Json = False, verbose: Verbose = False) -> None:
+def run(
+    given: dict[str, Any],
+    *,
+    fail_on_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-duplicates",
+            help="Exit with 3 if there are duplicates, moved or not, or matches for review. With --dry-run, a check for CI.",
+        ),
+    ] = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
     """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates."""
-    with exiting_on_errors(stderr):
-        _run(given, json, verbose)
+    with exiting_on_errors(stderr, json=json):
+        summary = _run(given, json, verbose)
+        if fail_on_duplicates and (summary["duplicates"] or summary["review"]):
+            raise typer.Exit(ExitStatus.DUPLICATES)
 
 
-def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
+def _run(given: dict[str, Any], json: bool, verbose: bool) -> dict[str, Any]:
     parameters = check_parameters(given)
     check_locations(parameters)
     prepare_environment(verbose=verbose)
@@ -129,7 +162,9 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
             from imagetwins.cli.listing import announce_compiling
 
         announce_compiling(stderr)
-        _show_summary(_call_flow(connection, lambda: deduplicate(**given)), given["store"], json)
+        summary = _call_flow(connection, lambda: deduplicate(**nest_options(given)))
+        _show_summary(summary, given["store"], json)
+        return summary
 
 
 def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> None:
@@ -141,7 +176,7 @@ def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> Non
     _show_run(run, is_timed=True)
     rendering.print_time(console, run.read_record(), total, observer.get().asked_seconds)
     if json:
-        _print_json(summary | {"total_seconds": total})
+        print_json(summary | {"total_seconds": total})
 
 
 def _show_run(run: Run, *, is_timed: bool = False) -> None:
@@ -153,20 +188,53 @@ def _show_run(run: Run, *, is_timed: bool = False) -> None:
 
 
 @app.command()
-def restore(run_id: RunId, *, store: Store = None, json: Json = False, verbose: Verbose = False) -> None:
-    """Undo a run: move its files back to where they came from. Nothing is ever overwritten."""
-    with exiting_on_errors(stderr):
-        find_run(resolve_store(store), run_id)
+def restore(
+    run_id: RunId,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...", help="Only these, by the names they had or have now. Default: all.", show_default=False
+        ),
+    ] = None,
+    *,
+    not_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--not-duplicates", help="They are none: later runs keep them apart from the pictures that were kept."
+        ),
+    ] = False,
+    move_again: Annotated[
+        bool, typer.Option("--move-again", help="Remember nothing: the next run may move them again.")
+    ] = False,
+    store: Store = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Undo a run, or parts of it: move files back to where they came from. Nothing is ever overwritten.
+
+    With each picture goes all that belongs to it. It is remembered that it was put back: later runs ask before they move it again.
+    """
+    with exiting_on_errors(stderr, json=json):
+        from imagetwins.moving.named import find_images
+        from imagetwins.storage.location import name_to_columns
+
+        remember = choose_remember(not_duplicates=not_duplicates, move_again=move_again)
+        undone = find_run(resolve_store(store), run_id)
+        # As Prefect takes them, and tables hold them: names need not be UTF-8.
+        names = [name_to_columns(file)[0] for file in files or ()]
+        images = find_images(undone, names)
+        if remember is None and images and not json and sys.stdin.isatty() and sys.stderr.isatty():
+            remember = ask_remember(undone, images)
         prepare_environment(verbose=verbose)
         with connecting(stderr, verbose=verbose) as connection:
             with paused_collector():
                 from flows.restore import restore as restore_images
                 from imagetwins.cli import rendering
 
-            answer = _call_flow(connection, lambda: restore_images(run_id, store))
-            rendering.print_restore(console, answer)
+            answer = _call_flow(connection, lambda: restore_images(run_id, store, names, remember or "put back"))
+            rendering.print_restore(console, answer, store)
         if json:
-            _print_json(answer)
+            print_json(answer)
         if answer["not_restored"]:
             raise typer.Exit(ExitStatus.FAILED)
 
@@ -189,20 +257,32 @@ def audit(
     store: Store = None,
     json: Json = False,
     parquet: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the table of the answer to OUT.")] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="OUT", help="The same as CSV (UTF-8, with a header); - is standard output.")
+    ] = None,
 ) -> None:
     """Ask about past runs, from their tables alone. About all of them, or one, or one file or pair of it."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.cli import rendering
-        from imagetwins.reporting.answers import to_plain, write_answer
+        from imagetwins.reporting.answers import to_csv, to_plain, write_answer, write_csv
 
+        if csv == STANDARD_OUTPUT and (json or parquet):
+            raise ParameterError(
+                "--csv - has standard output to itself. Give --csv a file, or leave --json and --parquet out."
+            )
         home = resolve_store(store)
         answer = _ask(home, run_id, threshold=threshold, why=why, pair=pair, file=file, compare=compare)
         if parquet:
             write_answer(rendering.table_of(answer), parquet)
             console.print(f"The table is in {escape_markup(str(parquet))}")
+        if csv == STANDARD_OUTPUT:
+            sys.stdout.buffer.write(to_csv(rendering.table_of(answer)))
+        elif csv:
+            write_csv(rendering.table_of(answer), Path(csv))
+            console.print(f"The table is in {escape_markup(csv)}")
         if json:
-            _print_json(to_plain(answer))
-        elif not parquet:
+            print_json(to_plain(answer))
+        elif not (parquet or csv):
             rendering.print_answer(console, answer)
 
 
@@ -242,36 +322,120 @@ def _ask(  # noqa: PLR0911 - one question a line
 @app.command()
 def apply(
     run_id: RunId,
-    threshold: Annotated[float, typer.Option(help="The threshold to apply, not below the run's audit floor.")],
     *,
+    threshold: Annotated[
+        float | None, typer.Option(help="The threshold to apply, not below the run's audit floor.")
+    ] = None,
+    choices: ChoicesFile = None,
     dry_run: Annotated[bool, typer.Option(help="Decide and report, but move nothing.")] = False,
     store: Store = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Move what a past run's scores give at another threshold. Nothing is computed again."""
+    """Move what a past run's scores give at another threshold, or what a person chose. Nothing is computed again."""
+    with exiting_on_errors(stderr, json=json):
+        if (threshold is None) == (choices is None):
+            raise ParameterError(
+                "apply takes either --threshold or --choices: a number, or the file that a run's report saves."
+            )
+        past = find_run(resolve_store(store), run_id)
+        if threshold is not None:
+            _apply_threshold(past, threshold, dry_run, store, json, verbose)
+        if choices is not None:
+            _apply_choices(past, choices, dry_run, store, json, verbose)
+
+
+def _apply_threshold(past: Run, threshold: float, dry_run: bool, store: str | None, json: bool, verbose: bool) -> None:
+    from imagetwins.reporting.thresholds import check_floor
+
+    check_floor(past, threshold)
+    prepare_environment(verbose=verbose)
+    with connecting(stderr, verbose=verbose) as connection:
+        with paused_collector():
+            from flows.apply import apply as apply_run
+
+        call = partial(apply_run, past.run_id, threshold, dry_run, store)
+        _show_summary(_call_flow(connection, call), store, json)
+
+
+def _apply_choices(past: Run, choices: str, dry_run: bool, store: str | None, json: bool, verbose: bool) -> None:
+    from imagetwins.cli import rendering
+
+    text = _read_choices(past, choices)
+    prepare_environment(verbose=verbose)
+    with connecting(stderr, verbose=verbose) as connection:
+        with paused_collector():
+            from flows.apply_choices import apply_choices
+
+        answer = _call_flow(connection, partial(apply_choices, past.run_id, text, dry_run, store=store))
+        _show_summary(answer, store, json=False)
+        rendering.print_applied(console, answer, dry_run=dry_run)
+        if json:
+            print_json(answer)
+    if answer["not_moved"]:
+        raise typer.Exit(ExitStatus.FAILED)
+
+
+def _read_choices(past: Run, name: str) -> str:
+    """Return the text of the file `name`, or of standard input if that is -, which holds choices about `past`.
+
+    Raises:
+        ParameterError: it cannot be read, or the choices do not fit the run.
+    """
+    from imagetwins.matching.choices import read_choices
+
+    source = "standard input" if name == "-" else name
+    try:
+        text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise ParameterError(
+            f"--choices {name!r} cannot be read: {error.strerror}. Name the file that the report's page saved."
+        ) from None
+    return read_choices(past, text, source).model_dump_json()
+
+
+@app.command()
+def review(
+    run_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run's id, or its beginning. Default: the latest with something to decide."
+        ),
+    ] = None,
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1 that the page is served at; 0 is any free one.")
+    ] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    store: Store = None,
+    verbose: Verbose = False,
+) -> None:
+    """Look at a run's matches in the browser, choose, and apply. From this terminal, until Ctrl-C; for this machine alone."""
     with exiting_on_errors(stderr):
-        from imagetwins.reporting.thresholds import check_floor
+        from imagetwins.cli.review import review_run
 
-        check_floor(find_run(resolve_store(store), run_id), threshold)
-        prepare_environment(verbose=verbose)
-        with connecting(stderr, verbose=verbose) as connection:
-            with paused_collector():
-                from flows.apply import apply as apply_run
-
-            _show_summary(_call_flow(connection, lambda: apply_run(run_id, threshold, dry_run, store)), store, json)
+        review_run(
+            resolve_store(store),
+            run_id,
+            _call_flow,
+            port=port,
+            opens_browser=browser,
+            verbose=verbose,
+            console=console,
+            stderr=stderr,
+        )
 
 
 @app.command()
 def report(run_id: RunId, *, store: Store = None, json: Json = False) -> None:
     """Build the HTML report of a run again. From its tables, and the pictures as they are now."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.reporting.run_page import build_report
 
         path = build_report(find_run(resolve_store(store), run_id))
         console.print(f"The report: {escape_markup(str(path))}")
         if json:
-            _print_json({"report": str(path)})
+            print_json({"report": str(path)})
 
 
 @app.command()
@@ -292,7 +456,7 @@ def calibrate(
     verbose: Verbose = False,
 ) -> None:
     """Measure which size, threshold and guards fit a folder. On copies of its own pictures; nothing moves."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         check_local_folder("folder", folder)
         prepare_environment(verbose=verbose)
         with connecting(stderr, verbose=verbose) as connection:
@@ -306,7 +470,7 @@ def calibrate(
             console.print(f"Try it:        [bold]{escape_markup(answer['command'])}[/]", soft_wrap=True)
             console.print(f"The evidence:  {escape_markup(answer['page'])}", soft_wrap=True)
         if json:
-            _print_json(answer)
+            print_json(answer)
 
 
 @app.command()
@@ -318,7 +482,7 @@ def prune(
     json: Json = False,
 ) -> None:
     """Remove the scores and reports of old runs. What `restore` needs stays, and so does what was decided."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.reporting.answers import to_plain
         from imagetwins.store.pruning import plan_pruning, prune_runs
 
@@ -330,13 +494,13 @@ def prune(
             f"{pluralize(len(pruned), 'run')}, {freed / 1e6:,.1f} MB {'would be freed' if dry_run else 'freed'}."
         )
         if json:
-            _print_json({"runs": to_plain(pruned), "freed_bytes": freed})
+            print_json({"runs": to_plain(pruned), "freed_bytes": freed})
 
 
 @app.command()
 def demo(*, json: Json = False, verbose: Verbose = False) -> None:
     """Build a folder of sample pictures, and move its duplicates."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         samples = settings.data_directory() / "samples"
         from imagetwins.demo import build_samples
 
@@ -352,24 +516,42 @@ def approve(
     *,
     reject: Annotated[bool, typer.Option("--reject", help="Move nothing.")] = False,
     leave: Annotated[list[str], typer.Option(metavar="FILE", help="Leave this file alone; may be repeated.")] = [],  # noqa: B006 - typer's own
+    not_duplicates: Annotated[
+        list[str],
+        typer.Option(
+            "--not-duplicates", metavar="FILE", help="This file is no duplicate of what it matches; may be repeated."
+        ),
+    ] = [],  # noqa: B006
+    choices: ChoicesFile = None,
     comment: Annotated[str, typer.Option(help="Kept with the run.")] = "",
     store: Store = None,
+    json: Json = False,
 ) -> None:
-    """Answer a run that waits for approval. Move its duplicates, or, with --reject, none."""
-    with exiting_on_errors(stderr):
+    """Answer a run that waits for approval. Move its duplicates, what --choices says, or, with --reject, none."""
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.runtime.waiting import record_endings
 
         home = resolve_store(store)
         record_endings(home)
         waiting = find_run(home, run_id)
+        chosen = "" if choices is None else _read_choices(waiting, choices)
+        if chosen and (reject or leave or not_duplicates):
+            raise ParameterError(
+                "--choices say all of it: give them without --reject, --leave and --not-duplicates, or give those alone."
+            )
         prepare_environment(verbose=False)
         with connecting(stderr, verbose=False) as connection:
             with paused_collector():
                 from imagetwins.runtime.approval import ApprovalForm, send_answer
 
             connection.wait()
-            send_answer(waiting, ApprovalForm(approve=not reject, leave_alone=leave, comment=comment))
+            form = ApprovalForm(
+                approve=not reject, leave_alone=leave, not_duplicates=not_duplicates, comment=comment, choices=chosen
+            )
+            send_answer(waiting, form)
         console.print(f"Run {waiting.run_id} goes on as soon as a worker takes it up.")
+        if json:
+            print_json({"run_id": waiting.run_id, "approve": not reject, "leave_alone": leave})
 
 
 @app.command()
@@ -382,7 +564,7 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Check this machine, and say what to do. Store, cache, server, formats, settings; exit code 1 if something is a problem."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.cli.diagnosis import print_findings
         from imagetwins.doctor.examination import examine
         from imagetwins.doctor.findings import is_problem
@@ -390,7 +572,7 @@ def doctor(
 
         findings = examine(folder, store)
         if json:
-            _print_json({"is_problem": is_problem(findings), "findings": to_plain(findings)})
+            print_json({"is_problem": is_problem(findings), "findings": to_plain(findings)})
         else:
             print_findings(console, findings)
         if is_problem(findings):
@@ -398,6 +580,7 @@ def doctor(
 
 
 app.command()(serve)
+app.add_typer(memory)
 app.add_typer(server)
 
 

@@ -84,10 +84,11 @@ def connecting(console: Console, *, verbose: bool, is_shared: bool = False) -> I
         raise
     finally:
         connection.hide_spinner()
-    console.print(
-        f"Prefect's server took {connection.ready_seconds or 0:.1f} s to start. `imagetwins server start` keeps one running.",
-        soft_wrap=True,
-    )
+    if connection.ready_seconds is not None:
+        console.print(
+            f"Prefect's server took {connection.ready_seconds:.1f} s to start. `imagetwins server start` keeps one running.",
+            soft_wrap=True,
+        )
 
 
 def _start_spinner(console: Console) -> Status | None:

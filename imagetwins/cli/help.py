@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
+
+from imagetwins.cli.answers import Commands
 
 COMMANDS = {
     "Find and move": ("demo", "run", "restore"),
@@ -83,7 +85,7 @@ class GroupedCommand(TyperCommand):
                 formatter.write_dl(rows)
 
 
-class GroupedCommands(TyperGroup):
+class GroupedCommands(Commands):
     """The commands, before the options that they have in common."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

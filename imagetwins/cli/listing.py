@@ -30,7 +30,9 @@ def announce_folder(console: Console, parameters: Parameters) -> None:
         megabytes = sum(candidate.size_bytes for candidate in found) / 1e6
         rest = f"; left out: {describe_left_out(left_out)}" if left_out else ""
         console.print(
-            escape_markup(f"{pluralize(len(found), 'picture')} in {parameters.folder} ({megabytes:,.1f} MB){rest}."),
+            escape_markup(
+                f"{pluralize(len(found), 'picture')} in {parameters.layout.path} ({megabytes:,.1f} MB){rest}."
+            ),
             soft_wrap=True,
         )
 

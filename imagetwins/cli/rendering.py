@@ -11,21 +11,27 @@ from rich.console import Console
 from rich.table import Table
 
 from imagetwins.cli.markup import escape_markup
+from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
-from imagetwins.storage import DUPLICATES
 from imagetwins.store.record import RunKind, RunRecord, RunStatus
 from imagetwins.store.schemas import Action
-from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, format_duration, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, format_duration, pluralize
 
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
 
-PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was")
+PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was", "path1", "path2")
 """Columns of tables that hold absolute paths."""
 
 TOLD_SECONDS, LEAST_SECONDS = 0.2, 0.05
@@ -54,34 +60,30 @@ def _words(orientation: int) -> str:
     return ORIENTATIONS.get(orientation, "as it is")
 
 
-def _names(table: pd.DataFrame, folder: str) -> dict[str, str]:
-    """Return the paths of `table` as they are shown: inside the folder, without it."""
+def _names(table: pd.DataFrame, layout: Layout) -> dict[str, str]:
+    """Return the paths of `table` as they are shown."""
     paths = {*table["FullPath"], *table["NewPath"], *table["kept_path"].dropna()}
-    return {path: escape_markup(shorten_path(path, folder)) for path in paths}
+    return {path: escape_markup(layout.shorten(path)) for path in paths}
 
 
 def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> None:
     """Print what a run found, and how to undo it; and the seconds of its stages, unless `print_time` says where they went."""
-    record, counts, folder = audit.record, audit.record.counts, audit.record.parameters.folder
-    _print_decisions(console, "Duplicates", "what became of it", audit.table, folder)
-    _print_decisions(console, "For review: these stay where they are", "why", audit.review, folder)
-    _print_unreadable(console, audit.unreadable, folder)
+    record, counts, layout = audit.record, audit.record.counts, audit.record.parameters.layout
+    _print_decisions(console, "Duplicates", "what became of it", audit.table, layout)
+    _print_decisions(console, "For review: these stay where they are", "why", audit.review, layout)
+    _print_unreadable(console, audit.unreadable, layout)
     console.print(
         f"[bold]{pluralize(counts['duplicates'], 'duplicate')}[/] among {pluralize(counts['images'], 'picture')}, "
         f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
-    if turned := describe_orientations(record):
-        console.print(turned)
-    if record.left_out:
-        console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
-    if not counts["images"]:
-        console.print(f"No picture was found in {escape_markup(folder)}. {_find_none(record)}")
+    _print_remarks(console, record)
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
     if record.error:
         console.print(escape_markup(f"It says: {record.error}"))
     if counts["moved"] and record.status is not RunStatus.RESTORED:
-        console.print(f"Moved to:  {escape_markup(folder.rstrip('/'))}/{DUPLICATES}/")
+        for aside in layout.asides:
+            console.print(f"Moved to:  {escape_markup(str(aside))}/", soft_wrap=True)
         console.print(f"Undo:  [bold]{escape_markup(_undo(record))}[/]", soft_wrap=True)
     if not record.parameters.is_careful:
         console.print(RULES[record.parameters.rule])
@@ -90,6 +92,19 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         for command in advice.commands:
             typed = command.replace("imagetwins", _program(), 1)
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
+
+
+def _print_remarks(console: Console, record: RunRecord) -> None:
+    """Print what is to be known of how pictures were compared, and of those that were not."""
+    for told in filter(None, (describe_orientations(record), describe_restriction(record))):
+        console.print(told)
+    if remembered := describe_remembered(record):
+        memory = format_command("memory", "list", record.parameters.store, _program())
+        console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)
+    if record.left_out:
+        console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
+    if not record.counts["images"]:
+        console.print(f"No picture was found in {escape_markup(record.parameters.layout.path)}. {_find_none(record)}")
 
 
 def _find_none(record: RunRecord) -> str:
@@ -144,10 +159,10 @@ def _program() -> str:
     return "imagetwins" if shutil.which("imagetwins") else sys.argv[0]
 
 
-def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame, folder: str) -> None:
+def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame, layout: Layout) -> None:
     if rows.empty:
         return
-    names = _names(rows, folder)
+    names = _names(rows, layout)
     # The reason of a review names the score that is too low, and needs the room; in a narrow terminal names do.
     scores = (
         {"SSIM": "ssim"}
@@ -158,7 +173,7 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
     turned = ["it matches"] if (orientations != AS_IT_IS).any() else []
     table = _table(title, "picture", "kept", *scores, *turned, last)
     for row, orientation in zip(rows.head(MAX_ROWS).itertuples(), orientations.tolist(), strict=False):
-        renamed = row.action == Action.MOVED and names[row.NewPath] != f"{DUPLICATES}/{names[row.FullPath]}"
+        renamed = row.action == Action.MOVED and row.NewPath != layout.plan_name(row.FullPath)
         became = {
             Action.MOVED: f"moved as {names[row.NewPath]}" if renamed else "moved",
             Action.WOULD_MOVE: "would move",
@@ -171,10 +186,10 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
     _print_more(console, len(rows))
 
 
-def _print_unreadable(console: Console, rows: pd.DataFrame, folder: str) -> None:
+def _print_unreadable(console: Console, rows: pd.DataFrame, layout: Layout) -> None:
     if rows.empty:
         return
-    names = _names(rows, folder)
+    names = _names(rows, layout)
     table = _table("Unreadable: these stay where they are", "file", "why")
     for row in rows.head(MAX_ROWS).itertuples():
         table.add_row(names[row.FullPath], escape_markup(row.reason))
@@ -188,12 +203,38 @@ def _print_more(console: Console, count: int) -> None:
     console.print()
 
 
-def print_restore(console: Console, answer: dict[str, Any]) -> None:
+def print_applied(console: Console, answer: dict[str, Any], *, dry_run: bool) -> None:
+    """Print what became of a person's choices, beyond what `print_run` says of their run."""
+    would = "would be " if dry_run else ""
+    console.print(
+        f"Your choices: {pluralize(answer['moved'], 'picture')} {would}moved, {answer['put_back']:,} {would}put back; "
+        f"{pluralize(answer['remembered'], 'pair')} {would}remembered as no duplicates."
+    )
+    if answer["not_moved"]:
+        table = _table("Not done", "picture", "why")
+        for refused in answer["not_moved"]:
+            table.add_row(escape_markup(refused["path"]), escape_markup(refused["reason"]))
+        console.print(table)
+
+
+def print_restore(console: Console, answer: dict[str, Any], store: str | None) -> None:
     """Print what an undo did."""
     console.print(
         f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}"
         f"{_describe_companions(answer['companions'])}."
     )
+    if remembered := answer["remembered"]:
+        forget_it = escape_markup(
+            format_command("memory", "forget", store, _program(), options=("--run", answer["run_id"]))
+        )
+        apart = answer["remembered_as"] == "not duplicates"
+        what = (
+            f"{pluralize(remembered, 'pair')}, kept apart by later runs" if apart else pluralize(remembered, "picture")
+        )
+        rest = "" if apart else ", which later runs do not move again without asking"
+        console.print(f"Remembered: {what}{rest}. To forget that:  [bold]{forget_it}[/]", soft_wrap=True)
+    elif answer["restored"]:
+        console.print("Nothing is remembered: the next run may move them again.")
     if answer["not_restored"]:
         table = _table("Not restored", "file", "why")
         for path, reason in answer["not_restored"].items():
@@ -212,7 +253,10 @@ def print_answer(console: Console, answer: Any) -> None:
         case RunAudit():
             _print_audit(console, answer)
         case FileExplanation() | PairExplanation():
-            console.print(f"[bold]{escape_markup(answer.verdict)}[/]\n")
+            console.print(f"[bold]{escape_markup(answer.verdict)}[/]")
+            for sentence in answer.remembered:
+                console.print(f"Remembered: {escape_markup(sentence)}")
+            console.print()
             print_frame(console, answer.table, f"Run {answer.run_id}")
             if isinstance(answer, FileExplanation):
                 print_frame(console, answer.thresholds, "At other thresholds")
@@ -269,7 +313,11 @@ def _shorten(runs: pd.DataFrame) -> pd.DataFrame:
     ]
     if not set(columns) <= set(runs.columns):
         return runs
-    return runs[columns].assign(folder=[escape_markup(PurePath(folder).name) for folder in runs["folder"]])
+    folders = [
+        escape_markup(PurePath(folder).name) + (f" and {more} more" if more else "")
+        for folder, more in zip(runs["folder"], runs["more_folders"], strict=True)
+    ]
+    return runs[columns].assign(folder=folders)
 
 
 def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:

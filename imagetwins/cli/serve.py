@@ -16,9 +16,9 @@ from rich.console import Console
 from imagetwins import settings
 from imagetwins.cli.errors import exiting_on_errors
 from imagetwins.cli.markup import escape_markup
-from imagetwins.config.folders import allowed_roots, check_folder
+from imagetwins.config.folders import allowed_roots, check_folder, resolve_store
 from imagetwins.config.roots import check_roots
-from imagetwins.errors import ParameterError
+from imagetwins.errors import ParameterError, ServerError
 from imagetwins.runtime.background import find_background_server
 from imagetwins.runtime.places import check_prefect_home
 from imagetwins.runtime.server import LOOPBACK, check_server, find_api, prepare_environment, server_answers
@@ -39,6 +39,14 @@ def serve(
     timezone: Annotated[str, typer.Option(help="The time zone of --cron, as in Europe/Berlin.")] = "UTC",
     host: Annotated[str, typer.Option(help="Address that a server started here listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port that a server started here listens on.")] = 4200,
+    desk_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of 127.0.0.1 at which a browser of this machine reviews the runs. Default: the next after --port, or any "
+            "free one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run Prefect's server, its UI, and the nightly runs. In this terminal, until Ctrl-C."""
     with exiting_on_errors(stderr):
@@ -46,7 +54,7 @@ def serve(
         scheduled = check_folders(folders or [])
         prepare_environment(verbose=True)
         with _server(host, port) as address:
-            _run_worker(address, scheduled, cron, timezone)
+            _run_worker(address, scheduled, cron, timezone, (desk_port, port + 1))
 
 
 def check_binding(host: str) -> None:
@@ -100,8 +108,13 @@ def _server(host: str, port: int) -> Iterator[str]:
         started.stop()
 
 
-def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: str) -> None:
-    """Register the deployments and run what is asked for, until the terminal or the system says stop."""
+def _run_worker(
+    address: str, folders: Sequence[Location], cron: str, timezone: str, desk_ports: tuple[int | None, int]
+) -> None:
+    """Register the deployments and run what is asked for, until the terminal or the system says stop.
+
+    `desk_ports` are the port that the desk must have, if any, and the one that it has otherwise, unless that is taken.
+    """
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     if password := settings.server_password():
         os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
@@ -120,11 +133,37 @@ def _run_worker(address: str, folders: Sequence[Location], cron: str, timezone: 
     with get_client(sync_client=True) as client:
         register(client, schedules)
     register_automations()
-    stderr.print(f"Open [bold]{address}[/] to start a run; Ctrl-C stops.")
-    if folders:
-        stderr.print(f"By schedule ({cron}, {timezone}): {', '.join(map(str, folders))}")
-    asyncio.run(_until_stopped(work(POOL)))
+    with _desk(*desk_ports):
+        stderr.print(f"Open [bold]{address}[/] to start a run; Ctrl-C stops.")
+        if folders:
+            stderr.print(f"By schedule ({cron}, {timezone}): {', '.join(map(str, folders))}")
+        asyncio.run(_until_stopped(work(POOL)))
     stderr.print("Stopped.")
+
+
+@contextmanager
+def _desk(port: int | None, usual: int) -> Iterator[None]:
+    """Serve the desk of the store, and tell the runs that are started meanwhile where it is.
+
+    Raises:
+        ServerError: `port` is taken.
+    """
+    from imagetwins.runtime.applying import apply_elsewhere  # noqa: PLC0415 - Prefect
+    from imagetwins.runtime.desk import Desk, open_desk  # noqa: PLC0415
+
+    desk = Desk(resolve_store(None), apply_elsewhere)
+    try:
+        server = open_desk(desk, usual if port is None else port)
+    except ServerError:
+        if port is not None:
+            raise
+        server = open_desk(desk, 0)
+    os.environ["IMAGETWINS_DESK"] = server.address_of("{run}")
+    stderr.print(f"Runs are reviewed at {escape_markup(server.address_of('RUN'))}", soft_wrap=True)
+    try:
+        yield
+    finally:
+        server.stop()
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:

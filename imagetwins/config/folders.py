@@ -1,12 +1,14 @@
 """Which folders and stores a run may use, checked before anything happens in them."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from imagetwins import settings
+from imagetwins.config.layout import Layout
 from imagetwins.config.roots import check_roots, parse_roots
 from imagetwins.errors import ParameterError, StoreError
-from imagetwins.storage import MARKER, Location, can_be_written, is_path, parse_location, storage_of
+from imagetwins.storage import MARKER, Location, can_be_written, is_inside, is_path, parse_location, storage_of
 
 _CREDENTIALS = (
     "Credentials are taken from where the command line of the bucket's provider takes them: the environment, a profile, or "
@@ -52,18 +54,110 @@ def _find_marker(folder: Location) -> Location | None:
     return None
 
 
-def check_still_there(folder: Location) -> None:
-    """Refuse to undo a run whose folder is gone.
+def check_into(name: str, folders: Sequence[Location], references: Sequence[Location]) -> Location:
+    """Return the folder `name`, which need not exist yet, as an absolute path or as its URL, if duplicates can go there.
+
+    Args:
+        name: a path, or a URL.
+        folders: those that duplicates come from; the folder may lie in one of them.
+        references: those that nothing may move out of or to.
+
+    Raises:
+        ParameterError: nothing can be put there, it is elsewhere than the folders, or what lies in it would never be looked
+            through again.
+    """
+    named = parse_location(name)
+    into = storage_of(named).resolve(named)
+    for folder in folders:
+        if _protocol(folder) != _protocol(into):
+            raise ParameterError(
+                f"into {str(into)!r} and the folder {str(folder)!r} are in two kinds of places: files are moved on disks, or inside "
+                "a bucket. Name a folder where the pictures are."
+            )
+        if is_inside(folder, into):
+            raise ParameterError(
+                f"into {str(into)!r} holds the folder {str(folder)!r}, and what is in it is never looked through. Name another folder."
+            )
+    for reference in references:
+        check_apart(into, reference, f"the reference {str(reference)!r}")
+    _check_usable(into)
+    return into
+
+
+def _check_usable(into: Location) -> None:
+    """Refuse a folder that duplicates cannot go to, or that holds files which are no duplicates.
+
+    Raises:
+        ParameterError: naming it and the remedy.
+    """
+    storage = storage_of(into)
+    try:
+        storage.check_new_folder(into)
+        if is_path(into):
+            storage.find_folder(into.parent)
+        is_own = storage.stat(into / MARKER) is None and _holds_files(into)
+    except FileNotFoundError:
+        raise ParameterError(
+            f"into {str(into)!r} cannot be made: there is no folder {str(into.parent)!r}. Make it, or connect its drive."
+        ) from None
+    except NotADirectoryError as error:
+        raise ParameterError(f"into {str(into)!r} cannot be a folder: {error.strerror}. Name another.") from None
+    except ValueError as error:
+        raise ParameterError(f"into {str(into)!r} cannot be used: {error}. Name another.") from None
+    except OSError as error:
+        raise _not_listed("into", into, error) from None
+    if is_own:
+        raise ParameterError(
+            f"into {str(into)!r} holds other files, which would never be looked through again. Name a new folder, or an empty one."
+        )
+
+
+def check_apart(into: Location, other: Location, what: str) -> None:
+    """Refuse to move duplicates to a folder that is, holds or lies in another, which is called `what`.
+
+    Raises:
+        ParameterError: naming both.
+    """
+    if is_inside(into, other) or is_inside(other, into):
+        raise ParameterError(
+            f"into {str(into)!r} is, holds or lies in {what}, which nothing may be moved to. Name another folder."
+        )
+
+
+def _protocol(location: Location) -> str:
+    return "file" if is_path(location) else str(location).partition("://")[0]
+
+
+def _holds_files(folder: Location) -> bool:
+    """Whether there is a file below `folder`, hidden ones aside, which systems make by themselves."""
+    files = storage_of(folder).walk(folder, recursive=True, is_excluded=_is_hidden, never=[], seen=set())
+    return any(file.path != str(folder) for file in files)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.rstrip("/").rpartition("/")[2].startswith(".")
+
+
+def check_still_there(layout: Layout) -> None:
+    """Refuse to undo a run whose folders are gone, all of them.
 
     Raises:
         StoreError: naming the folder and the remedy.
     """
+    if not any(map(is_there, layout.folders)):
+        raise StoreError(
+            f"the run's folder {str(layout.folders[0])!r} is no longer there. Put it back where it was, or connect its drive, and "
+            "restore again."
+        )
+
+
+def is_there(folder: Location) -> bool:
+    """Whether the folder exists."""
     try:
         storage_of(folder).find_folder(folder)
     except (FileNotFoundError, NotADirectoryError):
-        raise StoreError(
-            f"the run's folder {str(folder)!r} is no longer there. Put it back where it was, or connect its drive, and restore again."
-        ) from None
+        return False
+    return True
 
 
 def check_local_folder(parameter: str, name: str) -> Path:

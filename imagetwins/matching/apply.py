@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imagetwins.matching.decisions import set_decisions
 from imagetwins.reasons import Reason, ReasonCode
-from imagetwins.storage import Listed, storage_of
+from imagetwins.storage import Listed, Location, storage_of
 from imagetwins.storage.location import from_columns
 from imagetwins.store.schemas import Action
 
@@ -30,12 +30,12 @@ def find_changes(images: pd.DataFrame) -> dict[int, Reason]:
 
     Size and time are compared first; only where both are the same is the content read and its digest compared.
     """
-    found = {int(row.image): _find_change(row) for row in images.itertuples()}
+    found = {int(row.image): find_change_at(from_columns(row.path, row.path_bytes), row) for row in images.itertuples()}
     return {image: reason for image, reason in found.items() if reason}
 
 
-def _find_change(row: Any) -> Reason | None:
-    location = from_columns(row.path, row.path_bytes)
+def find_change_at(location: Location, row: Any) -> Reason | None:
+    """Return why the file at `location` is not what an image, a row of `schemas.IMAGES`, was; None if it is."""
     try:
         return storage_of(location).find_change(Listed(location, row.size_bytes, row.mtime_ns, row.digest))
     except OSError as error:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
-from imagetwins.matching.decisions import set_decisions
+from imagetwins.matching.choices import Choices
+from imagetwins.matching.decisions import keep_apart, set_decisions
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.store.schemas import Action
 from imagetwins.text import ZERO_WIDTH_SPACE
@@ -26,11 +28,21 @@ class ApprovalRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the person said. `leave_alone` are paths of files that stay: whole, or relative to the folder."""
+    """What the person said.
+
+    Attributes:
+        approve: whether anything moves.
+        leave_alone: paths of files that stay: whole, or as they are shown.
+        comment: kept with the run.
+        not_duplicates: likewise files that are no duplicates of what they match: they stay, and it is to be remembered.
+        choices: checked. What moves instead of what the run would move, if there are any; then no file is named besides.
+    """
 
     approve: bool
     leave_alone: Sequence[str] = ()
     comment: str = ""
+    not_duplicates: Sequence[str] = ()
+    choices: Choices | None = None
 
 
 def plan_approval(decisions: pd.DataFrame, parameters: Parameters) -> ApprovalRequest | None:
@@ -51,15 +63,30 @@ def _doubtful(decisions: pd.DataFrame) -> "pd.Series[bool]":
     return ~decisions["Duplicate"] & (decisions["action"] == Action.REVIEW)
 
 
-def find_left_alone(decisions: pd.DataFrame, answer: Answer, folder: str) -> tuple[list[int], list[str]]:
+def find_left_alone(decisions: pd.DataFrame, answer: Answer, layout: Layout) -> tuple[list[int], list[str]]:
     """Return the images that `answer` leaves alone, and the names in it that are none of the files to move."""
-    movable = decisions[_movable(decisions)]
-    images = dict(zip(movable["FullPath"], movable["image"].astype(int), strict=True))
+    return _find_named(decisions[_movable(decisions)], answer.leave_alone, layout)
+
+
+def find_apart(decisions: pd.DataFrame, answer: Answer, layout: Layout) -> tuple[list[tuple[int, int]], list[str]]:
+    """Return the pairs that `answer` calls no duplicates, (image, kept), and the names in it that match nothing."""
+    if answer.choices:
+        return answer.choices.apart, []
+    found, unknown = _find_named(decisions[_movable(decisions) | _doubtful(decisions)], answer.not_duplicates, layout)
+    kept = decisions.set_index("image")["kept_image"]
+    return [(image, int(kept[image])) for image in found], unknown
+
+
+def _find_named(rows: pd.DataFrame, names: Sequence[str], layout: Layout) -> tuple[list[int], list[str]]:
+    """Return the images of the files that `names` mean, and the names that mean none of `rows`."""
+    images = dict(zip(rows["FullPath"], rows["image"].astype(int), strict=True))
+    # As they are shown; a whole path means itself.
+    images = {layout.shorten(path): image for path, image in images.items()} | images
     found, unknown = [], []
-    for given in answer.leave_alone:
+    for given in names:
         # Copied from the gallery, a long name has marks where its line may break.
         name = given.replace(ZERO_WIDTH_SPACE, "").strip()
-        image = images.get(name, images.get(f"{folder.rstrip('/')}/{name}"))
+        image = images.get(name)
         if image is None:
             unknown.append(given)
         else:
@@ -67,15 +94,20 @@ def find_left_alone(decisions: pd.DataFrame, answer: Answer, folder: str) -> tup
     return found, unknown
 
 
-def apply_answer(decisions: pd.DataFrame, answer: Answer, folder: str) -> pd.DataFrame:
-    """Return `decisions` as `answer` leaves them: the approved moves have the action "would move", the others "not moved"."""
-    movable = _movable(decisions)
-    alone = movable & decisions["image"].isin(find_left_alone(decisions, answer, folder)[0])
+def apply_answer(decisions: pd.DataFrame, answer: Answer, layout: Layout) -> pd.DataFrame:
+    """Return `decisions` as `answer` leaves them: the approved moves have the action "would move", the others "not moved".
+
+    An answer that brings choices is not for this function: `chosen.decide_chosen` carries those out.
+    """
+    changed = decisions.copy()
+    for image, kept in find_apart(decisions, answer, layout)[0]:
+        keep_apart(changed, image, kept)
+    movable = _movable(changed)
+    alone = movable & decisions["image"].isin(find_left_alone(decisions, answer, layout)[0])
     rest = movable & ~alone
     left = Reason.of(ReasonCode.LEFT_ALONE, comment=answer.comment)
     refused = Reason.of(ReasonCode.NOT_APPROVED, comment=answer.comment)
     kept = decisions.loc[rest, "kept_path"].str.rpartition("/")[2] if rest.any() else []
-    changed = decisions.copy()
     set_decisions(changed, alone, Action.NOT_MOVED, [left] * int(alone.sum()))
     if answer.approve:
         set_decisions(changed, rest, Action.WOULD_MOVE, [Reason.of(ReasonCode.APPROVED, kept=name) for name in kept])

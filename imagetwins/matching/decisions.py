@@ -16,7 +16,9 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
 - *Orientation.* Where pictures are compared turned and mirrored, all that is said of a match is said of its first picture and the
   second one turned; so are the shapes that are compared. A decision has the orientation that turns its picture to match the
   kept one, whichever of the two was turned.
+- *Restriction.* Where only pictures of one sub-folder, or of different folders, may match, other pairs are none (`restriction.py`).
 - *The plain rule* (`rule`): any grouping, the first listed is kept, and nothing is doubtful.
+- *What persons said* comes before all of this, in every rule: see recall.py.
 """
 
 import math
@@ -31,9 +33,12 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.formats import RAW
 from imagetwins.matching.orientation import invert, lies_on_side, read_orientations
 from imagetwins.matching.ranking import rank_images
+from imagetwins.matching.recall import NOBODY, UNASKED, Recall
+from imagetwins.matching.restriction import find_excluded
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.companions import find_raw_pairs
+from imagetwins.store.memory import nothing_remembered
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import as_frame
 
@@ -161,18 +166,21 @@ def lowest_local_ssim(detail: NDArray[np.float64], limit: float) -> NDArray[np.f
     return np.maximum(limit - SPREAD * lost, min(limit, LEAST_LOCAL_SSIM))
 
 
-def decide(images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters) -> pd.DataFrame:
+def decide(
+    images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters, memory: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the decisions (`schemas.DECISIONS`) about every image, before anything moves.
 
     Args:
         images: `schemas.IMAGES`; row i is the image with the id i.
         comparisons: `schemas.COMPARISONS`, in any order; pairs below the threshold are passed over.
         parameters: what the run was asked to do.
+        memory: `schemas.NOT_DUPLICATES`, what persons said before; None if nothing is remembered.
 
     Returns:
         One row an image. Duplicates have the action "would move"; `NewPath` is `FullPath` everywhere.
     """
-    return Decider(images, comparisons, parameters).decide()
+    return Decider(images, comparisons, parameters, memory).decide()
 
 
 def read_measured(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -187,13 +195,25 @@ class Decider:
 
     Attributes:
         matches: `schemas.COMPARISONS`, the pairs that are matches; scores and differences as they were given.
+        apart: those that would be, but that a person keeps apart.
     """
 
-    def __init__(self, images: pd.DataFrame, comparisons: pd.DataFrame, parameters: Parameters) -> None:
-        matches = comparisons[comparisons["ssim"] >= parameters.threshold].reset_index(drop=True)
+    def __init__(
+        self,
+        images: pd.DataFrame,
+        comparisons: pd.DataFrame,
+        parameters: Parameters,
+        memory: pd.DataFrame | None = None,
+    ) -> None:
+        matches = comparisons[comparisons["ssim"] >= parameters.threshold]
+        matches = matches[~find_excluded(matches, images, parameters)].reset_index(drop=True)
         if parameters.is_careful:
             # A raw file belongs to the picture of the same shot beside it: neither is the other's duplicate.
             matches = matches[~find_raw_pairs(matches, images)].reset_index(drop=True)
+        self._recall = Recall(nothing_remembered() if memory is None else memory, images)
+        said = self._recall.find_apart(*(matches[name].to_numpy(np.int64) for name in ("image1", "image2")))
+        self.apart = matches[said != NOBODY].assign(said=said[said != NOBODY])
+        matches = matches[said == NOBODY].reset_index(drop=True)
         self.matches, self._images, self._parameters = matches, images, parameters
         self._measured = read_measured(matches)
         # The score of identical thumbnails is 1 without anybody's computing it, and there is no difference to measure.
@@ -207,7 +227,9 @@ class Decider:
         orientations = read_orientations(matches)
         # Those of the later pictures, which match the earlier ones.
         self._orientations = np.where(swap, invert(orientations), orientations)
-        self._lasting = _is_any(find_doubts(matches.assign(**dict.fromkeys(DIFFERENCES, np.nan)), images, parameters))
+        self._unasked = self._recall.find_doubts(self._earlier, self._later)
+        doubts = find_doubts(matches.assign(**dict.fromkeys(DIFFERENCES, np.nan)), images, parameters)
+        self._lasting = _is_any(self._unasked) | _is_any(doubts)
         self._is_doubtful = self._lasting | self._differs(np.arange(len(matches)))
         self._candidates = self._sort_candidates(ranks)
 
@@ -280,7 +302,8 @@ class Decider:
         rows = np.fromiter(decisive.values(), np.int64)
         matches = self.matches.iloc[rows].assign(**dict(zip(MEASURED, self._measured[rows].T, strict=True)))
         scores = {name: matches[name].to_numpy(np.float64, na_value=np.nan).tolist() for name in SCORES}
-        doubts = find_doubts(matches, self._images, self._parameters)
+        doubts, unasked = find_doubts(matches, self._images, self._parameters), self._unasked[rows]
+        doubts = np.where(_is_any(unasked), unasked, doubts)
         decisions = _keep_all(self._images)
         copies: dict[int, int] = {}
         turned = self._orientations[rows].tolist()
@@ -294,8 +317,21 @@ class Decider:
         for image, count in copies.items():
             if decisions["action"][image] == Action.KEPT:
                 _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.HAS_DUPLICATES, count=count))
+        self._tell_apart(decisions)
         _stop_if_too_many(decisions, self._images, self._parameters.max_move_share)
         return as_frame(decisions, DECISIONS)
+
+    def _tell_apart(self, decisions: dict[str, list[Any]]) -> None:
+        """Give pictures that are kept, and of which nothing else is to be said, the reason that a person keeps them apart."""
+        others: dict[int, list[tuple[int, int]]] = {}
+        for first, second, said in self.apart[["image1", "image2", "said"]].to_numpy(np.int64).tolist():
+            others.setdefault(first, []).append((second, said))
+            others.setdefault(second, []).append((first, said))
+        for image, found in others.items():
+            if decisions["reason_code"][image] == ReasonCode.NO_MATCH:
+                other, said = found[0]
+                reason = self._recall.tell_apart(said, decisions["FileName"][other], len(found))
+                _decide(decisions, image, Action.KEPT, reason)
 
 
 def _is_any(doubts: NDArray[np.object_]) -> NDArray[np.bool_]:
@@ -308,6 +344,11 @@ def count_decisions(decisions: pd.DataFrame) -> dict[str, int]:
         "duplicates": int(decisions["Duplicate"].sum()),
         "review": int((decisions["action"] == Action.REVIEW).sum()),
     }
+
+
+def count_unasked(decisions: pd.DataFrame) -> int:
+    """Return how many images are for review because a person said something about them before."""
+    return int(((decisions["action"] == Action.REVIEW) & decisions["reason_code"].isin(UNASKED)).sum())
 
 
 def count_turned(decisions: pd.DataFrame) -> int:
@@ -367,6 +408,15 @@ def set_decisions(decisions: pd.DataFrame, rows: Any, action: Action, reasons: S
     decisions.loc[rows, "action"] = action.value
     decisions.loc[rows, "reason"] = [str(reason) for reason in reasons]
     decisions.loc[rows, "reason_code"] = [reason.code.value for reason in reasons]
+
+
+def keep_apart(decisions: pd.DataFrame, image: int, other: int) -> None:
+    """Set, in place, that `image` is kept because a person chose that it is no duplicate of `other`; row i is image i."""
+    decisions.loc[image, "Duplicate"] = False
+    decisions.loc[image, ["kept_path", *SCORES]] = None
+    decisions.loc[image, ["kept_image", "orientation"]] = pd.NA
+    reason = Reason.of(ReasonCode.CHOSEN_APART, other=decisions["FileName"].iat[other])
+    set_decisions(decisions, [image], Action.KEPT, [reason])
 
 
 def _apply_match(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from imagetwins.config.keep import split_keep
 from imagetwins.config.parameters import Parameters, Rule
 from imagetwins.store.record import RunRecord, RunStatus
-from imagetwins.text import format_command
+from imagetwins.text import format_command, pluralize
 
 RULES: dict[Rule, str] = {
     "careful": "A match that a score alone cannot vouch for is for review, and stays.",
@@ -22,6 +22,28 @@ def describe_orientations(record: RunRecord) -> str:
     turned = record.counts["turned_duplicates"]
     found = f"{turned:,} of the duplicates {'is' if turned == 1 else 'are'}" if turned else "no duplicate is"
     return f"Pictures were compared turned and mirrored, too: {found} turned or mirrored."
+
+
+def describe_restriction(record: RunRecord) -> str:
+    """Return which pairs alone could match, and how many others would have; "" of a run in which all could."""
+    excluded = pluralize(record.counts["excluded"], "other pair")
+    would = f"{excluded} would match, too, and {'does' if record.counts['excluded'] == 1 else 'do'} not count."
+    if record.parameters.across:
+        return f"Copies count only in different folders, not inside one: {would}"
+    if record.parameters.within == "folder":
+        return f"Copies count only inside one sub-folder: {would}"
+    return ""
+
+
+def describe_remembered(record: RunRecord) -> str:
+    """Return what the run left as it was because of what persons said before; "" if nothing."""
+    apart, review = record.counts["remembered"], record.counts["remembered_review"]
+    told = []
+    if apart:
+        told.append(f"{pluralize(apart, 'match')} kept apart")
+    if review:
+        told.append(f"{pluralize(review, 'picture')} for review instead of moved")
+    return f"Remembered of what was said before: {', '.join(told)}." if told else ""
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,8 @@ def advise_keep(record: RunRecord) -> Advice | None:
     keep = ",".join(["resolution", *(word for word in split_keep(parameters.keep) if word != "first")])
     commands = [format_run(parameters.model_copy(update={"keep": keep, "rule": "careful"}))]
     if record.counts["moved"] and record.status is not RunStatus.RESTORED:
-        commands.insert(0, format_command("restore", record.run_id, parameters.store))
+        # Restored for another run to move them, so that run must not remember them as put back.
+        commands.insert(0, format_command("restore", record.run_id, parameters.store, options=("--move-again",)))
     have = "duplicate has" if larger == 1 else "duplicates have"
     return Advice(
         f"{larger:,} {have} more pixels than the copy that stays. To keep the largest copies instead:", commands
@@ -49,8 +72,9 @@ def advise_keep(record: RunRecord) -> Advice | None:
 
 def format_run(parameters: Parameters) -> str:
     """Return the shell command that runs with `parameters`; what is the default is left out."""
-    words = ["imagetwins", "run", parameters.folder]
-    for name, value in parameters.changed.items():
+    words = ["imagetwins", "run", *parameters.folders]
+    changed = {name: value for name, value in parameters.changed.items() if name != "more_folders"}
+    for name, value in changed.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")

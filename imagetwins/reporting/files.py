@@ -1,7 +1,6 @@
 """Answers about single files: why one moved, what two of them score, and what all runs decided about one."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,15 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
 from imagetwins.matching.decisions import decide, find_doubts
 from imagetwins.matching.orientation import invert, read_orientations
+from imagetwins.matching.restriction import describe_exclusion, find_excluded
 from imagetwins.orientation import AS_IT_IS
+from imagetwins.reasons import ReasonCode
 from imagetwins.reporting.answers import to_rows
+from imagetwins.reporting.names import digests_now, spell
 from imagetwins.reporting.queries import parts_of_run, parts_of_store, query
-from imagetwins.storage import Location, is_url, parse_location, storage_of
+from imagetwins.reporting.remembered import find_said, tell_said
+from imagetwins.storage import Location
+from imagetwins.store.memory import Verdict, read_memory
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table, read_table_if_any
@@ -35,7 +39,8 @@ class FileExplanation:
     """Why a file moved, or why not.
 
     `decision` is its row of the decisions; `verdict` says it in words; `table` holds its stored partners, best first;
-    `thresholds` what the same rules decide about it at other thresholds.
+    `thresholds` what the same rules decide about it at other thresholds; `remembered` says in words what persons said about it
+    up to now, after the run too.
     """
 
     run_id: str
@@ -43,13 +48,15 @@ class FileExplanation:
     verdict: str
     table: pd.DataFrame
     thresholds: pd.DataFrame
+    remembered: list[str]
 
 
 @dataclass(frozen=True)
 class PairExplanation:
     """Two files of a run and their score; `table` has one row a file, and `ssim` is None below the floor.
 
-    `orientation` is EXIF's number that turns the second file of the table to match the first.
+    `orientation` is EXIF's number that turns the second file of the table to match the first; `remembered` says in words what
+    persons said about the pair up to now, after the run too.
     """
 
     run_id: str
@@ -62,6 +69,7 @@ class PairExplanation:
     threshold: float
     floor: float
     table: pd.DataFrame
+    remembered: list[str]
 
 
 def find_history(store: Location, path: str) -> pd.DataFrame:
@@ -73,7 +81,7 @@ def find_history(store: Location, path: str) -> pd.DataFrame:
     Raises:
         StoreError: no run has seen this file.
     """
-    spellings = _spellings(path)
+    spellings = spell(path)
     images, decisions = parts_of_store(store, "images"), parts_of_store(store, "decisions")
     if not images or not decisions:
         raise StoreError(f"the store {store} holds no tables yet: no run has finished.")
@@ -93,7 +101,7 @@ def find_history(store: Location, path: str) -> pd.DataFrame:
         spellings=spellings,
         moved=[f"{run_id} {listed}" for run_id, listed in zip(moved["run_id"], moved["path"], strict=True)],
     )
-    digests = sorted({*found["digest"], *_digests_now(path)})
+    digests = sorted({*found["digest"], *digests_now(path)})
     history = query(
         'SELECT run_id, path, d."NewPath" AS new_path, action, kept_path, reason, digest, '
         "COLUMNS('^(ssim|detail_ssim|local_ssim)$') "
@@ -115,12 +123,6 @@ def find_history(store: Location, path: str) -> pd.DataFrame:
     return history.reindex(columns=shown)
 
 
-def _digests_now(path: str) -> list[str]:
-    location = parse_location(path)
-    storage = storage_of(location)
-    return [] if storage.stat(location) is None else [storage.digest(location)]
-
-
 def find_image(run: Run, path: str) -> int:
     """Return the id of the image of `run` that lay at `path`, or was moved there; of a companion, that of its picture.
 
@@ -129,7 +131,7 @@ def find_image(run: Run, path: str) -> int:
     Raises:
         StoreError: no image, or more than one, has that path.
     """
-    spellings, tail = _spellings(path), "/" + path.removeprefix("./").lstrip("/")
+    spellings, tail = spell(path), "/" + path.removeprefix("./").lstrip("/")
     found = query(
         'SELECT image, "FullPath" AS path, list_contains($spellings, "FullPath") OR list_contains($spellings, "NewPath") AS whole '
         'FROM read_parquet($decisions) WHERE whole OR ends_with("FullPath", $tail) OR ends_with("NewPath", $tail) '
@@ -182,8 +184,25 @@ def explain_file(run: Run, path: str) -> FileExplanation:
     ).reindex(columns=["image", "path", *_SCORES, "action", "kept_path", "orientation", "is_first"])
     partners["orientation"] = _turn_partners(partners)
     partners = partners.drop(columns="is_first")
-    verdict = _file_verdict(decision, partners, parameters)
-    return FileExplanation(run.run_id, decision, verdict, partners, _at_other_thresholds(run, image, parameters))
+    pairs = partners[["image"]].rename(columns={"image": "image2"}).assign(image1=image)
+    is_excluded = find_excluded(pairs, read_table(run.images, IMAGES), parameters)
+    verdict = _file_verdict(decision, partners[~is_excluded], parameters)
+    if (others := partners[is_excluded & (partners["ssim"] >= parameters.threshold)]).size:
+        best = others.iloc[0]
+        verdict += f" It would match {best['path']} (SSIM {best['ssim']:.4f}), but {describe_exclusion(parameters)}."
+    return FileExplanation(
+        run.run_id,
+        decision,
+        verdict,
+        partners,
+        thresholds=_at_other_thresholds(run, image, parameters),
+        remembered=tell_said(find_said(run.store, _read_digests(run, [image]))),
+    )
+
+
+def _read_digests(run: Run, images: list[int]) -> list[str | None]:
+    digests: list[str | None] = read_table(run.images, IMAGES, where=pc.field("image").isin(images))["digest"].tolist()
+    return digests
 
 
 def _turn_partners(partners: pd.DataFrame) -> NDArray[np.uint8]:
@@ -200,11 +219,18 @@ def _file_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: 
         turned = f" when {words}" if words else ""
         scores = f"SSIM {decision['ssim']:.4f} with {decision['kept_path']}{turned}{detail}{local}; threshold {parameters.threshold:g}"
         return f"{decision['action']}: {decision['reason']} ({scores})."
+    if decision["reason_code"] == ReasonCode.KEPT_APART:
+        return f"{decision['reason']}."
     if decision["action"] != Action.KEPT:
         return f"{decision['action']}: {decision['reason']}."
+    return _kept_verdict(decision, partners, parameters)
+
+
+def _kept_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: Parameters) -> str:
     matches = partners[partners["ssim"] >= parameters.threshold]
     if partners.empty:
-        return f"kept: its SSIM with every other picture is proven to be below the floor {parameters.floor:g}."
+        others = "every other picture" + (" that may match it" if parameters.is_restricted else "")
+        return f"kept: its SSIM with {others} is proven to be below the floor {parameters.floor:g}."
     best = partners.iloc[0]
     if matches.empty:
         return f"kept: its best match, {best['path']}, scores {best['ssim']:.4f}, below the threshold {parameters.threshold:g}."
@@ -222,11 +248,12 @@ def _at_other_thresholds(run: Run, image: int, parameters: Parameters) -> pd.Dat
     thresholds = sorted({parameters.floor, parameters.threshold, *OTHER_THRESHOLDS})
     thresholds = [value for value in thresholds if value >= max(parameters.floor, parameters.threshold - 0.2)]
     images, pairs = _neighbourhood(run, image, thresholds[0])
+    memory = read_memory(run.store)
     position = int(np.flatnonzero(images["original"] == image)[0])
     rows = []
     for threshold in thresholds:
         rules = parameters.model_copy(update={"threshold": threshold, "max_move_share": 1.0})
-        decision = decide(images, pairs, rules).iloc[position]
+        decision = decide(images, pairs, rules, memory).iloc[position]
         rows.append({"threshold": threshold, **decision[["action", "kept_path", *_SCORES, "reason"]]})
     return pd.DataFrame(rows)
 
@@ -268,9 +295,15 @@ def explain_pair(run: Run, first: str, second: str) -> PairExplanation:
     found = read_table(run.comparisons, COMPARISONS, where=is_pair)
     score = next(iter(to_rows(found[[*_SCORES, "verified"]])), {**dict.fromkeys(_SCORES), "verified": False})
     orientation = next(iter(read_orientations(found).tolist()), None)
-    doubts = [str(doubt) for doubt in find_doubts(found, read_table(run.images, IMAGES), parameters) if doubt]
+    images = read_table(run.images, IMAGES)
+    doubts = [str(doubt) for doubt in find_doubts(found, images, parameters) if doubt]
     files = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(pair))
+    said = find_said(run.store, _read_digests(run, pair))
     verdict = _pair_verdict(score["ssim"], doubts, files, parameters)
+    if _was_kept_apart(run, said) and score["ssim"] is not None and verdict.startswith("match"):
+        verdict = f"kept apart: SSIM {score['ssim']:.4f}, but a person said that they are no duplicates."
+    if len(found) and find_excluded(found, images, parameters)[0] and found["ssim"].iat[0] >= parameters.threshold:
+        verdict = f"no match: SSIM {score['ssim']:.4f}, but {describe_exclusion(parameters)}."
     if words := ORIENTATIONS.get(orientation or AS_IT_IS):
         verdict += f" {files['FileName'].iat[1]} was compared {words}."
     return PairExplanation(
@@ -281,7 +314,15 @@ def explain_pair(run: Run, first: str, second: str) -> PairExplanation:
         threshold=parameters.threshold,
         floor=parameters.floor,
         table=files,
+        remembered=tell_said(said),
     )
+
+
+def _was_kept_apart(run: Run, said: pd.DataFrame) -> bool:
+    """Whether it was said before `run` ended that a pair is none of duplicates."""
+    finished = run.read_record().finished
+    apart = said[said["verdict"] == Verdict.NOT_DUPLICATES]
+    return bool(len(apart)) and (finished is None or apart["decided"].iat[-1] <= finished.isoformat())
 
 
 def _pair_verdict(ssim: float | None, doubts: list[str], files: pd.DataFrame, parameters: Parameters) -> str:
@@ -299,8 +340,3 @@ def _pair_verdict(ssim: float | None, doubts: list[str], files: pd.DataFrame, pa
     if doubts:
         return f"match in doubt: SSIM {ssim:.4f}, but {doubts[0]}; other pictures decided about both."
     return f"match: SSIM {ssim:.4f}, but a better match, or the ranking, decided about both."
-
-
-def _spellings(path: str) -> list[str]:
-    """Return what tables may call `path`."""
-    return [path] if is_url(path) else [path, str(Path(path).absolute())]

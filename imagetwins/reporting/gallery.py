@@ -15,13 +15,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imagetwins import ssim
+from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import lies_on_side, read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.scanning.thumbnails import Missing
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
-from imagetwins.text import ORIENTATIONS, ZERO_WIDTH_SPACE, describe_left_out, format_command, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, ZERO_WIDTH_SPACE, describe_left_out, format_command, pluralize
 
 MAX_ROWS = 40
 """Rows of pictures; 40 rows are about 0.7 MB of Markdown, which the UI shows in a second or two."""
@@ -50,7 +57,9 @@ def draw_summary(record: RunRecord) -> str:
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
         *_next_step(record),
         RULES[record.parameters.rule],
+        *([restriction] if (restriction := describe_restriction(record)) else []),
         *([turned] if (turned := describe_orientations(record)) else []),
+        *([escape(remembered)] if (remembered := describe_remembered(record)) else []),
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),
         "## Where the time went",
         _bars(record.seconds),
@@ -112,10 +121,10 @@ def breakable(text: str) -> str:
     return ZERO_WIDTH_SPACE.join(escape(part) for part in re.findall(rf"\S{{1,{MAX_WORD}}}\s*|\s+", text))
 
 
-def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, folder: str) -> str:
+def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, layout: Layout) -> str:
     """Return the kept and the other picture of each decision side by side, the most doubtful first; the other turned to match.
 
-    `decisions` and `images` are `schemas.DECISIONS` and `schemas.IMAGES`; names in `folder` are shown without it.
+    `decisions` and `images` are `schemas.DECISIONS` and `schemas.IMAGES`; names are shown as `layout` shortens them.
     """
     decided = decisions[decisions["kept_image"].notna()]
     doubtful_first = decided.assign(sure=decided["action"] != Action.REVIEW).sort_values(
@@ -127,21 +136,25 @@ def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, fold
     shown = shown.assign(orientation=read_orientations(shown))
     ids = list(dict.fromkeys(shown[["kept_image", "image"]].to_numpy(np.int64).ravel().tolist()))
     thumbnails = dict(zip(ids, load(ids), strict=True))
-    rows = [_gallery_row(row, thumbnails, images, folder) for row in shown.itertuples()]
+    rows = [_gallery_row(row, thumbnails, images, layout) for row in shown.itertuples()]
     more = (
         f"\n\nThe {len(shown)} most doubtful of {len(decided)}; the report has all."
         if len(decided) > len(shown)
         else ""
     )
-    return f"In {breakable(folder)}\n\n" + _table(("kept", "other", "SSIM, and what became of the other"), rows) + more
+    return (
+        f"In {breakable(layout.path)}\n\n"
+        + _table(("kept", "other", "SSIM, and what became of the other"), rows)
+        + more
+    )
 
 
 def _gallery_row(
-    row: Any, thumbnails: Mapping[int, NDArray[np.uint8] | Missing], images: pd.DataFrame, folder: str
+    row: Any, thumbnails: Mapping[int, NDArray[np.uint8] | Missing], images: pd.DataFrame, layout: Layout
 ) -> tuple[str, ...]:
     pair = (int(row.kept_image), row.kept_path, AS_IT_IS), (int(row.image), row.FullPath, row.orientation)
     kept, other = (
-        f"{_encode(thumbnails[image], image, images, orientation)} {breakable(shorten_path(path, folder))}"
+        f"{_encode(thumbnails[image], image, images, orientation)} {breakable(layout.shorten(path))}"
         for image, path, orientation in pair
     )
     if row.orientation != AS_IT_IS:

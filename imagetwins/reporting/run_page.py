@@ -11,7 +11,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,21 +20,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagetwins import ssim
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
+from imagetwins.matching.recall import NOBODY, Recall
+from imagetwins.matching.restriction import find_excluded
+from imagetwins.moving.asides import note_asides
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations
+from imagetwins.reasons import HINTS
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
 from imagetwins.scanning.thumbnails import FilePlaces, Missing, RunThumbnails
 from imagetwins.storage import Location, storage_of
-from imagetwins.store.record import RunRecord, Stage
+from imagetwins.store.memory import read_memory
+from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table
-from imagetwins.text import ORIENTATIONS, describe_left_out, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, describe_left_out, pluralize
 
 SCORES = pa.schema(
     [COMPARISONS.field(name) for name in ("image1", "image2", "ssim", "detail_ssim", "local_ssim", "orientation")]
@@ -50,6 +62,11 @@ LOOK_AT_ONCE = 16
 LOOKED_FOR_IN_TURN = 32
 """Files that a thread asks for: one on a disk is found in less time than it takes to ask a thread."""
 
+NANOSECONDS = 10**9
+
+CHOICES_NAME = "choices.json"
+"""What the page calls the file that it saves."""
+
 MOVES = (Action.MOVED, Action.WOULD_MOVE)
 
 Sections = dict[str, list["Pair"]]
@@ -58,7 +75,7 @@ Sections = dict[str, list["Pair"]]
 class Pair(NamedTuple):
     """A picture that stays (or, for near misses, the first one), another one, and what is between them.
 
-    `orientation` is EXIF's number that turns the other one to match.
+    `orientation` is EXIF's number that turns the other one to match; `reason_code` is "" where the table has none.
     """
 
     kept: int
@@ -68,12 +85,16 @@ class Pair(NamedTuple):
     local_ssim: float | None
     action: str
     reason: str
+    reason_code: str
     orientation: int
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What a run left in the store. Row i of images and decisions is image i; of the pairs only the scores are read."""
+    """What a run left in the store. Row i of images and decisions is image i; of the pairs only the scores are read.
+
+    Pairs that the run excludes from its matches (`matching.restriction`) are left out.
+    """
 
     record: RunRecord
     images: pd.DataFrame
@@ -91,9 +112,18 @@ def build_report(run: Run) -> Location:
     Raises:
         StoreError: the run's tables are missing or were pruned.
     """
-    tables = read_tables(run)
+    tables = _follow_moves(run, read_tables(run))
     thumbnails = RunThumbnails(run, tables.parameters, tables.images, tables.decisions)
     return write_report(run, tables, thumbnails, look=True)
+
+
+def _follow_moves(run: Run, tables: Tables) -> Tables:
+    """Return the tables with the new paths of files that other runs have moved since, as those that act on this run's scores do."""
+    decided = tables.decisions[tables.decisions["kept_image"].notna()]
+    shown = sorted({*decided["image"].astype(int), *decided["kept_image"].astype(int)})
+    names = _find_names(FilePlaces(tables.images, tables.decisions), shown)
+    lost = [image for image, name in zip(shown, names, strict=True) if name is None]
+    return replace(tables, decisions=note_asides(run.store, tables.images, tables.decisions, lost))
 
 
 def read_tables(run: Run) -> Tables:
@@ -104,7 +134,9 @@ def read_tables(run: Run) -> Tables:
     """
     record = run.read_record()
     pairs = read_table(run.comparisons, SCORES, where=pc.field("ssim") >= record.floor)
-    return Tables(record, read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS), pairs)
+    images = read_table(run.images, IMAGES)
+    pairs = pairs[~find_excluded(pairs, images, record.parameters)]
+    return Tables(record, images, read_table(run.decisions, DECISIONS), pairs)
 
 
 def write_report(
@@ -119,7 +151,7 @@ def write_report(
         look: whether to ask where each file is now; a run that has just moved them knows. In a bucket each is a request.
         progress: called with the pictures that are ready, of all.
     """
-    sections = plan_sections(tables.decisions, tables.comparisons, tables.parameters.threshold)
+    sections = plan_sections(tables.decisions, _drop_apart(run, tables), tables.parameters.threshold)
     shown = list(dict.fromkeys(image for pair in _iter_all(sections) for image in (pair.kept, pair.other)))
     pictures = collect_pictures(thumbnails, shown, progress)
     page = _render(run, tables, sections, pictures, _plan_images(tables, thumbnails.places, pictures, shown, look=look))
@@ -128,13 +160,23 @@ def write_report(
     return run.report
 
 
+def _drop_apart(run: Run, tables: Tables) -> pd.DataFrame:
+    """Return the pairs but for those of which a person said that they are no duplicates: they are nobody's near miss."""
+    pairs = tables.comparisons
+    said = Recall(read_memory(run.store), tables.images).find_apart(
+        *(pairs[name].to_numpy(np.int64) for name in ("image1", "image2"))
+    )
+    return pairs[said == NOBODY]
+
+
 # -- what is on the page ---------------------------------------------------------------------------------------------
 
 
 def plan_sections(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: float) -> Sections:
     """Return the pairs to show: for review, near misses, duplicates, and those that stayed; the most doubtful first."""
     decided = decisions[decisions["kept_image"].notna()].sort_values("ssim", kind="stable")
-    rows = list(_iter_pairs(decided, "kept_image", "image", decided["action"].tolist(), decided["reason"].tolist()))
+    told = [decided["action"].tolist(), decided["reason"].tolist(), decided["reason_code"].fillna("").tolist()]
+    rows = list(_iter_pairs(decided, "kept_image", "image", *told))
     return {
         "review": [pair for pair in rows if pair.action == Action.REVIEW],
         "near": _find_near_misses(decisions, pairs, threshold),
@@ -144,7 +186,7 @@ def plan_sections(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: float
 
 
 def _iter_pairs(
-    rows: pd.DataFrame, kept: str, other: str, actions: Sequence[str], reasons: Sequence[str]
+    rows: pd.DataFrame, kept: str, other: str, actions: Sequence[str], reasons: Sequence[str], codes: Sequence[str]
 ) -> Iterator[Pair]:
     """Yield a pair for each row, of the images in the columns `kept` and `other`."""
     images = (rows[name].to_numpy(np.int64).tolist() for name in (kept, other))
@@ -152,7 +194,8 @@ def _iter_pairs(
         [None if missing else score for score, missing in zip(rows[name].tolist(), rows[name].isna(), strict=True)]
         for name in ("detail_ssim", "local_ssim")
     )
-    columns = (*images, rows["ssim"].tolist(), detail, local, actions, reasons, read_orientations(rows).tolist())
+    told = actions, reasons, codes, read_orientations(rows).tolist()
+    columns = (*images, rows["ssim"].tolist(), detail, local, *told)
     return itertools.starmap(Pair, zip(*columns, strict=True))
 
 
@@ -168,7 +211,7 @@ def _find_near_misses(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: f
     first_of_groups = ~pd.DataFrame(ends).duplicated().to_numpy() & (ends[:, 0] != ends[:, 1])
     best = near[first_of_groups].head(MAX_NEAR_MISSES)
     reasons = [f"{threshold - score:.4f} below the threshold {threshold:g}." for score in best["ssim"]]
-    return list(_iter_pairs(best, "image1", "image2", [""] * len(best), reasons))
+    return list(_iter_pairs(best, "image1", "image2", [""] * len(best), reasons, [""] * len(best)))
 
 
 # -- the page --------------------------------------------------------------------------------------------------------
@@ -176,9 +219,10 @@ def _find_near_misses(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: f
 
 def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, images: Mapping[int, list[Any]]) -> str:
     record, counts = tables.record, tables.record.counts
-    parameters = record.parameters.model_dump()
+    parameters, layout = record.parameters.model_dump(), record.parameters.layout
     quoted, store = shlex.quote(run.run_id), shlex.quote(str(storage_of(run.store).absolute(run.store)))
     threshold = f"{parameters['threshold']:g}"
+    verb = "approve" if record.status is RunStatus.WAITING else "apply"
     tabs = _plan_tabs(sections, tables)
     return render_page(
         "report.html.j2",
@@ -186,8 +230,9 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         record=record,
         parameters=parameters,
         counts=counts,
-        folder=parameters["folder"],
-        headline=_headline(counts, record.parameters.location),
+        folder=layout.path,
+        asides=[str(aside) for aside in layout.asides],
+        headline=_headline(counts, layout),
         created=f"{record.created:%Y-%m-%d %H:%M:%S} UTC",
         changed=_changed_parameters(record.parameters),
         left_out=describe_left_out(record.left_out),
@@ -201,6 +246,8 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         approve=f"imagetwins approve {quoted} --store {store}",
         rule=RULES[record.parameters.rule],
         orientations=describe_orientations(record),
+        restriction=describe_restriction(record),
+        remembered=describe_remembered(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[
@@ -213,14 +260,19 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         histogram=plan_histogram(tables.comparisons["ssim"], parameters["threshold"], record.floor),
         tabs=tabs,
         omitted=_describe_omitted(pictures, images),
-        data=_plan_data(tables, sections, pictures, images, tabs),
+        data=_plan_data(tables, sections, pictures, images, tabs)
+        | {
+            "run": run.run_id,
+            "leave": f"imagetwins {verb} {quoted} --choices {CHOICES_NAME} --store {store}",
+            "review": f"imagetwins review {quoted} --store {store}",
+        },
     )
 
 
-def _headline(counts: Mapping[str, int], folder: Location) -> str:
+def _headline(counts: Mapping[str, int], layout: Layout) -> str:
     found = counts["duplicates"]
     what = pluralize(found, "duplicate") if found else "No duplicates"
-    return f"{what} in {folder.name or folder}"
+    return f"{what} in {layout.name}"
 
 
 def _changed_parameters(parameters: Parameters) -> list[tuple[str, str]]:
@@ -247,7 +299,11 @@ def _plan_funnel(record: RunRecord, counts: Mapping[str, int], stored: int) -> l
     steps = [("all pairs", counts["pairs"], "")]
     steps += [(labels.get(name, name.replace("_", " ")), pairs, "") for name, pairs in stages.items()]
     steps += [
-        (f"stored: {record.floor:g} or more", stored, "kept"),
+        (
+            f"stored: {record.floor:g} or more{', and may match' if record.parameters.is_restricted else ''}",
+            stored,
+            "kept",
+        ),
         (f"matches: {record.parameters.threshold:g} or more", counts["matches"], "copy"),
         ("duplicates", counts["duplicates"], "copy"),
     ]
@@ -311,12 +367,15 @@ def _plan_data(
 ) -> dict[str, Any]:
     """Return what the page's script draws from: images by position, groups of pairs by tab, pictures by position."""
     position = {image: number for number, image in enumerate(images)}
+    folder = tables.parameters.layout.folders[0]
     return {
-        "base": storage_of(tables.parameters.location).to_uri(tables.parameters.location),
+        "base": storage_of(folder).to_uri(folder),
         "images": list(images.values()),
         "header": pictures.header,
         "pictures": pictures.encoded,
         "orientations": ORIENTATIONS,
+        "hints": list(HINTS.values()),
+        "references": [position[image] for image in images if tables.images["is_reference"].iat[image]],
         "tabs": [
             {key: tab[key] for key in ("key", "note", "empty", "sort")}
             | {"groups": _plan_groups(sections[tab["key"]], position)}
@@ -329,21 +388,38 @@ def _plan_images(
     tables: Tables, places: FilePlaces, pictures: Pictures, shown: Sequence[int], *, look: bool
 ) -> dict[int, list[Any]]:
     """Return, by image, the fields that `FIELDS` in report.js names; what the script can tell from others is left out."""
-    folder = tables.parameters.folder
+    layout = tables.parameters.layout
     now = _find_names(places, shown) if look else [places.left_name(image) for image in shown]
     paths = [places.original_name(image) for image in shown]
-    facts = tables.images.iloc[shown][["size_bytes", "width_px", "height_px", "format"]]
-    columns = zip(shown, paths, now, *(facts[name].tolist() for name in facts), strict=True)
+    facts = tables.images.iloc[shown]
+    columns = (facts[name].tolist() for name in ("size_bytes", "width_px", "height_px", "format"))
+    modified = (facts["mtime_ns"] // NANOSECONDS).tolist()
+    # Many files have neither, and tables of older versions have no such columns.
+    exif = facts.reindex(columns=["taken", "camera"]).astype(object)
+    exif_columns = (exif[name].where(exif[name].notna(), None).tolist() for name in exif)
+    rows = zip(shown, paths, now, modified, zip(*columns, strict=True), zip(*exif_columns, strict=True), strict=True)
     return {
-        image: [
-            shorten_path(path, folder),
-            None if name in {path, None} else shorten_path(name, folder),
-            _plan_link(places, image, name, folder),
-            *others,
-            pictures.of_image.get(image),
-        ]
-        for image, path, name, *others in columns
+        image: _without_last_nones(
+            [
+                layout.shorten(path),
+                None if name in {path, None} else layout.shorten(name),
+                _plan_link(places, image, name, layout),
+                *measured,
+                pictures.of_image.get(image),
+                image,
+                seconds,
+                *told,
+            ]
+        )
+        for image, path, name, seconds, measured, told in rows
     }
+
+
+def _without_last_nones(row: list[Any]) -> list[Any]:
+    """Return `row` without the fields at its end that are None: the script takes what is missing for null."""
+    while row[-1] is None:
+        row.pop()
+    return row
 
 
 def _find_names(places: FilePlaces, images: Sequence[int]) -> list[str | None]:
@@ -356,25 +432,31 @@ def _find_names(places: FilePlaces, images: Sequence[int]) -> list[str | None]:
         return list(itertools.chain.from_iterable(pool.map(find, range(0, len(images), LOOKED_FOR_IN_TURN))))
 
 
-def _plan_link(places: FilePlaces, image: int, now: str | None, folder: str) -> str | None:
+def _plan_link(places: FilePlaces, image: int, now: str | None, layout: Layout) -> str | None:
     """Return the link to a file; "" where the script can tell it from the name `now`, None where there is no file."""
     if now is None:
         return None
-    if now != shorten_path(now, folder) and places.is_plain(image):
+    if len(layout.folders) == 1 and now != layout.shorten(now) and places.is_plain(image):
         return ""
     location = places.locate(image, now)
     return storage_of(location).to_uri(location)
 
 
 def _plan_groups(pairs: list[Pair], position: Mapping[int, int]) -> list[Any]:
-    """Return the pairs by the picture that stays: [kept, [[image, three scores, action, reason, orientation unless 1], ...]]."""
+    """Return the pairs by the picture that stays: [kept, [[image, three scores, action, reason, orientation, hint], ...]].
+
+    An orientation of 1 and no hint are left out at the end of a row.
+    """
     groups: dict[int, list[Any]] = {}
+    hints = {code: position for position, code in enumerate(HINTS)}
     for pair in pairs:
-        reason = "" if pair.action in MOVES else pair.reason  # Of a move it says what the page shows.
+        moves = pair.action in MOVES
+        reason = "" if moves else pair.reason  # Of a move it says what the page shows.
+        hint = None if moves else hints.get(pair.reason_code)
         scores = [
             None if score is None else round(score, 6) for score in (pair.ssim, pair.detail_ssim, pair.local_ssim)
         ]
-        turned = [] if pair.orientation == AS_IT_IS else [pair.orientation]
-        member = [position[pair.other], *scores, pair.action, reason, *turned]
+        turned = None if pair.orientation == AS_IT_IS else pair.orientation
+        member = _without_last_nones([position[pair.other], *scores, pair.action, reason, turned, hint])
         groups.setdefault(position[pair.kept], []).append(member)
     return [[kept, members] for kept, members in groups.items()]

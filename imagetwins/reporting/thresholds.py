@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from imagetwins.errors import ParameterError, StoreError
 from imagetwins.matching.decisions import decide
 from imagetwins.reporting.runs import file_states
+from imagetwins.store.memory import read_memory
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
@@ -73,7 +74,7 @@ def decide_again(run: Run, threshold: float) -> pd.DataFrame:
     check_floor(run, threshold)
     pairs = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= threshold)
     again = parameters.model_copy(update={"threshold": threshold, "audit_floor": parameters.floor})
-    return decide(read_table(run.images, IMAGES), pairs, again)
+    return decide(read_table(run.images, IMAGES), pairs, again, read_memory(run.store))
 
 
 def check_floor(run: Run, threshold: float) -> None:

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.errors import ImagetwinsError, ParameterError, StoreError
-from imagetwins.matching.approval import Answer, ApprovalRequest, find_left_alone
+from imagetwins.matching.approval import Answer, ApprovalRequest, find_apart, find_left_alone
+from imagetwins.matching.choices import read_choices
 from imagetwins.runtime.flow_context import current_flow_run
 from imagetwins.runtime.observer import observer
 from imagetwins.runtime.run_context import RunContext
@@ -39,11 +40,41 @@ class ApprovalForm(RunInput):
         default=[],
         description="Files to leave where they are: paths as the gallery shows them, whole or in the folder.",
     )
+    not_duplicates: list[str] = Field(
+        default=[],
+        description="Files that are no duplicates of what they match, doubtful ones too: they stay, and no later run asks again.",
+    )
     comment: str = Field(default="", description="Kept with the run.", max_length=1000)
+    choices: str = Field(
+        default="",
+        description="Instead of naming files: all of choices.json, which the report's page saves, pasted here. Exactly what is chosen "
+        "in it moves.",
+    )
 
-    def to_answer(self) -> Answer:
-        """Return what was filled in."""
-        return Answer(self.approve, tuple(self.leave_alone), self.comment)
+    def to_answer(self, run: Run) -> Answer:
+        """Return what was filled in for `run`.
+
+        Raises:
+            ParameterError: a name means no file, or the choices do not fit the run or the rest of the answer; with the remedy.
+        """
+        choices = read_choices(run, self.choices, "`choices`") if self.choices.strip() else None
+        answer = Answer(self.approve, tuple(self.leave_alone), self.comment, tuple(self.not_duplicates), choices)
+        _check_answer(run, answer)
+        return answer
+
+
+def _check_answer(run: Run, answer: Answer) -> None:
+    if answer.choices and not answer.approve:
+        raise ParameterError(
+            "there are `choices`, but `approve` is off, and nothing would move: switch it on, or leave them out"
+        )
+    if answer.choices and (answer.leave_alone or answer.not_duplicates):
+        raise ParameterError("`choices` say all of it: name no files besides, or leave the choices out")
+    layout, decisions = run.read_record().parameters.layout, read_table(run.decisions, DECISIONS)
+    if unknown := find_left_alone(decisions, answer, layout)[1]:
+        raise ParameterError(f"none of the files to move: {', '.join(map(repr, unknown))}")
+    if unknown := find_apart(decisions, answer, layout)[1]:
+        raise ParameterError(f"none of the files that match another: {', '.join(map(repr, unknown))}")
 
 
 def request_approval(context: RunContext, parameters: Parameters, request: ApprovalRequest, publish: Publish) -> Answer:
@@ -57,7 +88,12 @@ def request_approval(context: RunContext, parameters: Parameters, request: Appro
     else:
         answer = observer.get().approve(context.run, request)
     context.record.approval = ApprovalRecord(
-        approve=answer.approve, leave_alone=list(answer.leave_alone), comment=answer.comment, answered=now()
+        approve=answer.approve,
+        leave_alone=list(answer.leave_alone),
+        comment=answer.comment,
+        answered=now(),
+        not_duplicates=list(answer.not_duplicates),
+        by_choices=answer.choices is not None,
     )
     context.write()
     return answer
@@ -76,11 +112,11 @@ def _suspend(context: RunContext, parameters: Parameters, request: ApprovalReque
         form = ApprovalForm.with_initial_data(description=problem + _describe(context, request, gallery))
         given = suspend_flow_run(form, timeout=round(3600 * parameters.approval_hours), key=key)
         # Prefect checks the form, but any client can answer in its place.
-        answer = ApprovalForm.model_validate(given.model_dump()).to_answer()
-        unknown = find_unknown_files(context.run, answer)
-        if not unknown:
-            return answer
-        problem = f"**None of the files to move: {', '.join(map(repr, unknown))}.** Please answer again.\n\n"
+        try:
+            return ApprovalForm.model_validate(given.model_dump()).to_answer(context.run)
+        except ParameterError as error:
+            said = str(error).rstrip(".")
+            problem = f"**{said[:1].upper()}{said[1:]}.** Please answer again.\n\n"
     raise AssertionError("count() does not end")
 
 
@@ -90,16 +126,13 @@ def _answered_keys() -> set[str]:
     return set(policy.pause_keys or ())
 
 
-def find_unknown_files(run: Run, answer: Answer) -> list[str]:
-    """Return the names in `answer` that are none of the files to move."""
-    folder = run.read_record().parameters.folder
-    return find_left_alone(read_table(run.decisions, DECISIONS), answer, folder)[1]
-
-
 def _describe(context: RunContext, request: ApprovalRequest, gallery: str) -> str:
     doubtful = f" Doubtful matches, which stay where they are: {request.doubtful}." if request.doubtful else ""
+    layout = context.record.parameters.layout
+    target = "the sub-folder Duplicates of each" if layout.into is None else f"`{layout.into}`"
+    to = "its sub-folder Duplicates" if len(layout.folders) == 1 and layout.into is None else target
     return (
-        f"To move: {pluralize(request.moves, 'file')} of `{context.record.parameters.folder}`, to its sub-folder Duplicates."
+        f"To move: {pluralize(request.moves, 'file')} of `{layout.path}`, to {to}."
         f"{doubtful} Look at the [gallery]({gallery}), or at the report in `{context.run.report}`."
     )
 
@@ -109,18 +142,19 @@ def send_answer(run: Run, form: ApprovalForm) -> None:
 
     Raises:
         StoreError: the run waits for nothing.
-        ParameterError: a file to leave alone is none of those to move.
+        ParameterError: the answer does not fit the run, see `ApprovalForm.to_answer`.
         ImagetwinsError: the server does not know the run, or no longer waits.
     """
     record = run.read_record()
     if record.status is not RunStatus.WAITING:
         why = f" ({record.error})" if record.error else ""
         raise StoreError(f"run {run.run_id} waits for no answer: it is {record.status.value}{why}.")
-    unknown = find_unknown_files(run, form.to_answer())
-    if unknown:
+    try:
+        form.to_answer(run)
+    except ParameterError as error:
         raise ParameterError(
-            f"none of the files to move: {', '.join(map(repr, unknown))}. `imagetwins audit {run.run_id}` lists them."
-        )
+            f"{str(error).rstrip('.')}. `imagetwins audit {run.run_id}` lists the run's files."
+        ) from None
     flow_run = UUID(record.flow_run_id)
     try:
         _wait_for_form(flow_run)

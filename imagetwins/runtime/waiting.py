@@ -31,6 +31,14 @@ def record_endings(store: Location) -> None:
             record.status, record.error = ending
 
 
+def waits_for_answer(run: Run) -> bool:
+    """Whether `run` waits for approval, as far as its server tells; what ended it meanwhile is written into its record."""
+    if run.read_record().status is not RunStatus.WAITING:
+        return False
+    record_endings(run.store)
+    return run.read_record().status is RunStatus.WAITING
+
+
 def _iter_endings(store: Location) -> Iterator[tuple[Run, Ending]]:
     for run in list_runs(store):
         record = run.read_record()

@@ -99,6 +99,9 @@ class ApprovalRecord(BaseModel):
     leave_alone: list[str]
     comment: str
     answered: Time
+    not_duplicates: list[str] = []
+    by_choices: bool = False
+    """Whether what moves was chosen picture by picture: `applied-choices.json` of the run."""
 
 
 class RunRecord(BaseModel):

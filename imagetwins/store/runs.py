@@ -1,11 +1,12 @@
 """Where everything of a run lies in the store.
 
     store/
-      runs/<run_id>/run.json, journal.jsonl, report.html
+      runs/<run_id>/run.json, journal.jsonl, report.html, choices.json
       images/run_id=<run_id>/*.parquet
       comparisons/run_id=<run_id>/*.parquet
       decisions/run_id=<run_id>/*.parquet
       companions/run_id=<run_id>/*.parquet
+      not_duplicates/*.parquet   what persons decided about pairs, see memory.py
       calibrations/<time>/*.parquet, calibration.html
       cache/<run_id>/            listing and plan, while the run works
       cache/thumbnails-*/        thumbnails and what is prepared of them, see cache.py
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagetwins.errors import StoreError
-from imagetwins.storage import DUPLICATES, Location, storage_of
+from imagetwins.storage import Location, storage_of
 from imagetwins.store.record import RunRecord, RunStatus
 
 
@@ -52,6 +53,16 @@ class Run:
     @property
     def report(self) -> Location:
         return self.directory / "report.html"
+
+    @property
+    def choices(self) -> Location:
+        """What a person has chosen about the run's matches so far, as the desk keeps it; see matching/choices.py."""
+        return self.directory / "choices.json"
+
+    @property
+    def applied_choices(self) -> Location:
+        """The choices that the run was started to apply: those of an earlier run."""
+        return self.directory / "applied-choices.json"
 
     @property
     def images(self) -> Location:
@@ -160,9 +171,10 @@ def find_put_aside(store: Location) -> list[Location]:
     Each has a marker, unless an older version moved the files.
     """
     return [
-        record.parameters.location / DUPLICATES
+        aside
         for run in list_runs(store)
         if _has_moved(run, record := run.read_record())
+        for aside in record.parameters.layout.asides
     ]
 
 

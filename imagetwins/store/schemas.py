@@ -89,7 +89,8 @@ IMAGES = pa.schema(
 )
 """LISTING with what decoding the file found out (`decoding.model.Decoded` says what each column holds), or the error.
 
-Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`."""
+Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`. `camera` is null, too, of pictures that the cache knew
+before there was that column, until they are decoded anew."""
 
 COMPARISONS = pa.schema(
     [
@@ -143,6 +144,21 @@ DECISIONS = pa.schema(
 """One row an image. `NewPath` is `FullPath` where nothing moved. `orientation` is EXIF's number that turns the image to match
 `kept_image`, null where that is null. Tables of older versions have none, which is 1: as it is. `action` is one of `Action`, `reason_code` one of
 `reasons.ReasonCode`, which `reason` puts into words; runs of imagetwins 0.1 have no `reason_code`."""
+
+NOT_DUPLICATES = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("digest1", "digest2", "path1", "path2")),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("decided", pa.string(), nullable=False),
+        pa.field("who", pa.string(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("run_id", pa.string()),
+    ]
+)
+"""One row a pair of pictures about which a person decided, see memory.py: what they are is their content, by its SHA-256, as in
+IMAGES; the paths are where they lay, for people. `verdict` is one of `memory.Verdict`, `source` one of `memory.Source`; `decided`
+is the time in UTC as in ISO 8601; `run_id` the run that had matched them, null where none did."""
 
 
 # -- calibration -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ A table is a pandas DataFrame in memory and Parquet on disk, in one file or in t
 temporary name, flushed, and renamed, so that a file which has its final name is a whole file.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -66,6 +67,11 @@ def read_table(location: Location, schema: pa.Schema, *, where: pc.Expression | 
     """
     parts = [location] if location.suffix == ".parquet" else list_parts(location)
     return _to_frame(pa.concat_tables([_read_part(part, schema, where) for part in parts]))
+
+
+def both_among(images: Sequence[int]) -> pc.Expression:
+    """Return the condition for rows of `schemas.COMPARISONS` whose pictures both are among `images`."""
+    return pc.field("image1").isin(list(images)) & pc.field("image2").isin(list(images))
 
 
 def read_table_if_any(directory: Location, schema: pa.Schema) -> pd.DataFrame:

@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 
 from flows.apply import apply
 from flows.calibrate import calibrate
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
@@ -33,6 +32,7 @@ from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table, write_table
 from tests.support import oracle
+from tests.support.flows import deduplicate
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -296,7 +296,7 @@ def test_calibration_for_turned_pictures_recommends_a_command_that_finds_them(tu
     assert command[command.index("--orientations") + 1] == "all"
     shown = CliRunner().invoke(app, [*command[1:], "--store", store, "--json"])
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout.splitlines()[-1])["turned_duplicates"] == 7
+    assert json.loads(shown.stdout)["turned_duplicates"] == 7
 
 
 def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):
@@ -473,7 +473,7 @@ def test_calibrate_recommends_a_command_that_works(folder, store):
     command = shlex.split(answer["command"])
     shown = CliRunner().invoke(app, [*command[1:], "--store", store, "--json"])
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout.splitlines()[-1])["moved"] == 0
+    assert json.loads(shown.stdout)["moved"] == 0
 
 
 def test_two_runs_on_one_folder_exclude_each_other(folder, store):
@@ -525,12 +525,12 @@ def test_a_run_publishes_one_artifact_a_kind(folder, store):
     assert len(json.loads(found["imagetwins-decisions"])) == summary["duplicates"]
 
 
-def test_the_command_line_prints_one_json_object_last(folder, store):
+def test_the_command_line_prints_one_json_object(folder, store):
     shown = CliRunner().invoke(
         app, ["run", str(folder), "--store", store, "--json", "--threshold", "0.95", "--dry-run"]
     )
     assert shown.exit_code == 0, shown.output
-    answer = json.loads(shown.stdout.splitlines()[-1])
+    answer = json.loads(shown.stdout)
     numbers = ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "companions"]
     numbers += ["review", "errors"]
     assert list(answer) == ["run_id", *numbers, "left_out", "seconds", "total_seconds"]

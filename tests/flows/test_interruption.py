@@ -18,13 +18,13 @@ from prefect.client.schemas.filters import LogFilter
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling
 
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from imagetwins.moving.journal import read_journal
 from imagetwins.storage import MARKER
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import DECISIONS
 from imagetwins.store.tables import read_table
+from tests.support.flows import deduplicate
 from tests.support.service import JOURNAL, slow_disk
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagetwins.config.folders import check_still_there, check_writable, resolve_store
+from imagetwins.config.layout import make_layout
 from imagetwins.config.parameters import Parameters, check_locations, check_parameters
 from imagetwins.errors import ParameterError, StoreError
 from imagetwins.settings import PROJECT, cache_limit_bytes, store_name
@@ -85,10 +86,10 @@ def test_a_run_whose_folder_is_gone_is_not_undone_but_told_how_to(tmp_path, make
     folder = tmp_path / "album"
     make(folder)
     with pytest.raises(StoreError, match=r"album' is no longer there\. Put it back where it was, or connect its drive"):
-        check_still_there(folder)
+        check_still_there(make_layout([str(folder)]))
     folder.unlink(missing_ok=True)
     folder.mkdir()
-    check_still_there(folder)
+    check_still_there(make_layout([str(folder)]))
 
 
 def test_a_store_that_cannot_be_written_is_refused_with_the_variable_to_set(tmp_path):

@@ -154,4 +154,4 @@ def test_a_journal_that_names_a_copy_outside_its_folder_is_refused(name, interru
     interrupted.announce_copy()
 
     with pytest.raises(StoreError, match=r"of somebody else.*not in the folder of its run"):
-        check_journal(interrupted.journal, interrupted.folder)
+        check_journal(interrupted.journal, [interrupted.folder])

@@ -59,7 +59,7 @@ def killed(tmp_path):
 
 
 def recover(run, own="20260109T000000Z-own"):
-    return recover_runs(run.store, run.read_record().parameters.folder, own, 10**9)
+    return recover_runs(run.store, run.read_record().parameters.folders, own, 10**9)
 
 
 def test_the_decisions_say_where_each_file_is_and_why(killed, tmp_path):

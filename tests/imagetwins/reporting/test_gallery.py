@@ -15,6 +15,7 @@ from imagetwins.text import ZERO_WIDTH_SPACE
 from tests.support.past_runs import comparison_table, image_table, make_record
 
 PARAMETERS = Parameters(folder="/pictures")
+LAYOUT = PARAMETERS.layout
 
 
 def noise(images):
@@ -23,7 +24,7 @@ def noise(images):
 
 def gallery_of(paths, scores):
     images = image_table(paths)
-    return draw_gallery(decide(images, comparison_table(scores), PARAMETERS), images, noise, "/pictures")
+    return draw_gallery(decide(images, comparison_table(scores), PARAMETERS), images, noise, LAYOUT)
 
 
 def rows_of(gallery):
@@ -54,7 +55,7 @@ def test_each_picture_is_the_one_of_the_name_beside_it():
     images = image_table(["/pictures/dark.png", "/pictures/light.png"])
     decisions = decide(images, comparison_table({(0, 1): (0.99, 0.98)}), PARAMETERS)
     gallery = draw_gallery(
-        decisions, images, lambda ids: [np.full((200, 200, 3), shades[one], np.uint8) for one in ids], "/pictures"
+        decisions, images, lambda ids: [np.full((200, 200, 3), shades[one], np.uint8) for one in ids], LAYOUT
     )
     (shown,) = rows_of(gallery)
     for cell, name, shade in zip(shown.split(" | ")[:2], ("dark", "light"), (30, 220), strict=True):
@@ -76,7 +77,7 @@ def test_the_other_picture_is_turned_to_match_the_kept_one_and_it_is_said_how():
         decide(images, comparison_table({(0, 1): (0.99, 0.98, 6)}), PARAMETERS),
         images,
         lambda ids: [thumbnails[one] for one in ids],
-        "/pictures",
+        LAYOUT,
     )
 
     (row,) = rows_of(gallery)
@@ -94,7 +95,7 @@ def test_a_picture_that_is_no_longer_there_is_said_to_be_missing():
     images = image_table(["/pictures/a.png", "/pictures/b.png"])
     decisions = decide(images, comparison_table({(0, 1): (0.99, 0.98)}), PARAMETERS)
 
-    gallery = draw_gallery(decisions, images, lambda ids: [*noise(ids[:1]), Missing.GONE], "/pictures")
+    gallery = draw_gallery(decisions, images, lambda ids: [*noise(ids[:1]), Missing.GONE], LAYOUT)
 
     assert gallery.count("![") == 1
     assert "(no longer there) b" in gallery

@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        self.open.append((tag, dict(attributes).get("type")))
+        self.open.append((tag, dict(attributes).get("id")))
 
     def handle_endtag(self, tag):
         while self.open and self.open.pop()[0] != tag:
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
     def handle_data(self, text):
         place = self.open[-1] if self.open else ("", None)
-        if place == ("script", "application/json"):
+        if place == ("script", "data"):
             self.data += text
         elif place[0] not in {"script", "style"}:
             self.words += text
@@ -130,6 +130,36 @@ class TestContent:
 
         duplicates = next(tab for tab in content["tabs"] if tab["key"] == "duplicates")
         assert [member[1:4] for member in duplicates["groups"][0][1]] == [[0.93, 0.92, 0.92], [0.97, 0.95, 0.95]]
+
+    def test_each_picture_has_its_id_and_its_dates_and_no_row_ends_with_nothing(self, tmp_path, folder):
+        paths = [str(folder / name) for name in ("a.png", "e.png", "c é\n'\".png")]
+        images = image_table(paths, digest_all(paths))
+        images["taken"] = ["2019-05-01T12:00:00.25", None, None]
+
+        _, content = read(
+            write_run(tmp_path / "store", "1", images, {(1, 2): (0.95, 0.9)}, folder=str(folder), moved=False)
+        )
+
+        # Image 0 matches nothing, and is not shown.
+        assert [(image[0], image[8:]) for image in content["images"]] == [
+            ("e.png", [1, 1_700_000_000]),
+            ("c é\n'\".png", [2, 1_700_000_000]),
+        ]
+
+        scores = {(0, 1): (0.97, 0.95)}
+        _, content = read(write_run(tmp_path / "store", "2", images, scores, folder=str(folder), moved=False))
+
+        assert [image[8:] for image in content["images"]] == [
+            [0, 1_700_000_000, "2019-05-01T12:00:00.25"],
+            [1, 1_700_000_000],
+        ]
+
+    def test_a_match_in_doubt_has_a_hint_in_plain_words(self, run):
+        _, content = read(run)
+
+        members = {key: tab["groups"][0][1][0] for tab in content["tabs"] if (key := tab["key"]) != "near"}
+        assert "Look at the lines" in content["hints"][members["review"][7]]
+        assert len(members["duplicates"]) == 6
 
     def test_orientations_are_those_that_turn_the_other_picture_to_match(self, tmp_path, folder):
         paths = [str(folder / name) for name in ("a.png", "e.png", "page.png", NASTY)]
@@ -292,7 +322,7 @@ class TestSafety:
         page, content = read(run)
 
         assert not [tag for tag, attributes in page.tags if "onerror" in attributes or tag == "b</script"]
-        assert len([tag for tag, _ in page.tags if tag == "script"]) == 3
+        assert len([tag for tag, _ in page.tags if tag == "script"]) == 4
         assert any("alert(1)" in image[0] for image in content["images"])
 
     def test_nothing_is_loaded(self, run):

@@ -107,7 +107,13 @@ def test_what_its_runs_put_aside_is_not_scanned_from_above(store, runs, tmp_path
 def test_its_moves_are_undone(runs, tmp_path):
     latest, folder = runs[2], tmp_path / "photos/one"
     before = contents(folder)
-    assert restore_files.fn(latest) == {"restored": 4, "companions": 0, "not_restored": {}}
+    assert restore_files.fn(latest) == {
+        "restored": 4,
+        "companions": 0,
+        "not_restored": {},
+        "remembered": 4,
+        "remembered_as": "put back",
+    }
     assert contents(folder) == before
     assert not (folder / "Duplicates").exists()
     record = json.loads(latest.record_file.read_text())
@@ -115,7 +121,7 @@ def test_its_moves_are_undone(runs, tmp_path):
 
 
 def test_its_scores_are_acted_on(runs, store):
-    restore_files.fn(runs[2])
+    restore_files.fn(runs[2], remember="nothing")
     dry_run, again = runs[0], Run(store, "20990101T000000Z-00000000")
     parameters = dry_run.read_record().parameters.model_copy(update={"threshold": 0.99})
     again.write_record(make_record(again.run_id, parameters=parameters))
@@ -129,7 +135,7 @@ def test_its_scores_are_acted_on(runs, store):
 def test_its_killed_run_is_recovered_and_explains_its_moves_like_any_other(runs, store, tmp_path):
     killed, folder = runs[3], tmp_path / "photos/two"
     before = contents(folder)
-    assert recover_runs(store, str(folder), "another", limit=10**9) == [killed.run_id]
+    assert recover_runs(store, [str(folder)], "another", limit=10**9) == [killed.run_id]
     assert contents(folder) == before
     assert killed.read_record().status is RunStatus.INTERRUPTED
     moved = [transfer.image for transfer in read_journal(killed.journal) if transfer.state == "done"]
