@@ -2,6 +2,7 @@
 
 import pytest
 
+from imagetwins.config.layout import make_layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
 from imagetwins.reporting import outcomes
@@ -22,7 +23,7 @@ def decisions():
 
 
 def test_what_needs_a_person_comes_first_and_what_is_kept_is_left_out(decisions):
-    rows = tabulate_outcomes(decisions, "/p")
+    rows = tabulate_outcomes(decisions, make_layout(["/p"]))
     assert [(row["action"], row["picture"], row["kept"], row["SSIM"], row["now at"]) for row in rows] == [
         ("review", "<b>d</b>.jpg", "a.jpg", "0.9500", ""),
         ("not moved", "sub/c\\n.jpg", "a.jpg", "0.9300", ""),
@@ -36,7 +37,7 @@ def test_what_needs_a_person_comes_first_and_what_is_kept_is_left_out(decisions)
 def test_a_table_that_is_cut_short_says_so(decisions, monkeypatch):
     assert describe_outcomes(decisions).startswith("Every file")
     monkeypatch.setattr(outcomes, "MAX_ROWS", 3)
-    assert len(tabulate_outcomes(decisions, "/p")) == 3
+    assert len(tabulate_outcomes(decisions, make_layout(["/p"]))) == 3
     assert describe_outcomes(decisions).startswith("The first 3 of 4 files")
 
 
