@@ -105,6 +105,11 @@ def webhook_url() -> str | None:
     return os.environ.get("IMAGETWINS_WEBHOOK") or None
 
 
+def desk_url(run_id: str) -> str | None:
+    """Return where the desk of a run is, by IMAGETWINS_DESK, a URL with {run} in it; None if no desk is served."""
+    return os.environ.get("IMAGETWINS_DESK", "").replace("{run}", run_id) or None
+
+
 def prefect_variable(name: str) -> str | None:
     """Return a setting of Prefect's from the environment, where it has precedence; None if it is not set there."""
     return os.environ.get(name) or None

@@ -179,7 +179,9 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> dict[str, Any]:
             announce_folder(stderr, parameters)
         with paused_collector():
             from flows.deduplicate import deduplicate
+            from imagetwins.cli.listing import announce_compiling
 
+        announce_compiling(stderr)
         summary = _call_flow(connection, lambda: deduplicate(**nest_options(given)))
         _show_summary(summary, given["store"], json)
         return summary
@@ -524,6 +526,8 @@ def demo(*, json: Json = False, verbose: Verbose = False) -> None:
 
         console.print(f"{build_samples(samples)} sample pictures in {samples}")
         _run({"folder": str(samples), "store": None}, json, verbose)
+        if not json:
+            console.print("Your own pictures next; nothing moves yet:  [bold]imagetwins run ~/Pictures --dry-run[/]")
 
 
 @app.command()

@@ -51,6 +51,9 @@ METAVARS = {
 }
 """What is shown for the value of an option whose type says little."""
 
+FIRST_SENTENCE = 200
+"""So many characters of it are shown: all."""
+
 REST = "More"
 """The heading of what has none."""
 
@@ -75,7 +78,7 @@ class GroupedCommand(TyperCommand):
             param.metavar = METAVARS.get(param.name or "", param.metavar)
             row = param.get_help_record(ctx)
             if row and param.param_type_name == "argument":
-                arguments.append(row)
+                arguments.append((param.metavar or row[0], row[1]))
             elif row:
                 options[str(param.name)] = row
         with formatter.section("Arguments"):
@@ -93,7 +96,7 @@ class GroupedCommands(Commands):
         shown = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         longest = max(map(len, shown))
         rows = {
-            name: (name.ljust(longest), command.get_short_help_str(formatter.width - 6 - longest))
+            name: (name.ljust(longest), command.get_short_help_str(FIRST_SENTENCE))
             for name, command in shown.items()
             if command and not command.hidden
         }

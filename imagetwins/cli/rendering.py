@@ -37,6 +37,9 @@ PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "
 TOLD_SECONDS, LEAST_SECONDS = 0.2, 0.05
 """A stage is named that took so long; the others together are, where they took the second."""
 
+NARROW = 100
+"""A terminal of fewer columns has room for one score beside two names."""
+
 LEFT_OUT = ("FileName", "image", "kept_image", "digest", "reason_code")
 """Columns that tell a person nothing beside the others, and for which a terminal has no room; --json has them."""
 
@@ -160,8 +163,12 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
     if rows.empty:
         return
     names = _names(rows, layout)
-    # The reason of a review names the score that is too low, and needs the room.
-    scores = {"SSIM": "ssim"} if last == "why" else {"SSIM": "ssim", "detail": "detail_ssim", "local": "local_ssim"}
+    # The reason of a review names the score that is too low, and needs the room; in a narrow terminal names do.
+    scores = (
+        {"SSIM": "ssim"}
+        if last == "why" or console.width < NARROW
+        else {"SSIM": "ssim", "detail": "detail_ssim", "local": "local_ssim"}
+    )
     orientations = read_orientations(rows)
     turned = ["it matches"] if (orientations != AS_IT_IS).any() else []
     table = _table(title, "picture", "kept", *scores, *turned, last)

@@ -30,6 +30,14 @@ def examine_store(store: str | None) -> Iterator[Finding]:
         return
     home = storage_of(location).local_directory(location)
     yield from _examine_location(location, home)
+    # Where earlier versions, installed without a checkout, had their store.
+    if (earlier := Path("data", "store").absolute()) != home.absolute() and (earlier / "runs").is_dir():
+        yield warning(
+            "earlier runs",
+            f"another store is in {earlier}",
+            "To ask about its runs or undo them: --store data/store. To go on with it: IMAGETWINS_STORE="
+            + str(earlier),
+        )
     yield from _examine_room(home)
     taken, is_all = _measure(home / "cache")
     yield ok(

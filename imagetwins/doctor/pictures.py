@@ -9,6 +9,7 @@ from imagetwins.doctor.findings import Finding, ok, problem, warning
 from imagetwins.text import pluralize
 
 COMPILE_SECONDS = 25
+"""How long the first run on a machine compiles, on two cores of 2.5 GHz or so."""
 
 
 def examine_formats() -> Iterator[Finding]:
@@ -39,11 +40,22 @@ def find_missing(known: Format) -> str | None:
     return None
 
 
+def count_compiled() -> int:
+    """Return how many functions have been compiled for this processor, and kept; 0 before the first run."""
+    return sum(1 for _ in _kernels_place().rglob("*.nbi"))
+
+
+def _kernels_place() -> Path:
+    from numba import config  # noqa: PLC0415 - with the engine, which sets it: 0.4 s
+
+    from imagetwins import ssim  # noqa: F401, PLC0415
+
+    return Path(config.CACHE_DIR)  # type: ignore[attr-defined]
+
+
 def examine_kernels() -> Iterator[Finding]:
     """Yield which kernels this processor runs, and whether they are compiled."""
-    from numba import config  # noqa: PLC0415 - with the engine: 0.4 s
-
-    from imagetwins import ssim  # noqa: PLC0415
+    from imagetwins import ssim  # noqa: PLC0415 - as above
 
     label = ssim.choose_kernels().label
     if not ssim.KEEPS_KERNELS:
@@ -53,11 +65,10 @@ def examine_kernels() -> Iterator[Finding]:
             f"Each run compiles for some {COMPILE_SECONDS} s. Set NUMBA_CACHE_DIR to a folder that you, and nobody else, can write.",
         )
         return
-    place = Path(config.CACHE_DIR)  # type: ignore[attr-defined]
-    count = sum(1 for _ in place.rglob("*.nbi"))
+    count = count_compiled()
     told = (
         pluralize(count, "function") + " compiled"
         if count
         else f"the first run compiles, {COMPILE_SECONDS} s more than later ones"
     )
-    yield ok("kernels", f"{label}: {told}, in {place}")
+    yield ok("kernels", f"{label}: {told}, in {_kernels_place()}")

@@ -154,10 +154,19 @@ def test_options_of_the_deployment_hold_where_a_run_gives_others_and_a_person_is
     parameters = json.loads(next(service.store.glob(f"runs/*-{str(run)[:8]}/run.json")).read_text())["parameters"]
     assert (parameters["keep"], parameters["max_move_share"]) == ("size", 0.2)
     assert not (pictures / "Duplicates").exists()
-    wait_until(
-        lambda: any("for review" in text and service.url in text for text in service.messages),
-        "told of what is for review",
-    )
+
+    def told():
+        return [text for text in service.messages if str(run) in text]
+
+    wait_until(told, "told of what is for review")
+    assert "0 moved, 2 for review. To look at them: imagetwins review" in told()[0]
+    assert f"The run: {service.url}/" in told()[0]
+    again = service.start_run("deduplicate-images/nightly", folder=str(pictures), keep="size")
+    service.wait_for(again, "Completed")
+    more = service.start_run("deduplicate-images/nightly", folder=str(pictures), max_move_share=1.0)
+    service.wait_for(more, "Completed")
+    wait_until(lambda: any(str(more) in text for text in service.messages), "told of what moved")
+    assert not [text for text in service.messages if str(again) in text], "nothing is new"
 
 
 def wait_until(true, what, seconds=120):

@@ -519,9 +519,9 @@ def test_a_run_publishes_one_artifact_a_kind(folder, store):
     with get_client(sync_client=True) as client:
         chosen = FlowRunFilter(id={"any_": [run.read_record().flow_run_id]})
         found = {artifact.key: artifact.data for artifact in client.read_artifacts(flow_run_filter=chosen)}
-    kinds = ("summary", "gallery", "decisions", "report")
+    kinds = ("summary", "gallery", "decisions")
     assert set(found) == {f"imagetwins-{kind}" for kind in kinds}
-    assert str(run.report) in found["imagetwins-report"]
+    assert f"The report: `{run.report}`" in found["imagetwins-summary"]
     assert f"imagetwins restore {run.run_id}" in found["imagetwins-summary"]
     assert found["imagetwins-gallery"].count("data:image/") == 2 * summary["duplicates"]
     assert len(json.loads(found["imagetwins-decisions"])) == summary["duplicates"]

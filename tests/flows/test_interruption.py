@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -155,6 +156,75 @@ def test_cancel_in_the_ui_stops_between_two_moves(service, folder):
         service.wait_for(flow_run, "Cancelled")
     run = check_interrupted(folder, before, service.store / "runs", str(flow_run).replace("-", "")[:8])
     wait_for_log(service, flow_run, how_to_go_on(run))
+
+
+def kill(flow_run, seconds=60):
+    """Kill the process of a flow run, as the system does that has no memory left."""
+    deadline = time.monotonic() + seconds
+    sought = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
+    while True:
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            # It has ended, or is somebody else's.
+            with suppress(OSError):
+                if sought in environment.read_bytes().split(b"\0"):
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
+                    return
+        assert time.monotonic() < deadline, "the run has no process"
+        time.sleep(0.05)
+
+
+def states_of(service, flow_run):
+    with service.client() as client:
+        return [state.name for state in sorted(client.read_flow_run_states(flow_run), key=lambda one: one.timestamp)]
+
+
+def wait_for_states(service, flow_run, names, seconds=120):
+    deadline = time.monotonic() + seconds
+    while (found := [name for name in states_of(service, flow_run) if name in set(names)]) != names:
+        assert time.monotonic() < deadline, (found, service.log())
+        time.sleep(0.2)
+
+
+def test_a_run_whose_process_dies_is_tried_once_more_and_ends_what_it_began(service, folder):
+    before = digests(folder)
+    with service.slow_moves():
+        flow_run = service.start_run(folder=str(folder), size=32)
+        wait_for_moves(folder)
+        kill(flow_run)
+    wait_for_states(service, flow_run, ["Crashed", "AwaitingRetry", "Completed"])
+    assert digests(folder) == before
+    (place,) = (service.store / "runs").glob(f"*{str(flow_run).replace('-', '')[:8]}")
+    run = Run(service.store, place.name)
+    assert (run.read_record().status, run.read_record().counts["moved"]) == ("completed", COPIES - 1)
+    # The move that was interrupted may have been given up, and made again.
+    assert Counter(one.state for one in read_journal(run.journal) if one.state != "void") == {"done": COPIES - 1}
+    assert sorted(path.name for path in folder.glob("*.png")) == ["000.png", "other.png"]
+    told = [text for text in service.messages if str(flow_run) in text]
+    assert len(told) == 1
+    assert f"{COPIES - 1} moved" in told[0]
+
+
+def test_a_run_whose_process_dies_again_stays_crashed_and_a_person_is_told(service, folder):
+    with service.slow_moves():
+        flow_run = service.start_run(folder=str(folder), size=32)
+        wait_for_moves(folder)
+        kill(flow_run)
+        wait_for_states(service, flow_run, ["Crashed", "AwaitingRetry"])
+        service.wait_for(flow_run, "Running")
+        kill(flow_run)
+        wait_for_states(service, flow_run, ["Crashed", "AwaitingRetry", "Crashed"])
+        wait_until_told(service, flow_run)
+    assert states_of(service, flow_run)[-1] == "Crashed"
+
+
+def wait_until_told(service, flow_run, seconds=60):
+    """Wait for the one message about a run."""
+    deadline = time.monotonic() + seconds
+    while not (told := [text for text in service.messages if str(flow_run) in text]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert len(told) == 1
+    assert "Crashed" in told[0]
 
 
 def how_to_go_on(run):

@@ -48,6 +48,13 @@ def test_runs_are_counted_and_the_cache_is_measured(told, tmp_path):
     assert told(findings, "cache")[1].startswith("0.1 GB")
 
 
+def test_a_store_that_an_earlier_version_left_where_it_was_called_is_told(told, tmp_path):
+    (tmp_path / "here/data/store/runs").mkdir(parents=True)
+    assert told(list(examine_store(None)), "earlier runs")[0] == "warning"
+    named = list(examine_store("data/store"))
+    assert "earlier runs" not in [finding.subject for finding in named]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

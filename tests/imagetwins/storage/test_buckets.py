@@ -143,7 +143,7 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setattr(locations, "find_spec", sys.modules.get)
     locations._check_protocol.cache_clear()
-    with pytest.raises(ParameterError, match=r"s3fs: pip install 'imagetwins\[s3\]'"):
+    with pytest.raises(ParameterError, match="s3fs: `pipx inject imagetwins s3fs`"):
         parse_location("s3://bucket/a")
     locations._check_protocol.cache_clear()
 
