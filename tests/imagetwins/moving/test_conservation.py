@@ -213,7 +213,7 @@ class Conservation(RuleBasedStateMachine):
         journal = data.draw(st.sampled_from([one for one in self.journals if read_journal(one)] or self.journals))
         # All of it, or some pictures with what belongs to them.
         moved = sorted({transfer.image for transfer in read_journal(journal)})
-        images = data.draw(st.none() | st.sets(st.sampled_from(moved))) if moved else None
+        images = data.draw(st.none() | st.sets(st.sampled_from(moved), min_size=1)) if moved else None
         outcomes = self._do(lambda: restore_moves(journal, images=images), moment)
         assert images is None or {outcome.image for outcome in outcomes or []} <= images
         for outcome in outcomes or []:
