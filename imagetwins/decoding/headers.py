@@ -17,8 +17,12 @@ from imagetwins.decoding.jxl import is_jxl, read_jxl_header
 from imagetwins.decoding.model import MAX_FRAMES, MAX_PIXELS, MIN_FRAME_PIXELS, UndecodableError
 from imagetwins.decoding.raw import import_library, read_raw
 
+_MAKE, _MODEL = 0x010F, 0x0110
 ORIENTATION, _EXIF_DETAILS, _DATE_TIME_ORIGINAL, _SUBSEC_TIME_ORIGINAL = 0x0112, 0x8769, 0x9003, 0x9291
 """EXIF 2.32: tags, and the one that points to the details."""
+
+MAX_NAME = 100
+"""Characters of a camera's make, or of its model, that are kept: a damaged header may hold any number."""
 
 _BIG_TIFF = (b"II+\0", b"MM\0+")
 _TIFF = (b"II*\0", b"MM\0*", *_BIG_TIFF)
@@ -40,6 +44,7 @@ class Header:
     frames: int
     extras: int
     taken: str | None
+    camera: str | None = None
     has_preview: bool = False
 
 
@@ -126,7 +131,12 @@ def _read_raw(content: bytes) -> tuple[Header, bytes]:
     """Return the header of a raw file, with the size of its picture as displayed, and its preview, itself if it has none."""
     raw = read_raw(content)
     kind = replace(
-        _NO_HEADER, format=RAW.name, width_px=raw.width_px, height_px=raw.height_px, taken=_read_taken(raw.exif)
+        _NO_HEADER,
+        format=RAW.name,
+        width_px=raw.width_px,
+        height_px=raw.height_px,
+        taken=_read_taken(raw.exif),
+        camera=_read_camera(raw.exif),
     )
     if raw.preview is None:
         return replace(kind, orientation=raw.orientation), content
@@ -135,7 +145,8 @@ def _read_raw(content: bytes) -> tuple[Header, bytes]:
     # A preview may be turned already. What it says itself of that is no evidence: LibRaw writes it.
     is_stored_alike = (header.width_px > header.height_px) == (raw.is_wide if raw.orientation < 5 else not raw.is_wide)
     turn = raw.orientation if is_stored_alike else 1
-    return replace(kind, orientation=turn, taken=kind.taken or header.taken, has_preview=True), preview
+    taken, camera = kind.taken or header.taken, kind.camera or header.camera
+    return replace(kind, orientation=turn, taken=taken, camera=camera, has_preview=True), preview
 
 
 def _read_jxl(content: bytes) -> Header:
@@ -152,6 +163,7 @@ def _read_jxl(content: bytes) -> Header:
         width_px=header.width_px,
         height_px=header.height_px,
         taken=_read_taken(exif),
+        camera=_read_camera(exif),
     )
 
 
@@ -178,6 +190,7 @@ def read_header(content: bytes) -> Header:
                 frames=1 if kind in _ONE_PICTURE else min(getattr(picture, "n_frames", 1), MAX_FRAMES),
                 extras=_count_extras(picture),
                 taken=_read_taken(exif),
+                camera=_read_camera(exif),
             )
     except UnidentifiedImageError:
         raise _UnknownFormatError(_describe_unknown(content)) from None
@@ -225,6 +238,29 @@ def _read_taken(exif: Image.Exif) -> str | None:
         return None
     fraction = str(details.get(_SUBSEC_TIME_ORIGINAL, "")).strip("\0 ")
     return f"{taken.isoformat()}.{fraction}" if fraction.isdecimal() and fraction.isascii() else taken.isoformat()
+
+
+def _read_camera(exif: Image.Exif) -> str | None:
+    """Return the name that `Decoded.camera` describes; None if there is none."""
+    try:
+        found = exif.get(_MAKE), exif.get(_MODEL)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    make, model = (_clean(text) if isinstance(text, str) else "" for text in found)
+    return name_camera(make, model)
+
+
+def name_camera(make: str, model: str) -> str | None:
+    """Return make and model as one name: the model alone where it begins with the make's first word; None if both are empty."""
+    brand = make.partition(" ")[0]
+    has_brand = bool(brand) and model.casefold().startswith(brand.casefold())
+    return model if has_brand else f"{make} {model}".strip() or None
+
+
+def _clean(text: str) -> str:
+    """Return `text` up to its first NUL, in one line of at most MAX_NAME characters, all of which can be printed."""
+    printed = (character if character.isprintable() else " " for character in text.partition("\0")[0][:MAX_NAME])
+    return " ".join("".join(printed).split())
 
 
 def check_size(header: Header) -> None:

@@ -67,6 +67,7 @@ class Decoded:
         extras: what is in the file beside its picture, and is not compared: the pictures and the film behind that of a JPEG
             (MPO, gain maps, motion photos), the layers of a PSD.
         taken: EXIF's DateTimeOriginal with its fractions of a second, ISO 8601 local time: "2019-05-01T12:00:00.25".
+        camera: EXIF's Make and Model, "NIKON D750" and not "NIKON CORPORATION NIKON D750"; see `headers.name_camera`.
         pixels_digest: SHA-256 of all that the file shows, in hexadecimal; see `decoder.digest_pixels`. None where nobody
             asked for it, or where it would not be exact.
     """
@@ -79,6 +80,7 @@ class Decoded:
     frames: int | None = None
     extras: int | None = None
     taken: str | None = None
+    camera: str | None = None
     pixels_digest: str | None = None
 
 

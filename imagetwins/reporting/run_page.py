@@ -34,7 +34,7 @@ from imagetwins.reporting.pictures import Pictures, collect_pictures
 from imagetwins.scanning.thumbnails import FilePlaces, Missing, RunThumbnails
 from imagetwins.storage import Location, storage_of
 from imagetwins.store.memory import read_memory
-from imagetwins.store.record import RunRecord, Stage
+from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table
@@ -55,6 +55,9 @@ LOOKED_FOR_IN_TURN = 32
 """Files that a thread asks for: one on a disk is found in less time than it takes to ask a thread."""
 
 NANOSECONDS = 10**9
+
+CHOICES_NAME = "choices.json"
+"""What the page calls the file that it saves."""
 
 MOVES = (Action.MOVED, Action.WOULD_MOVE)
 
@@ -206,6 +209,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
     parameters = record.parameters.model_dump()
     quoted, store = shlex.quote(run.run_id), shlex.quote(str(storage_of(run.store).absolute(run.store)))
     threshold = f"{parameters['threshold']:g}"
+    verb = "approve" if record.status is RunStatus.WAITING else "apply"
     tabs = _plan_tabs(sections, tables)
     return render_page(
         "report.html.j2",
@@ -241,7 +245,12 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         histogram=plan_histogram(tables.comparisons["ssim"], parameters["threshold"], record.floor),
         tabs=tabs,
         omitted=_describe_omitted(pictures, images),
-        data=_plan_data(tables, sections, pictures, images, tabs),
+        data=_plan_data(tables, sections, pictures, images, tabs)
+        | {
+            "run": run.run_id,
+            "leave": f"imagetwins {verb} {quoted} --choices {CHOICES_NAME} --store {store}",
+            "review": f"imagetwins review {quoted} --store {store}",
+        },
     )
 
 
@@ -346,6 +355,7 @@ def _plan_data(
         "pictures": pictures.encoded,
         "orientations": ORIENTATIONS,
         "hints": list(HINTS.values()),
+        "references": [position[image] for image in images if tables.images["is_reference"].iat[image]],
         "tabs": [
             {key: tab[key] for key in ("key", "note", "empty", "sort")}
             | {"groups": _plan_groups(sections[tab["key"]], position)}

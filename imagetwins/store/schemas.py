@@ -89,7 +89,8 @@ IMAGES = pa.schema(
 )
 """LISTING with what decoding the file found out (`decoding.model.Decoded` says what each column holds), or the error.
 
-Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`."""
+Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`. `camera` is null, too, of pictures that the cache knew
+before there was that column, until they are decoded anew."""
 
 COMPARISONS = pa.schema(
     [

@@ -5,7 +5,7 @@ document.getElementById("theme").addEventListener("click", () => {
   const dark = set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.style.colorScheme = dark ? "light" : "dark";
 });
-for (const button of document.querySelectorAll(".command button")) {
+function offerCopy(button) {
   button.addEventListener("click", async () => {
     const code = button.parentElement.querySelector("code");
     try {
@@ -18,3 +18,4 @@ for (const button of document.querySelectorAll(".command button")) {
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
 }
+document.querySelectorAll(".command button").forEach(offerCopy);

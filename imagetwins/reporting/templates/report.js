@@ -1,12 +1,12 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const PER_PAGE = 40, TILES = 24;
-const state = { tab: data.tabs[0].key, sort: "low", query: "", page: 0 };
-const groups = document.getElementById("groups"), pager = document.getElementById("pager");
+const TILES = 24;
+const state = { tab: data.tabs[0].key, sort: "low", query: "", isLeftOnly: false };
+const groups = document.getElementById("groups");
 const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture", "id", "modified", "taken", "camera"];
 const images = data.images.map(readImage);
 const tabs = Object.fromEntries(data.tabs.map((tab) => [tab.key, tab.groups.map(readGroup)]));
-let walk = [];
+let shown = [], walk = [];
 
 function readImage(row) {
   const image = Object.fromEntries(FIELDS.map((name, i) => [name, row[i] ?? null]));
@@ -67,25 +67,39 @@ const turned = (orientation) => (orientation === 1 ? null
   : make("span", { className: "turned" }, `Shown ${data.orientations[orientation]}`));
 
 // The picture as it is, or turned to match another; with the map of `member`, if that is given.
-function sheet(image, orientation, member, withMap) {
+function sheet(image, orientation, member) {
   const shown = images[image];
   if (!hasPicture(image)) return make("span", { className: "gone" }, shown.picture || "not embedded, to keep this page small");
-  const [a, b, c, d] = TURNS[orientation];
-  const ratio = a ? shown.width / shown.height : shown.height / shown.width;
-  const size = `aspect-ratio:${ratio};width:min(100%,calc(var(--height)*${ratio}))`;
-  // The picture is as wide and as high as it is when it is turned: what lies on its side is stretched.
-  const turn = `transform:matrix(${a},${b / ratio},${c * ratio},${d},0,0)`;
-  return make("span", { className: withMap ? "sheet with-map" : "sheet", style: size },
-    make("img", { src: source(image), alt: "", loading: "lazy", style: turn }),
+  const ratio = ratioOf(image, orientation);
+  return make("span", { className: "sheet", style: sizeOf(ratio) },
+    make("img", { src: source(image), alt: "", decoding: "async", style: turnOf(orientation, ratio) }),
     member && hasPicture(member.kept) ? mapOf(member) : null);
 }
 
+// The width of a picture for its height, as it is shown.
+function ratioOf(image, orientation) {
+  const { width, height } = images[image];
+  return orientation < 5 ? width / height : height / width;
+}
+
+const sizeOf = (ratio) => `aspect-ratio:${ratio};width:min(100%,calc(var(--height)*${ratio}))`;
+
+// A picture fills a box of this ratio as it is when it is turned: what lies on its side is stretched.
+function turnOf(orientation, ratio) {
+  const [a, b, c, d] = TURNS[orientation];
+  return `transform:matrix(${a},${b / ratio},${c * ratio},${d},0,0)`;
+}
+
+const REST_MS = 150;
 function tile(image, badge, kind, scores, member, open) {
   const shown = images[image], orientation = member ? member.orientation : 1;
-  const drawn = sheet(image, orientation, member, false), map = drawn.querySelector("canvas");
+  const drawn = sheet(image, orientation, member), map = drawn.querySelector("canvas");
   const look = () => map && drawMap(map);
-  return make("button", { type: "button", className: "tile", title: shown.path, onclick: open, onpointerenter: look, onfocus: look },
-    make("span", { className: "stage" }, drawn, make("span", { className: "badge " + kind }, badge)),
+  // Not of each picture that passes below the pointer while the page is scrolled.
+  const lookSoon = () => { map.soon = setTimeout(look, REST_MS); }, leave = () => clearTimeout(map.soon);
+  const watching = map ? { onpointerenter: lookSoon, onpointerleave: leave, onfocus: lookSoon, onblur: leave } : {};
+  return make("button", { type: "button", className: "tile", title: shown.path, onclick: open, ...watching },
+    make("span", { className: "stage" }, drawn, badge && make("span", { className: "badge " + kind }, badge)),
     make("span", { className: "name" }, name(shown.path)),
     place(shown.path) ? make("span", { className: "muted" }, place(shown.path)) : null,
     make("span", { className: "muted" }, `${shown.width} × ${shown.height} · ${bytes(shown.bytes)} · ${shown.format || "?"}`),
@@ -176,68 +190,98 @@ function mapOf(member) {
   return Object.assign(make("canvas", { className: "map", width: 1, height: 1 }), { member });
 }
 
-function watchMaps() {
-  if (groups.classList.contains("show-maps")) groups.querySelectorAll("canvas").forEach((canvas) => watcher.observe(canvas));
+function watchMaps(part) {
+  if (groups.classList.contains("show-maps")) part.querySelectorAll("canvas").forEach((canvas) => watcher.observe(canvas));
 }
 
 // -- the gallery -----------------------------------------------------------------------------------------------------
 
+// Each group is an element from the beginning, so that the page has its length, and is filled as it comes near. Some of them
+// together are what the browser lays out, paints and watches, or leaves alone: two thousand would be too much for each frame.
+const TOGETHER = 10, NEAR_PX = 1500;
+const approach = new IntersectionObserver((seen) => {
+  for (const { target, isIntersecting } of seen) {
+    if (!isIntersecting) continue;
+    approach.unobserve(target);
+    target.some.forEach(fill);
+  }
+}, { rootMargin: `${NEAR_PX}px 0px` });
+
+function cardOf(group) {
+  if (!group.card) group.card = Object.assign(make("article", { className: group.members.length === 1 ? "group is-pair" : "group" }), { group, isFilled: false });
+  return group.card;
+}
+
 const KIND = { review: "review", near: "near" };
-function draw(group) {
-  const kind = KIND[state.tab] || "";
-  const keptBadge = state.tab === "near" || state.tab === "review" ? "first" : "kept";
-  const columns = getComputedStyle(groups).gridTemplateColumns.split(" ").length;
-  const span = Math.min(columns, group.members.length + 1);
-  const card = make("article", { className: "group", style: `grid-column:span ${span};grid-template-columns:repeat(${span},minmax(0,1fr))` },
-    tile(group.kept, keptBadge, "kept", null, null, () => openPair(group.members[0])));
-  const add = (members) => members.map((member) =>
-    tile(member.image, `SSIM ${score(member.ssim)}`, kind, `detail SSIM ${score(member.detail)} · local ${score(member.local)}`, member, () => openPair(member)));
-  card.append(...add(group.members.slice(0, TILES)));
+function fill(group) {
+  const card = cardOf(group);
+  if (card.isFilled) return;
+  card.isFilled = true;
+  const kind = KIND[state.tab] || "", hasReason = state.tab === "review" || state.tab === "stayed";
+  const keptBadge = state.tab === "near" ? "first" : state.tab === "stayed" ? "kept" : null;
+  const tiles = make("div", { className: "tiles" },
+    slot(group, 0, tile(group.kept, keptBadge, "kept", null, null, () => openPair(group.members[0]))));
+  const add = (members, after) => members.map((member, i) => slot(group, after + i,
+    tile(member.image, `SSIM ${score(member.ssim)}`, kind, `detail SSIM ${score(member.detail)} · local ${score(member.local)}`, member, () => openPair(member))));
+  tiles.append(...add(group.members.slice(0, TILES), 1));
   const rest = group.members.slice(TILES);
   if (rest.length) {
     const more = make("button", { type: "button", className: "more" }, `Show ${rest.length} more`);
-    more.onclick = () => { more.replaceWith(...add(rest)); watchMaps(); };
-    card.append(more);
+    more.onclick = () => { more.replaceWith(...add(rest, 1 + TILES)); refresh(group); watchMaps(card); };
+    tiles.append(more);
   }
-  if (state.tab === "review" || state.tab === "stayed") {
-    card.append(make("p", { className: "why" }, [...new Set(group.members.map((member) => member.reason))].join(" · ")));
-  }
-  return card;
+  const why = hasReason ? make("p", { className: "why" }, [...new Set(group.members.map((member) => member.reason))].join(" · ")) : null;
+  card.append(tiles, ...[panel(group, why)].filter((element) => element !== null));
+  refresh(group);
+  watchMaps(card);
+}
+
+function partOf(some, after) {
+  some.forEach((group, i) => Object.assign(cardOf(group), { ariaPosInSet: after + i + 1, ariaSetSize: shown.length }));
+  return Object.assign(make("div", { className: "part", style: `--groups:${some.length}` }, ...some.map(cardOf)), { some });
 }
 
 function render() {
   const query = state.query.toLowerCase();
-  const found = tabs[state.tab].filter((group) => group.words.includes(query)).sort(SORTS[state.sort]);
-  const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
-  state.page = Math.min(state.page, pages - 1);
-  const shown = found.slice(state.page * PER_PAGE, (state.page + 1) * PER_PAGE);
+  shown = tabs[state.tab].filter((group) => group.words.includes(query) && !(state.isLeftOnly && isDone(group))).sort(SORTS[state.sort]);
   walk = shown.flatMap((group) => group.members);
-  groups.replaceChildren(...shown.map(draw));
-  watchMaps();
+  approach.disconnect();
+  const parts = [];
+  for (let i = 0; i < shown.length; i += TOGETHER) parts.push(partOf(shown.slice(i, i + TOGETHER), i));
+  groups.replaceChildren(...parts);
+  parts.forEach((part, i) => { if (i === 0) part.some.forEach(fill); else approach.observe(part); });
+  watchMaps(groups);
   const tab = data.tabs.find((one) => one.key === state.tab);
-  if (!shown.length) groups.append(make("p", { className: "empty" }, query ? "No path contains these words." : tab.empty));
+  if (!shown.length) groups.append(make("p", { className: "empty" }, explainNone(tab)));
   document.getElementById("note").textContent = tab.note;
   for (const button of document.querySelectorAll(".tabs button")) {
-    button.setAttribute("aria-selected", String(button.dataset.tab === state.tab));
+    const isSelected = button.dataset.tab === state.tab;
+    button.setAttribute("aria-selected", String(isSelected));
+    button.tabIndex = isSelected ? 0 : -1;
   }
-  pager.hidden = pages === 1;
-  const turn = (step) => () => { state.page += step; render(); document.getElementById("pictures").scrollIntoView(); };
-  pager.replaceChildren(
-    make("button", { type: "button", disabled: state.page === 0, onclick: turn(-1) }, "← Back"),
-    make("span", {}, `${state.page + 1} of ${pages}`),
-    make("button", { type: "button", disabled: state.page === pages - 1, onclick: turn(1) }, "Next →"));
+  begin();
+}
+
+function explainNone(tab) {
+  if (state.query) return "No path contains these words.";
+  return state.isLeftOnly && tabs[state.tab].length ? "All of these are decided." : tab.empty;
+}
+
+function openTab(key) {
+  const tab = data.tabs.find((one) => one.key === key);
+  document.getElementById("sort").value = tab.sort;
+  Object.assign(state, { tab: key, sort: tab.sort });
+  render();
 }
 
 for (const button of document.querySelectorAll(".tabs button")) {
-  button.addEventListener("click", () => {
-    const tab = data.tabs.find((one) => one.key === button.dataset.tab);
-    document.getElementById("sort").value = tab.sort;
-    Object.assign(state, { tab: tab.key, sort: tab.sort, page: 0 });
-    render();
+  button.addEventListener("click", () => openTab(button.dataset.tab));
+  button.addEventListener("keydown", (event) => {
+    const next = { ArrowLeft: button.previousElementSibling, ArrowRight: button.nextElementSibling }[event.key];
+    if (next) { next.focus(); next.click(); }
   });
 }
-document.getElementById("sort").addEventListener("change", (event) => { state.sort = event.target.value; state.page = 0; render(); });
-document.getElementById("find").addEventListener("input", (event) => { state.query = event.target.value; state.page = 0; render(); });
-document.getElementById("maps").addEventListener("change", (event) => { groups.classList.toggle("show-maps", event.target.checked); watchMaps(); });
-let drawnWidth = innerWidth;
-addEventListener("resize", () => { if (innerWidth !== drawnWidth) { drawnWidth = innerWidth; render(); } });
+document.getElementById("sort").addEventListener("change", (event) => { state.sort = event.target.value; render(); });
+document.getElementById("find").addEventListener("input", (event) => { state.query = event.target.value; render(); });
+document.getElementById("maps").addEventListener("change", (event) => { groups.classList.toggle("show-maps", event.target.checked); watchMaps(groups); });
+document.getElementById("left").addEventListener("change", (event) => { state.isLeftOnly = event.target.checked; render(); });

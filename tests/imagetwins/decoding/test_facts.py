@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
+from imagetwins.decoding.headers import MAX_NAME
 from imagetwins.decoding.model import MAX_FRAMES, MAX_PIXELS, Decoded
 from imagetwins.decoding.pool import digest_files
 from tests.support.decoding import decode_all
@@ -202,6 +203,40 @@ def test_the_time_of_the_picture_is_that_of_its_exif_data(tmp_path, kind):
     assert [row.error for row in rows.values()] == [None] * len(contents)
     second = "2019-05-01T12:00:00"
     assert [row.taken for row in rows.values()] == [second, f"{second}.25", f"{second}.07", *[None] * 4, second]
+
+
+def made_by(kind, make, model):
+    tags = {0x010F: make, 0x0110: model}
+    exif = Image.Exif()
+    exif.update({tag: text for tag, text in tags.items() if text is not None})
+    # In a JPEG XL the data has its offset before it, which Pillow's plugin leaves to whoever calls it.
+    return encode(COLOUR, kind, exif=bytes(4) + exif.tobytes()[6:] if kind == "JXL" else exif.tobytes())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "JXL"])
+def test_the_camera_is_that_of_the_exif_data(tmp_path, kind):
+    contents = {
+        "Canon EOS 5D": made_by(kind, "Canon", "Canon EOS 5D"),
+        "NIKON D750": made_by(kind, "NIKON CORPORATION", "NIKON D750"),
+        "SONY ILCE-7M3": made_by(kind, "SONY", "ILCE-7M3"),
+        "Apple iPhone 12": made_by(kind, "Apple  ", " iPhone\n12 "),
+        "LG LG-H815": made_by(kind, "LG ", "LG LG-H815\0\0more"),
+        "HERO": made_by(kind, None, "HERO"),
+        "GoPro": made_by(kind, "GoPro", None),
+        "none": encode(COLOUR, kind),
+        "blank": made_by(kind, " ", "\0 "),
+    }
+
+    rows, _ = decode_all(tmp_path, contents)
+
+    assert [row.error for row in rows.values()] == [None] * len(contents)
+    assert [row.camera for row in rows.values()] == [*list(contents)[:7], None, None]
+
+
+def test_a_camera_with_an_endless_name_has_a_short_one(tmp_path):
+    rows, _ = decode_all(tmp_path, {"a": made_by("JPEG", "x" * 30_000, "y" * 30_000)})
+
+    assert rows["a"].camera == f"{'x' * MAX_NAME} {'y' * MAX_NAME}"
 
 
 def test_what_is_not_known_is_none():

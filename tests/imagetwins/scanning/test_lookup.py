@@ -5,12 +5,13 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.scanning.activity import hold_run, lock_caches
-from imagetwins.scanning.cache import Cache, open_cache, read_index
+from imagetwins.scanning.cache import INDEX, Cache, open_cache, read_index
 from imagetwins.scanning.lookup import lookup_files
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import CACHED, LISTING, LOOKUP
@@ -112,6 +113,17 @@ def test_a_known_content_under_another_name_or_time_is_found(known):
 
     assert counts == {"unchanged": 0, "cached": 2, "to_decode": 1}
     assert (digests, rows) == ([digest(b"002"), digest(b"000"), None], [2, 0, ROWS])
+
+
+def test_the_index_of_an_older_cache_has_no_camera_and_is_read(known):
+    index = known.directory / INDEX
+    pq.write_table(pq.read_table(index).drop_columns("camera"), index)
+
+    counts, digests, rows = known.look_up(("2", None, {}))
+
+    assert counts == {"unchanged": 1, "cached": 1, "to_decode": 0}
+    assert (digests, rows) == ([digest(b"002")], [2])
+    assert read_table(known.run.lookup, LOOKUP)["camera"].isna().all()
 
 
 def test_what_was_racy_is_read_even_where_nothing_tells_versions_apart(known):
