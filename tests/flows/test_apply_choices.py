@@ -21,7 +21,6 @@ from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
 from flows.apply_choices import apply_choices
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from imagetwins.cli.app import app
 from imagetwins.errors import ParameterError
@@ -31,6 +30,7 @@ from imagetwins.store.runs import Run, find_run, list_runs
 from imagetwins.store.schemas import DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
 from tests.support.commands import FOREGROUND
+from tests.support.flows import deduplicate
 from tests.support.service import JOURNAL, slow_disk
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
