@@ -307,6 +307,8 @@ def test_what_browsers_do_not_know_is_decoded_in_its_shape(page, token):
 def test_of_what_is_gone_or_another_nothing_is_shown(page, token, home):
     answer = page.get("file/3", params=token)
     assert (answer.status_code, answer.json()["error"].endswith("is no longer there.")) == (404, True)
+    answer = page.get("file/4", params=token)
+    assert (answer.status_code, "has no picture 4" in answer.json()["error"]) == (404, True)
     content = (home / "a.jpg").read_bytes()
     try:
         (home / "a.jpg").write_bytes(b"secret of another kind")
