@@ -1,6 +1,6 @@
 """How long it takes to settle 300 matches that a program cannot decide, and whether they are settled for good: keys and seconds.
 
-    python -m benchmarks.review [--matches 300] [--out benchmarks/results]
+    python -m benchmarks.review [--matches 300] [--groups 2000] [--out benchmarks/results]
 
 Makes the matches of `labelled/matches.py`, half of them copies, half of them other pictures, and goes the whole way with the
 commands that a person would use: `imagetwins run` finds them and moves none; `imagetwins review` opens the desk, in headless
@@ -16,6 +16,8 @@ key, and nothing for looking.
 back nothing (`--rule plain --approval always`, with `imagetwins serve`), looked at a page of which 40 groups were shown at once, and typed the
 names of the files that shall stay: `imagetwins approve RUN --leave NAME --leave NAME ...`. The characters of that command are counted, with names
 as short as it takes them; and on the next night the same names again. Which of two copies stays could not be said.
+
+At last a page of 2,000 groups is scrolled, as `benchmarks.desk_scroll` does and explains.
 """
 
 import argparse
@@ -37,6 +39,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.desk_scroll import iter_measured
 from benchmarks.labelled.matches import Match, iter_matches
 from benchmarks.ssim_join import describe_machine
 from imagetwins.runtime.server import QUIET
@@ -64,10 +67,6 @@ class Settled:
     outcome: str = ""
 
     @property
-    def decisions(self) -> int:
-        return sum(map(len, self.milliseconds.values()))
-
-    @property
     def machine_seconds(self) -> float:
         waited = sum(map(sum, self.milliseconds.values())) / 1000
         return waited + self.opening_seconds + self.applying_seconds
@@ -76,6 +75,7 @@ class Settled:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--matches", type=int, default=300)
+    parser.add_argument("--groups", type=int, default=2_000, help="of the page that is scrolled")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     matches = list(iter_matches(options.matches))
@@ -94,7 +94,8 @@ def main() -> None:
         check(asked == 0, f"{asked} matches were asked about again")
     lines = list(describe(matches, settled, second))
     machine = ", ".join(f"{name} {value}" for name, value in describe_machine().items())
-    report = "\n".join([machine, "", *lines])
+    scrolled = ["", "Scrolled by the wheel (benchmarks/desk_scroll.py):", *iter_measured(options.groups, copies=1)]
+    report = "\n".join([machine, "", *lines, *scrolled])
     (options.out / "review.txt").write_text(report + "\n", encoding="utf-8")
     print(report)
 
