@@ -158,7 +158,7 @@ def settle_all(address: str, matches: Sequence[Match]) -> Settled:
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         begin = time.perf_counter()
         page.goto(address)
-        press(page, "g", settled)  # To the first match that is undecided.
+        page.locator(".group.is-current").wait_for()  # The page begins with the first match that is undecided.
         settled.opening_seconds = time.perf_counter() - begin
         decide(page, "list", "here.group", len(matches) // 2, truth, settled)
         press(page, "Enter", settled)

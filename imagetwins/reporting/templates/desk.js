@@ -117,6 +117,12 @@ function goToNext() {
   tell(`${here.group.card.ariaLabel}.`);
 }
 
+// Whoever opened the desk wants to choose: first what is asked.
+function start() {
+  openTab(state.tab);
+  if (desk && asked.some((group) => !isDone(group))) goToNext();
+}
+
 const isUndecided = (group) => !group.isSettled && isLeftOpen(group);
 
 // -- choosing ----------------------------------------------------------------------------------------------------------
