@@ -51,6 +51,7 @@ bench: $(READY) $(PEERS)/.ready accuracy  ## Measure all that is claimed; takes 
 	$(BIN)/python -m benchmarks.buckets $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m benchmarks.audit_queries
 	$(BIN)/python -m benchmarks.report_size
+	$(BIN)/python -m benchmarks.review
 	$(BIN)/python -m benchmarks.growth $(if $(CORPUS),--corpus $(CORPUS))
 	$(MAKE) waiting
 

@@ -14,7 +14,7 @@ import json
 import shutil
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -41,8 +41,14 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=2_000)
     parser.add_argument("--copies", type=int, default=1, help="of every kept picture")
     options = parser.parse_args()
+    for line in iter_measured(options.groups, options.copies):
+        print(line)
+
+
+def iter_measured(groups: int, copies: int) -> Iterator[str]:
+    """Yield what is measured of a report of so many groups, each of so many copies of a kept picture, as lines."""
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
-        run, _ = build_run(Path(temporary), options.groups * (1 + options.copies), options.copies)
+        run, _ = build_run(Path(temporary), groups * (1 + copies), copies)
         report = build_report(run)
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -52,12 +58,13 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.goto(report.as_uri())
         ready_ms = page.evaluate("performance.now()")
-        print(f"{options.groups:,} groups, {report.stat().st_size / 1e6:.1f} MB, open after {ready_ms:.0f} ms")
-        print("| page | frames | median ms | 95 % | 99 % | worst | tasks above 50 ms |\n" + "|---" * 7 + "|")
+        yield f"{groups:,} groups, {report.stat().st_size / 1e6:.1f} MB, open after {ready_ms:.0f} ms"
+        yield "| page | frames | median ms | 95 % | 99 % | worst | tasks above 50 ms |"
+        yield "|---" * 7 + "|"
         for name, one, pixels in (("empty", empty, 100_000), ("desk", page, 100_000), ("desk, again", page, 100_000)):
             one.bring_to_front()
-            print(describe_frames(name, *scroll(one, pixels)))
-        print(json.dumps(time_keys(page)))
+            yield describe_frames(name, *scroll(one, pixels))
+        yield json.dumps(time_keys(page))
         browser.close()
 
 
