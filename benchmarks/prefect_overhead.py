@@ -24,6 +24,7 @@ from benchmarks.stages import run_stages
 from flows.deduplicate import deduplicate
 from imagetwins import ssim
 from imagetwins.config.layout import make_layout
+from imagetwins.config.parameters import Options
 from imagetwins.demo import build_samples
 from imagetwins.reporting.gallery import draw_gallery, draw_summary
 from imagetwins.reporting.run_page import read_tables, write_report
@@ -76,7 +77,7 @@ def _time(call: Callable[[int], None], number: int) -> float:
 
 
 def run_flow(folder: Path, store: Path) -> None:
-    deduplicate(str(folder), dry_run=True, store=str(store))
+    deduplicate(str(folder), dry_run=True, options=Options(store=str(store)))
 
 
 def run_directly(folder: Path, run: Run, flow_store: Path) -> None:

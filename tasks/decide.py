@@ -12,7 +12,7 @@ from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning.thumbnails import decoded_thumbnails
 from imagetwins.stages import decide
-from imagetwins.stages.decide import count_all
+from imagetwins.stages.decide import count_all, count_matches
 from imagetwins.storage.location import from_columns
 from imagetwins.store.memory import read_memory
 from imagetwins.store.record import Stage
@@ -59,7 +59,7 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "images": len(images),
         "errors": int(images["error"].notna().sum()),
         "pairs": past.read_record().counts["pairs"],
-        "matches": len(matches) - len(decider.apart),
+        **count_matches(matches, images, decider, parameters),
         "changed": len(changes),
         **count_all(decisions, images, decider, parameters),
     }

@@ -23,7 +23,7 @@ from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
 from imagetwins.cli.timing import seconds_since_start
 from imagetwins.config.folders import check_local_folder, find_pair, resolve_store
-from imagetwins.config.parameters import check_locations, check_parameters
+from imagetwins.config.parameters import check_locations, check_parameters, nest_options
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
 from imagetwins.orientation import Orientations
@@ -155,7 +155,7 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> dict[str, Any]:
         with paused_collector():
             from flows.deduplicate import deduplicate
 
-        summary = _call_flow(connection, lambda: deduplicate(**given))
+        summary = _call_flow(connection, lambda: deduplicate(**nest_options(given)))
         _show_summary(summary, given["store"], json)
         return summary
 

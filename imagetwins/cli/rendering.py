@@ -14,7 +14,13 @@ from imagetwins.cli.markup import escape_markup
 from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
@@ -68,8 +74,8 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
-    if turned := describe_orientations(record):
-        console.print(turned)
+    for told in filter(None, (describe_orientations(record), describe_restriction(record))):
+        console.print(told)
     if remembered := describe_remembered(record):
         memory = format_command("memory", "list", record.parameters.store, _program())
         console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)

@@ -1,11 +1,11 @@
 """The parameters of a run: names, types, limits, defaults and descriptions, written once.
 
-The flow's form in Prefect's UI, the options of the command line and the deployments all come from here. (The flow
-spells the names and defaults out again, because Prefect reads a flow's signature from its source; a test holds the
-two equal.)
+The flow's form in Prefect's UI, the options of the command line and the deployments all come from here. The form has
+`Essentials` on its first screen, and `Options` below one heading, folded. (The flow spells the few essentials out again,
+because Prefect takes their descriptions from its docstring; a test holds the two equal.)
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -45,9 +45,14 @@ Count = Annotated[int, Field(ge=0)]
 Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+AsUsual = Annotated[
+    None, Field(title="As usual", description="As this deployment says, and else by default, which suits most folders.")
+]
+"""No options: a form shows the title, and beneath it the description, in place of all their fields."""
 
-class Parameters(BaseModel):
-    """What one run of `deduplicate-images` was asked to do."""
+
+class Essentials(BaseModel):
+    """What nobody can leave to a default without a look: the first screen of the form."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,6 +66,17 @@ class Parameters(BaseModel):
     threshold: Annotated[
         Score, Field(description="Two pictures match when their SSIM is this or more (-1 to 1; 1 is identical).")
     ] = 0.9
+    dry_run: Annotated[bool, Field(description="Find and report the duplicates, but move nothing.")] = False
+
+
+class Options(BaseModel):
+    """Change what you like; all else is as it is by default."""
+
+    # The title is what a form says to unfold the fields; theirs are their names, as the command line and prefect.yaml spell them.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", title="Choose", field_title_generator=lambda name, _field: name
+    )
+
     rule: Annotated[
         Rule,
         Field(
@@ -69,7 +85,6 @@ class Parameters(BaseModel):
             "whatever they say."
         ),
     ] = "careful"
-    dry_run: Annotated[bool, Field(description="Find and report the duplicates, but move nothing.")] = False
     recursive: Annotated[bool, Field(description="Look into sub-folders too.")] = True
     size: Annotated[
         Size, Field(description="Side of the square thumbnails that are compared, in pixels (16 to 1024).")
@@ -242,6 +257,10 @@ class Parameters(BaseModel):
         ),
     ] = False
 
+
+class Parameters(Options, Essentials):
+    """What one run of `deduplicate-images` was asked to do: the essentials and the options, side by side."""
+
     @model_validator(mode="after")
     def _check_floor(self) -> Self:
         if self.audit_floor is not None and self.audit_floor > self.threshold:
@@ -299,6 +318,11 @@ class Parameters(BaseModel):
         return not set(self.folders).isdisjoint(folders)
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether not all pairs may match."""
+        return self.across or self.within == "folder"
+
+    @property
     def references(self) -> list[Location]:
         """The folders whose pictures are compared and never move."""
         return [parse_location(folder) for folder in self.reference]
@@ -317,6 +341,14 @@ class Parameters(BaseModel):
     def floor(self) -> float:
         """The score down to which the comparison table is complete."""
         return max(-1.0, round(self.threshold - AUDIT_MARGIN, 10)) if self.audit_floor is None else self.audit_floor
+
+
+def nest_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters `values` as the flow takes them: what is no essential, known or not, is below `options`."""
+    first = {name: value for name, value in values.items() if name in Essentials.model_fields}
+    others = {name: value for name, value in values.items() if name not in first and name != "options"}
+    options = others | (values.get("options") or {})
+    return first | ({"options": options} if options else {})
 
 
 def check_parameters(values: dict[str, Any]) -> Parameters:

@@ -17,20 +17,22 @@ MAX_NAMES = 5
 def find_images(run: Run, names: Sequence[str]) -> list[int]:
     """Return the pictures of `run` that `names` mean, of those that it moved; a file that belongs to one means that.
 
-    A name is where the file came from, or where it was moved to: whole, relative to the current folder or to the run's, or its
-    last parts as long as they name one picture.
+    A name is where the file came from, or where it was moved to: whole, as it is shown, relative to the current folder or to one
+    of the run's, or its last parts as long as they name one picture.
 
     Raises:
         ParameterError: a name means none of them, or several.
         StoreError: the journal is damaged.
     """
-    folders = run.read_record().parameters.layout.folders
+    layout = run.read_record().parameters.layout
     moved = [one for one in read_journal(run.journal) if (one.state, one.direction) == ("done", "out")]
     images: dict[str, set[int]] = defaultdict(set)
     for transfer in moved:
         for location in (transfer.source, transfer.target):
-            images[to_columns(location)[0]].add(transfer.image)
-    found = [_find_named(images, name, folders) for name in names]
+            path = to_columns(location)[0]
+            for spelling in {path, layout.shorten(path)}:
+                images[spelling].add(transfer.image)
+    found = [_find_named(images, name, layout.folders) for name in names]
     for name, meant in zip(names, found, strict=True):
         if len(meant) != 1:
             some = sorted({to_columns(one.source)[0] for one in moved if one.image in meant or not meant})
@@ -46,7 +48,7 @@ def _find_named(images: Mapping[str, Collection[int]], name: str, folders: Seque
         here = parse_location(name)
         inside = [folder / name.removeprefix("./") for folder in folders]
         places = (storage_of(here).absolute(here), storage_of(here).resolve(here), *inside)
-        spellings = {to_columns(place)[0] for place in places}
+        spellings = {name, *(to_columns(place)[0] for place in places)}
     whole = {image for spelling in spellings for image in images.get(spelling, ())}
     tail = f"/{name_to_columns(name)[0].removeprefix('./').lstrip('/')}"
     return whole or {image for path, of_path in images.items() if path.endswith(tail) for image in of_path}

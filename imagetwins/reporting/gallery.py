@@ -18,7 +18,13 @@ from imagetwins import ssim
 from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import lies_on_side, read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.scanning.thumbnails import Missing
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
@@ -51,6 +57,7 @@ def draw_summary(record: RunRecord) -> str:
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
         *_next_step(record),
         RULES[record.parameters.rule],
+        *([restriction] if (restriction := describe_restriction(record)) else []),
         *([turned] if (turned := describe_orientations(record)) else []),
         *([escape(remembered)] if (remembered := describe_remembered(record)) else []),
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),

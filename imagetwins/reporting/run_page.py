@@ -23,9 +23,16 @@ from imagetwins import ssim
 from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
+from imagetwins.matching.restriction import find_excluded
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
@@ -74,7 +81,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Tables:
-    """What a run left in the store. Row i of images and decisions is image i; of the pairs only the scores are read."""
+    """What a run left in the store. Row i of images and decisions is image i; of the pairs only the scores are read.
+
+    Pairs that the run excludes from its matches (`matching.restriction`) are left out.
+    """
 
     record: RunRecord
     images: pd.DataFrame
@@ -105,7 +115,9 @@ def read_tables(run: Run) -> Tables:
     """
     record = run.read_record()
     pairs = read_table(run.comparisons, SCORES, where=pc.field("ssim") >= record.floor)
-    return Tables(record, read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS), pairs)
+    images = read_table(run.images, IMAGES)
+    pairs = pairs[~find_excluded(pairs, images, record.parameters)]
+    return Tables(record, images, read_table(run.decisions, DECISIONS), pairs)
 
 
 def write_report(
@@ -203,6 +215,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         approve=f"imagetwins approve {quoted} --store {store}",
         rule=RULES[record.parameters.rule],
         orientations=describe_orientations(record),
+        restriction=describe_restriction(record),
         remembered=describe_remembered(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
@@ -250,7 +263,11 @@ def _plan_funnel(record: RunRecord, counts: Mapping[str, int], stored: int) -> l
     steps = [("all pairs", counts["pairs"], "")]
     steps += [(labels.get(name, name.replace("_", " ")), pairs, "") for name, pairs in stages.items()]
     steps += [
-        (f"stored: {record.floor:g} or more", stored, "kept"),
+        (
+            f"stored: {record.floor:g} or more{', and may match' if record.parameters.is_restricted else ''}",
+            stored,
+            "kept",
+        ),
         (f"matches: {record.parameters.threshold:g} or more", counts["matches"], "copy"),
         ("duplicates", counts["duplicates"], "copy"),
     ]

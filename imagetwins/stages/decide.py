@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned, count_unasked
+from imagetwins.matching.restriction import find_excluded
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.progress import Progress, no_progress
 from imagetwins.scanning.thumbnails import cached_thumbnails
@@ -38,8 +39,17 @@ def decide_duplicates(
     store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
-    counts = {"matches": len(matches) - len(decider.apart), "verified": len(verified_by_now)}
+    counts = count_matches(matches, images, decider, parameters) | {"verified": len(verified_by_now)}
     return counts | count_all(decisions, images, decider, parameters)
+
+
+def count_matches(
+    pairs: pd.DataFrame, images: pd.DataFrame, decider: Decider, parameters: Parameters
+) -> dict[str, int]:
+    """Return how many pairs at the threshold or above it are matches, and how many the run's restriction excludes, if it has one."""
+    excluded = int(find_excluded(pairs, images, parameters).sum())
+    counts = {"matches": len(pairs) - excluded - len(decider.apart)}
+    return counts | ({"excluded": excluded} if excluded else {})
 
 
 def count_all(

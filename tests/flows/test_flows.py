@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 
 from flows.apply import apply
 from flows.calibrate import calibrate
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
@@ -33,6 +32,7 @@ from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table, write_table
 from tests.support import oracle
+from tests.support.flows import deduplicate
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,17 +19,18 @@ from prefect.client.schemas.filters import LogFilter
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling
 
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from imagetwins.moving.journal import read_journal
 from imagetwins.storage import MARKER
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import DECISIONS
 from imagetwins.store.tables import read_table
+from tests.support.flows import deduplicate
 from tests.support.service import JOURNAL, slow_disk
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
+SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
 COPIES = 400
 MOVED_FIRST = 20
 PROGRAM = """
@@ -56,30 +58,30 @@ def folder(tmp_path):
     return home
 
 
-def digests(folder):
+def digests(*folders):
     return Counter(
         hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in folders
         for path in folder.rglob("*")
         if path.is_file() and path.name != MARKER
     )
 
 
-def interrupt(folder, store, number):
+def interrupt(folder, store, number, *more, aside=None):
     """Start a run on a slow disk, and send it the signal `number` once it has moved some files; return its end."""
-    arguments = ["run", str(folder), "--store", str(store), "--size", "32"]
+    arguments = ["run", str(folder), *map(str, more), "--store", str(store), "--size", "32"]
     # Any file that exists says that the disk is slow.
     environment = os.environ | slow_disk(folder, JOURNAL) | {"PREFECT_API_URL": PREFECT_API_URL.value()}
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    wait_for_moves(folder)
+    wait_for_moves(aside or folder / "Duplicates")
     program.send_signal(number)
     output, _ = program.communicate(timeout=180)
     return program.returncode, output.decode()
 
 
-def wait_for_moves(folder):
-    moved = folder / "Duplicates"
+def wait_for_moves(moved):
     deadline = time.monotonic() + 180
     while not moved.exists() or len(list(moved.glob("[!.]*"))) < MOVED_FIRST:
         assert time.monotonic() < deadline, "the run does not move"
@@ -110,11 +112,44 @@ def test_a_killed_run_loses_nothing_and_the_next_finishes_it(folder, tmp_path):
     assert digests(folder) == before
 
 
+def test_a_run_killed_on_the_way_to_another_device_is_finished_by_a_run_on_one_of_its_folders(folder, tmp_path):
+    other, store = tmp_path / "other", tmp_path / "store"
+    other.mkdir()
+    for number in range(0, COPIES, 2):
+        (folder / f"{number:03}.png").rename(other / f"{number:03}.png")
+    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as away:
+        aside = Path(away) / "aside"
+        everywhere = folder, other, Path(away)
+        before, listed = digests(*everywhere), sorted(path for path in tmp_path.rglob("*.png"))
+        code, output = interrupt(folder, store, signal.SIGKILL, other, "--into", aside, aside=aside / "copies")
+        assert code == -signal.SIGKILL, output
+        # What was copied is removed where it was once the copy is on the disk: for a moment there are two.
+        assert set(digests(*everywhere)) == set(before)
+
+        summary = deduplicate(str(other), size=32, store=str(store), into=str(aside))
+
+        assert digests(*everywhere) == before
+        killed, finished = list_runs(store)
+        assert killed.read_record().status == "interrupted"
+        assert killed.read_record().counts["moved"] >= MOVED_FIRST
+        assert finished.read_record().pairs_from == killed.run_id
+        assert summary["moved"] == COPIES // 2 - 1
+        decisions = read_table(killed.decisions, DECISIONS)
+        moved = decisions.loc[decisions["action"] == "moved"]
+        assert all(Path(path).exists() for path in moved["NewPath"])
+        assert set(moved["NewPath"].map(os.path.dirname)) == {f"{aside}/copies"}
+        for run in (finished, killed):
+            assert restore(run.run_id, str(store))["not_restored"] == {}
+        assert sorted(path for path in tmp_path.rglob("*.png")) == listed
+        assert digests(*everywhere) == before
+        assert not aside.exists()
+
+
 def test_cancel_in_the_ui_stops_between_two_moves(service, folder):
     before = digests(folder)
     with service.slow_moves():
         flow_run = service.start_run(folder=str(folder), size=32)
-        wait_for_moves(folder)
+        wait_for_moves(folder / "Duplicates")
         with service.client() as client:
             client.set_flow_run_state(flow_run, Cancelling())
         service.wait_for(flow_run, "Cancelled")

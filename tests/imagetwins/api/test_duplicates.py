@@ -88,12 +88,12 @@ def test_one_row_a_picture_with_the_columns_of_decisions(folder):
             "max_peak_difference": 99.0,
         },
         {"threshold": 0.85, "recursive": False, "reference": ["album"], "exclude": ["blurred*"], "folder": "inbox"},
-        {"threshold": 0.85, "folder": ["album", "inbox"], "keep": "size"},
+        {"threshold": 0.85, "folder": ["album", "inbox"], "keep": "size", "across": True},
     ],
     ids=lambda options: ",".join(options) or "defaults",
 )
 def test_the_decisions_are_those_of_a_dry_run(folder, tmp_path, monkeypatch, options):
-    from flows.deduplicate import deduplicate  # noqa: PLC0415 - imports Prefect
+    from tests.support.flows import deduplicate  # noqa: PLC0415 - imports Prefect
 
     monkeypatch.chdir(folder)
     options = {"size": SIZE} | options

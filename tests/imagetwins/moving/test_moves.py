@@ -26,7 +26,7 @@ from imagetwins.moving.recover import recover_run
 from imagetwins.moving.restore import restore_moves
 from imagetwins.reasons import ReasonCode
 from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES, MARKER, local_moves, storage_of
+from imagetwins.storage import DUPLICATES, MARKER, Route, local_moves, storage_of
 from imagetwins.storage.local_moves import stamp_of
 from imagetwins.storage.location import to_columns
 from imagetwins.storage.reserved import MARKER_TEXT
@@ -50,12 +50,13 @@ SECONDS = {
 """Seconds since 1970 of years in which a clock of some number of bits begins or ends."""
 
 
-def planned(folder, image, name, kept="kept.png", duplicates=None):
+def planned(folder, image, name, kept="kept.png", duplicates=None, route=None):
     source = folder / name
     status = source.lstat()
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     target = (duplicates or folder / DUPLICATES) / name
-    return PlannedMove(image, source, target, status.st_size, status.st_mtime_ns, digest, folder / kept)
+    known = status.st_size, status.st_mtime_ns, digest
+    return PlannedMove(image, source, target, *known, folder / kept, route=route)
 
 
 def snapshot(*folders):
@@ -73,7 +74,7 @@ class Job:
 
     COMPANIONS = ("a.xmp", "sub/b.MOV")
 
-    def __init__(self, folder, duplicates, journal):
+    def __init__(self, folder, duplicates, journal, route=None):
         self.folder, self.duplicates, self.journal = folder, duplicates, journal
         (folder / "sub").mkdir(parents=True)
         duplicates.mkdir(parents=True, exist_ok=True)
@@ -81,9 +82,8 @@ class Job:
             (folder / name).write_bytes(name.encode() * 30)
         (duplicates / "a.png").write_bytes(b"taken")
         self.before = snapshot(folder, duplicates)
-        self.moves = [
-            planned(folder, i, name, duplicates=duplicates) for i, name in enumerate(("a.png", "sub/b.png", "c.png"))
-        ]
+        names = ("a.png", "sub/b.png", "c.png")
+        self.moves = [planned(folder, i, name, duplicates=duplicates, route=route) for i, name in enumerate(names)]
         self.moves[:2] = [
             replace(move, companions=(PlannedCompanion(move.image, folder / name, (move.source,)),))
             for move, name in zip(self.moves, self.COMPANIONS, strict=False)
@@ -138,7 +138,9 @@ def new_job(request, tmp_path, memory, monkeypatch):
         # What is flushed most, the copies and the journal, lies in memory.
         journal = memory / f"{name}.jsonl"
         if request.param == "copy":
-            return Job(tmp_path / name, memory / name, journal)
+            # One folder for the duplicates of all, as `into`.
+            folder, aside = tmp_path / name, memory / f"{name}-aside"
+            return Job(folder, aside / "folder", journal, Route.into(folder, aside))
         return Job(memory / name, memory / name / DUPLICATES, journal)
 
     return new

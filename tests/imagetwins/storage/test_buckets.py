@@ -21,7 +21,6 @@ from moto.server import ThreadedMotoServer
 
 from benchmarks.stages import run_stages
 from flows.apply import apply
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.config.folders import check_folder, check_local_folder, resolve_store
@@ -49,6 +48,7 @@ from imagetwins.store.runs import Run, find_run, list_runs
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
 from tests.support.figures import FIGURES
+from tests.support.flows import deduplicate
 from tests.support.past_runs import make_record
 from tests.support.pictures import encode, photo, tiny_png
 
