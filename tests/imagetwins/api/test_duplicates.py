@@ -105,7 +105,8 @@ def test_the_decisions_are_those_of_a_dry_run(folder, tmp_path, monkeypatch, opt
     pd.testing.assert_frame_equal(imagetwins.find_duplicates(given, **options), expected)
     again = imagetwins.find_duplicates(given, store=tmp_path / "store", **options)
     pd.testing.assert_frame_equal(again, expected)
-    assert list_runs(tmp_path / "store")[-1].read_record().pairs_from == summary["run_id"]
+    run = find_run(tmp_path / "store", again.attrs["run_id"])
+    assert run.read_record().pairs_from == summary["run_id"]
 
 
 def test_nothing_is_moved_or_written_and_nothing_stays_behind(folder, tmp_path, monkeypatch):
