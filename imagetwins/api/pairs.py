@@ -15,7 +15,6 @@ from imagetwins.api.duplicates import Name
 from imagetwins.config.folders import allowed_roots, resolve_store
 from imagetwins.config.parameters import Parameters, parse_parameters
 from imagetwins.config.roots import check_roots
-from imagetwins.decoding.model import Decoded
 from imagetwins.errors import ImagetwinsError, ParameterError
 from imagetwins.matching.decisions import DIFFERENCES, MEASURED, SCORES, Decider
 from imagetwins.matching.orientation import read_orientations
@@ -134,13 +133,10 @@ def _load(
     """
     thumbnails = np.empty((len(BOTH), parameters.size, parameters.size, 3), np.uint8)
     ssim.create_workspace(directory, len(BOTH), parameters.size)
-    found: list[Decoded] = []
-    for one, location in enumerate(locations):
-        alone = slice(one, one + 1)
-        # One by one: they may be in two storages.
-        found += load_files(directory, BOTH[alone], [location], parameters.decode_settings, thumbnails[alone])
-        if found[one].error:
-            raise ImagetwinsError(f"{str(location)!r} cannot be compared: {found[one].error}.")
+    found = load_files(directory, BOTH, locations, parameters.decode_settings, thumbnails)
+    for one, location in zip(found, locations, strict=True):
+        if one.error:
+            raise ImagetwinsError(f"{str(location)!r} cannot be compared: {one.error}.")
     stamps = [storage_of(location).stat(location) for location in locations]
     path, path_bytes = names_to_columns([to_json_name(location) for location in locations])
     listed = {

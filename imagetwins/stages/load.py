@@ -1,5 +1,6 @@
 """Stage 3: load the pictures that the cache does not know, resize them, and prepare them for the comparison."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -102,7 +103,7 @@ def _load(run: Run, parameters: Parameters, start: int, stop: int, progress: Pro
 def load_files(
     cache: Path,
     rows: NDArray[np.int64],
-    locations: list[Location],
+    locations: Sequence[Location],
     settings: DecodeSettings,
     thumbnails: NDArray[np.uint8],
     progress: Progress = no_progress,
@@ -112,7 +113,7 @@ def load_files(
     Args:
         cache: the directory of the cache, see `ssim.create_workspace`.
         rows: (files,) int64.
-        locations: where the files are, all in one storage.
+        locations: where the files are, on disks or in buckets.
         settings: how thumbnails are made.
         thumbnails: (files, size, size, 3) uint8, C-contiguous, overwritten: the thumbnails of those that have no error.
         progress: called with the files that are decoded.
@@ -126,7 +127,7 @@ def load_files(
 
 
 def _add_pixels_digests(
-    decoded: list[Decoded], locations: list[Location], is_blank: NDArray[np.bool_]
+    decoded: list[Decoded], locations: Sequence[Location], is_blank: NDArray[np.bool_]
 ) -> list[Decoded]:
     """Return `decoded` with the digests of all pixels of those pictures of which the thumbnail says too little."""
     needed = [

@@ -88,12 +88,12 @@ def test_one_row_a_picture_with_the_columns_of_decisions(folder):
             "max_peak_difference": 99.0,
         },
         {"threshold": 0.85, "recursive": False, "reference": ["album"], "exclude": ["blurred*"], "folder": "inbox"},
-        {"threshold": 0.85, "folder": ["album", "inbox"], "keep": "size"},
+        {"threshold": 0.85, "folder": ["album", "inbox"], "keep": "size", "across": True},
     ],
     ids=lambda options: ",".join(options) or "defaults",
 )
 def test_the_decisions_are_those_of_a_dry_run(folder, tmp_path, monkeypatch, options):
-    from flows.deduplicate import deduplicate  # noqa: PLC0415 - imports Prefect
+    from tests.support.flows import deduplicate  # noqa: PLC0415 - imports Prefect
 
     monkeypatch.chdir(folder)
     options = {"size": SIZE} | options
@@ -105,7 +105,8 @@ def test_the_decisions_are_those_of_a_dry_run(folder, tmp_path, monkeypatch, opt
     pd.testing.assert_frame_equal(imagetwins.find_duplicates(given, **options), expected)
     again = imagetwins.find_duplicates(given, store=tmp_path / "store", **options)
     pd.testing.assert_frame_equal(again, expected)
-    assert list_runs(tmp_path / "store")[-1].read_record().pairs_from == summary["run_id"]
+    run = find_run(tmp_path / "store", again.attrs["run_id"])
+    assert run.read_record().pairs_from == summary["run_id"]
 
 
 def test_nothing_is_moved_or_written_and_nothing_stays_behind(folder, tmp_path, monkeypatch):

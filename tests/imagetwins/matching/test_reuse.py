@@ -18,11 +18,11 @@ from benchmarks.stages import run_stages
 from imagetwins import ssim
 from imagetwins.errors import StoreError
 from imagetwins.scanning import lookup
+from imagetwins.stages import list as listing
+from imagetwins.stages import load as loading
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
-from tasks import list as listing
-from tasks import load as loading
 from tests.support.figures import FIGURES
 from tests.support.pictures import encode, photo
 
