@@ -102,7 +102,7 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """The names of the folders, for a title: A; A and B; A and 2 more folders."""
+        """The names of the folders, for a title: A; A, B and C; A and 4 more folders."""
         return _join([self.titles[folder] or str(folder) for folder in self.folders])
 
     @property
@@ -111,14 +111,14 @@ class Layout:
         return _join([str(folder) for folder in self.folders])
 
 
+MAX_NAMES = 3
+"""Folders that a sentence has room for."""
+
+
 def _join(names: Sequence[str]) -> str:
-    match names:
-        case [one]:
-            return one
-        case [one, other]:
-            return f"{one} and {other}"
-        case _:
-            return f"{names[0]} and {len(names) - 1} more folders"
+    if len(names) > MAX_NAMES:
+        return f"{names[0]} and {len(names) - 1} more folders"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def make_layout(folders: Sequence[str], into: str | None = None) -> Layout:

@@ -39,6 +39,13 @@ def test_of_several_names_begin_with_the_folders():
 
 
 @pytest.mark.parametrize(
+    ("names", "said"), [("A", "A"), ("AB", "A and B"), ("ABC", "A, B and C"), ("ABCD", "A and 3 more folders")]
+)
+def test_a_sentence_names_three_folders_at_most(names, said):
+    assert make_layout([f"/{name}" for name in names]).name == said
+
+
+@pytest.mark.parametrize(
     ("folders", "titles"),
     [
         (["/x/2019/pics", "/y/2020/pics"], ["2019/pics", "2020/pics"]),
