@@ -3,7 +3,7 @@
 Folders may lie in each other: a picture belongs to the innermost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -28,6 +28,11 @@ class Layout:
     def asides(self) -> list[Location]:
         """The folders that duplicates go to, which are not looked through."""
         return [folder / DUPLICATES for folder in self.folders] if self.into is None else [self.into]
+
+    def find_used(self, paths: Iterable[str]) -> list[Location]:
+        """Return those of the folders that duplicates go to in which one of `paths` lies; all where none is known to."""
+        known = list(paths)
+        return [aside for aside in self.asides if any(path.startswith(f"{aside}/") for path in known)] or self.asides
 
     @cached_property
     def titles(self) -> dict[Location, str]:

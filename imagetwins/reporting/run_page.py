@@ -231,7 +231,9 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         parameters=parameters,
         counts=counts,
         folder=layout.path,
-        asides=[str(aside) for aside in layout.asides],
+        asides=list(
+            map(str, layout.find_used(tables.decisions.loc[tables.decisions["action"] == Action.MOVED, "NewPath"]))
+        ),
         headline=_headline(counts, layout),
         created=f"{record.created:%Y-%m-%d %H:%M:%S} UTC",
         changed=_changed_parameters(record.parameters),
