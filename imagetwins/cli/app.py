@@ -141,7 +141,7 @@ def run(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates.
+    """Find the duplicates of one or more folders, and move them aside. To the sub-folder Duplicates of each.
 
     Two files in place of folders are compared at once, and nothing moves.
     """

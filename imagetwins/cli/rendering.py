@@ -82,7 +82,7 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
     if record.error:
         console.print(escape_markup(f"It says: {record.error}"))
     if counts["moved"] and record.status is not RunStatus.RESTORED:
-        for aside in layout.asides:
+        for aside in layout.find_used(audit.table.loc[audit.table["action"] == Action.MOVED, "NewPath"]):
             console.print(f"Moved to:  {escape_markup(str(aside))}/", soft_wrap=True)
         console.print(f"Undo:  [bold]{escape_markup(_undo(record))}[/]", soft_wrap=True)
     if not record.parameters.is_careful:

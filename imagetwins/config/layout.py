@@ -3,7 +3,7 @@
 Folders may lie in each other: a picture belongs to the innermost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -28,6 +28,11 @@ class Layout:
     def asides(self) -> list[Location]:
         """The folders that duplicates go to, which are not looked through."""
         return [folder / DUPLICATES for folder in self.folders] if self.into is None else [self.into]
+
+    def find_used(self, paths: Iterable[str]) -> list[Location]:
+        """Return those of the folders that duplicates go to in which one of `paths` lies; all where none is known to."""
+        known = list(paths)
+        return [aside for aside in self.asides if any(path.startswith(f"{aside}/") for path in known)] or self.asides
 
     @cached_property
     def titles(self) -> dict[Location, str]:
@@ -102,7 +107,7 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """The names of the folders, for a title: A; A and B; A and 2 more folders."""
+        """The names of the folders, for a title: A; A, B and C; A and 4 more folders."""
         return _join([self.titles[folder] or str(folder) for folder in self.folders])
 
     @property
@@ -111,14 +116,14 @@ class Layout:
         return _join([str(folder) for folder in self.folders])
 
 
+MAX_NAMES = 3
+"""Folders that a sentence has room for."""
+
+
 def _join(names: Sequence[str]) -> str:
-    match names:
-        case [one]:
-            return one
-        case [one, other]:
-            return f"{one} and {other}"
-        case _:
-            return f"{names[0]} and {len(names) - 1} more folders"
+    if len(names) > MAX_NAMES:
+        return f"{names[0]} and {len(names) - 1} more folders"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def make_layout(folders: Sequence[str], into: str | None = None) -> Layout:

@@ -9,8 +9,10 @@ from imagetwins.storage import MARKER, Location, is_inside, storage_of
 
 
 @contextmanager
-def hold_folders(layout: Layout, holder: str, *, moves: bool = True) -> Iterator[None]:
-    """Hold the folders of `layout` for one run, which may move files if `moves`; then the one that they go to is made, too.
+def hold_folders(layout: Layout, holder: str, *, moves: bool = True) -> Iterator[Sequence[Location]]:
+    """Hold the folders of `layout` for one run, which may move files if `moves`: then the one that they go to is held, and made, too.
+
+    Yields what is held.
 
     Of folders that lie in each other the outermost is held, which is what excludes others from all in it. Folders are held in
     the order of their names, so that of two runs that want the same ones, one gets all.
@@ -24,7 +26,7 @@ def hold_folders(layout: Layout, holder: str, *, moves: bool = True) -> Iterator
             held.enter_context(_making(layout.into))
         places = layout.places if moves else list(layout.folders)
         held.enter_context(_hold(places, holder))
-        yield
+        yield places
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a killed or cancelled run left behind: its moves are recovered, and its tables say what became of each file."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -22,7 +22,9 @@ from imagetwins.store.schemas import COMPANIONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table, read_table_if_any, write_table
 
 
-def recover_runs(store: Location, folders: Collection[str], own: str, limit: int) -> list[str]:
+def recover_runs(
+    store: Location, folders: Collection[str], own: str, limit: int, held: Sequence[Location] = ()
+) -> list[str]:
     """Recover the runs on one of `folders` that say they are running although the folders' locks are ours; return their ids.
 
     A run that had other folders, too, of which one is in use now, is left to a later run.
@@ -32,16 +34,17 @@ def recover_runs(store: Location, folders: Collection[str], own: str, limit: int
         folders: as their parameters name them.
         own: the run that asks: a retry, which goes on where its earlier try ended.
         limit: bytes that the caches may take.
+        held: what this run holds besides `folders`.
     """
     recovered = []
-    held = [parse_location(folder) for folder in folders]
+    ours = [*map(parse_location, folders), *held]
     for run in list_runs(store):
         record = run.read_record()
         if run.run_id == own or not record.parameters.shares_folder(folders):
             continue
         if record.status is RunStatus.RUNNING:
             try:
-                with hold_others(record.parameters.layout.places, held, f"recovery of run {run.run_id}"):
+                with hold_others(record.parameters.layout.places, ours, f"recovery of run {run.run_id}"):
                     recover_run(run)
             except FolderBusyError:
                 continue

@@ -21,7 +21,8 @@ def tabulate_outcomes(decisions: pd.DataFrame, layout: Layout) -> list[dict[str,
     There are at most MAX_ROWS. Paths are as `layout` shows them. The UI shows text as it is: nothing in it is markup.
     """
     rank = decisions["action"].map({action.value: place for place, action in enumerate(ORDER)})
-    shown = decisions[rank.notna()].assign(rank=rank).sort_values("rank", kind="stable").head(MAX_ROWS)
+    # In this order: pandas gives a table without rows those of a column that it is given.
+    shown = decisions.assign(rank=rank)[rank.notna()].sort_values("rank", kind="stable").head(MAX_ROWS)
     return [_outcome(row, layout) for row in cast("Any", shown.itertuples())]
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagetwins import ssim
-from imagetwins.config.layout import Layout
+from imagetwins.config.layout import MAX_NAMES, Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.matching.recall import NOBODY, Recall
@@ -231,7 +231,9 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         parameters=parameters,
         counts=counts,
         folder=layout.path,
-        asides=[str(aside) for aside in layout.asides],
+        asides=list(
+            map(str, layout.find_used(tables.decisions.loc[tables.decisions["action"] == Action.MOVED, "NewPath"]))
+        ),
         headline=_headline(counts, layout),
         created=f"{record.created:%Y-%m-%d %H:%M:%S} UTC",
         changed=_changed_parameters(record.parameters),
@@ -277,11 +279,18 @@ def _headline(counts: Mapping[str, int], layout: Layout) -> str:
 
 def _changed_parameters(parameters: Parameters) -> list[tuple[str, str]]:
     """Return the parameters that are not the defaults, but for those that the page shows elsewhere."""
+    elsewhere = {"threshold", "store"} | ({"more_folders"} if len(parameters.folders) <= MAX_NAMES else set())
     return [
-        (name.replace("_", " "), "" if value is True else str(value))
+        (name.replace("_", " "), _describe(value))
         for name, value in parameters.changed.items()
-        if name not in {"threshold", "store"}
+        if name not in elsewhere
     ]
+
+
+def _describe(value: Any) -> str:
+    if value is True:
+        return ""
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _left_alone(decisions: pd.DataFrame) -> list[tuple[str, str]]:

@@ -127,12 +127,12 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
     started = (flow_run.expected_start_time or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)
     run = Run(resolve_store(parameters.store), f"{started:%Y%m%dT%H%M%SZ}-{flow_run.id.hex[:8]}")
     context = RunContext(run, _begin_record(kind, run, parameters, flow_run, started))
-    held = hold_folders(parameters.layout, f"run {run.run_id}", moves=not parameters.dry_run)
-    with held, hold_run(run), sending_heartbeats():
+    holding = hold_folders(parameters.layout, f"run {run.run_id}", moves=not parameters.dry_run)
+    with holding as held, hold_run(run), sending_heartbeats():
         _check_resumable(run)
         observer.get().run_started(run)
         record_endings(run.store)
-        recover_runs(run.store, parameters.folders, run.run_id, cache_limit_bytes())
+        recover_runs(run.store, parameters.folders, run.run_id, cache_limit_bytes(), held)
         context.write()
         if not ssim.KEEPS_KERNELS:
             context.announce(

@@ -38,6 +38,19 @@ def test_of_several_names_begin_with_the_folders():
     assert aside.places == [Path("/home/A"), Path("/mnt/B"), Path("/aside")]
 
 
+def test_of_the_folders_that_duplicates_go_to_those_are_told_that_hold_some():
+    layout = make_layout(["/A", "/B"])
+    assert layout.find_used(["/B/Duplicates/x.png", "/A/x.png"]) == [Path("/B/Duplicates")]
+    assert layout.find_used([]) == layout.asides
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [("A", "A"), ("AB", "A and B"), ("ABC", "A, B and C"), ("ABCD", "A and 3 more folders")]
+)
+def test_a_sentence_names_three_folders_at_most(names, said):
+    assert make_layout([f"/{name}" for name in names]).name == said
+
+
 @pytest.mark.parametrize(
     ("folders", "titles"),
     [

@@ -43,3 +43,7 @@ def test_a_table_that_is_cut_short_says_so(decisions, monkeypatch):
 
 def test_every_action_but_kept_has_its_place():
     assert set(outcomes.ORDER) == set(outcomes.Action) - {outcomes.Action.KEPT}
+
+
+def test_where_all_is_kept_there_is_no_row(decisions):
+    assert tabulate_outcomes(decisions.assign(action="kept"), make_layout(["/p"])) == []

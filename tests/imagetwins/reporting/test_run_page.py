@@ -125,6 +125,28 @@ class TestContent:
         assert "Left out: 1 folder (<b>.lrdata) and 3 files (3 ._*)." in page.words
         assert "moved, with 2 that belong to them" in page.words
 
+    def test_of_several_folders_names_begin_with_theirs_and_each_has_its_own_link(self, tmp_path, folder):
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "a.png").write_bytes((folder / "a.png").read_bytes())
+        paths = [str(folder / "a.png"), str(other / "a.png"), str(folder / NAMES[1])]
+        images = image_table(paths, digest_all(paths))
+        scores = {(0, 1): (0.97, 0.95), (0, 2): (0.96, 0.95)}
+        options = {"folder": str(folder), "more_folders": [str(other)], "into": str(tmp_path / "aside")}
+
+        page, content = read(write_run(tmp_path / "store", "1", images, scores, moved=False, **options))
+        _, across = read(write_run(tmp_path / "store", "2", images, scores, moved=False, across=True, **options))
+
+        assert names_in(content, "duplicates") == [
+            (f"{folder.name}/a.png", [f"{folder.name}/{NAMES[1]}", "other/a.png"])
+        ]
+        assert names_in(across, "duplicates") == [(f"{folder.name}/a.png", ["other/a.png"])]
+        links = {image[0]: image[2] for image in content["images"]}
+        assert links["other/a.png"] == (other / "a.png").as_uri()
+        assert links[f"{folder.name}/a.png"] == (folder / "a.png").as_uri()
+        assert f"2 duplicates in {folder.name} and other" in page.words
+        assert f"pictures in {folder} and {other} was compared" in page.words
+
     def test_scores_are_the_tables(self, run):
         _, content = read(run)
 

@@ -23,11 +23,13 @@ from benchmarks.stages import run_stages
 from flows.apply import apply
 from flows.restore import restore
 from flows.rethreshold import rethreshold
-from imagetwins.config.folders import check_folder, check_local_folder, resolve_store
+from imagetwins.config.folders import check_folder, check_into, check_local_folder, resolve_store
+from imagetwins.config.layout import make_layout
 from imagetwins.config.roots import check_roots, parse_roots
 from imagetwins.decoding.model import DecodeSettings
 from imagetwins.errors import FolderBusyError, ParameterError, StoreError
 from imagetwins.moving.execute import apply_moves, recover_journal
+from imagetwins.moving.holding import hold_folders
 from imagetwins.moving.journal import open_journal, read_journal
 from imagetwins.moving.plan import PlannedCompanion, PlannedMove
 from imagetwins.moving.restore import restore_moves
@@ -37,7 +39,7 @@ from imagetwins.reporting.thresholds import audit_threshold
 from imagetwins.scanning import candidates as listing
 from imagetwins.scanning.candidates import list_candidates
 from imagetwins.scanning.reading import decode_locations
-from imagetwins.storage import DUPLICATES, FileStamp, leases, logs, storage_of
+from imagetwins.storage import DUPLICATES, FileStamp, Route, leases, logs, storage_of
 from imagetwins.storage import location as locations
 from imagetwins.storage.leases import hold_lease
 from imagetwins.storage.location import parse_location, to_json_name
@@ -338,6 +340,47 @@ def test_what_was_put_aside_is_marked_until_all_of_it_is_back(any_bucket, tmp_pa
 
     assert listed(any_bucket) == before
     assert storage_of(marker).stat(marker) is None
+
+
+def test_duplicates_of_two_folders_go_to_one_which_is_held_and_marked_and_come_back(bucket, caches, tmp_path):
+    layout = make_layout([str(bucket / "A"), str(bucket / "B")], str(bucket / "aside"))
+    before = {f"{folder}/{name}": f"{folder} {name}".encode() for folder in "AB" for name in ("kept.png", "one.png")}
+    moves = []
+    for name, content in before.items():
+        put(bucket / name, content)
+    for image, folder in enumerate(layout.folders):
+        content, (home, target) = before[f"{folder.name}/one.png"], layout.plan_target(folder / "one.png")
+        known = len(content), 0, hashlib.sha256(content).hexdigest(), folder / "kept.png"
+        moves.append(PlannedMove(image, folder / "one.png", target, *known, route=Route.into(home, layout.into)))
+
+    with hold_folders(layout, "run 1"):
+        with pytest.raises(FolderBusyError, match="run 1 holds 's3://"):
+            storage_of(layout.into).lock(layout.into, "run 2").__enter__()
+        assert all(outcome.moved for outcome in apply_moves(moves, tmp_path / "journal.jsonl"))
+    moved = {f"aside/{name}" if "one" in name else name: content for name, content in before.items()}
+    assert snapshot(bucket) == moved
+    assert storage_of(layout.into).stat(layout.into / MARKER)
+    check_into(str(layout.into), layout.folders, [])
+
+    with hold_folders(layout, "restore of run 1"):
+        assert all(outcome.restored for outcome in restore_moves(tmp_path / "journal.jsonl"))
+    assert snapshot(bucket) == before
+    assert (caches / "machine").exists()
+
+
+def test_pictures_of_one_run_may_be_on_a_disk_and_in_a_bucket(bucket, tmp_path):
+    image = encode(photo(40, 60), "PNG")
+    put(bucket / "a.png", image)
+    (tmp_path / "b.png").write_bytes(image)
+    locations = [bucket / "a.png", tmp_path / "b.png", bucket / "gone.png", tmp_path / "gone.png", bucket / "a.png"]
+    thumbnails = np.zeros((5, 16, 16, 3), np.uint8)
+
+    decoded = decode_locations(locations, DecodeSettings(16), thumbnails)
+
+    assert [one.error is None for one in decoded] == [True, True, False, False, True]
+    assert (decoded[2].error, decoded[3].error) == ("no longer there", "No such file or directory")
+    assert (thumbnails[[1, 4]] == thumbnails[0]).all()
+    assert thumbnails[0].any()
 
 
 class KilledError(BaseException):
