@@ -119,9 +119,12 @@ def _next_step(record: RunRecord) -> list[str]:
             f"```\n{format_command('approve', *named)}\n```",
         ]
     if moved := record.counts["moved"]:
-        steps = [f"{moved} of them were moved. To undo that:", f"```\n{format_command('restore', *named)}\n```"]
+        steps = [
+            f"To undo {'that move' if moved == 1 else f'those {moved:,} moves'}:",
+            f"```\n{format_command('restore', *named)}\n```",
+        ]
     else:
-        steps = ["Nothing was moved."]
+        steps = []
     # A command with a line break in a name would end the block of code.
     if (advice := advise_keep(record)) and all(command.isprintable() for command in advice.commands):
         steps += [advice.text, "```\n{}\n```".format("\n".join(advice.commands))]

@@ -1,12 +1,13 @@
 """What became of each file that is not simply kept, as a table for Prefect's UI."""
 
+import re
 from typing import Any, cast
 
 import pandas as pd
 
 from imagetwins.config.layout import Layout
 from imagetwins.store.schemas import Action
-from imagetwins.text import printable
+from imagetwins.text import ZERO_WIDTH_SPACE, printable
 
 MAX_ROWS = 1000
 """Rows of a table artifact: Prefect's first UI does not survive much longer tables."""
@@ -18,7 +19,7 @@ ORDER = [Action.REVIEW, Action.NOT_MOVED, Action.UNREADABLE, Action.MOVED, Actio
 def tabulate_outcomes(decisions: pd.DataFrame, layout: Layout) -> list[dict[str, str]]:
     """Return a row for each file of `decisions`, `schemas.DECISIONS`, that is not simply kept, those that need a person first.
 
-    There are at most MAX_ROWS. Paths are as `layout` shows them. The UI shows text as it is: nothing in it is markup.
+    There are at most MAX_ROWS. Paths are as `layout` shows them.
     """
     rank = decisions["action"].map({action.value: place for place, action in enumerate(ORDER)})
     # In this order: pandas gives a table without rows those of a column that it is given.
@@ -34,15 +35,24 @@ def describe_outcomes(decisions: pd.DataFrame) -> str:
     return f"The first {MAX_ROWS:,} of {count:,} files that are not simply kept, those that need a person first; the report has all."
 
 
+def as_text(text: str) -> str:
+    """Return `text` such that no link and no picture comes of it in a cell.
+
+    Prefect's first UI reads cells as Markdown, even a link to `javascript:`, and its second shows them as they are, escapes
+    included: so what links are made of is taken apart by a character of no width.
+    """
+    return re.sub(r"[\]<]", lambda found: found[0] + ZERO_WIDTH_SPACE, printable(text))
+
+
 def _outcome(row: Any, layout: Layout) -> dict[str, str]:
     path, kept, now = (
-        "" if pd.isna(name) else printable(layout.shorten(name)) for name in (row.FullPath, row.kept_path, row.NewPath)
+        "" if pd.isna(name) else as_text(layout.shorten(name)) for name in (row.FullPath, row.kept_path, row.NewPath)
     )
     return {
         "action": row.action,
         "picture": path,
         "kept": kept,
         "SSIM": "" if pd.isna(row.ssim) else f"{row.ssim:.4f}",
-        "why": printable(row.reason),
+        "why": as_text(row.reason),
         "now at": now if row.action == Action.MOVED else "",
     }

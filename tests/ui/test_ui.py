@@ -159,6 +159,11 @@ def test_a_run_is_started_looked_at_approved_and_done(page, service, pictures):
     summary.get_by_text(f"imagetwins restore {record['run_id']}").wait_for()
     take_picture(page, "summary")
 
+    table = show_artifact(page, service, run, "decisions", "table-display")
+    table.get_by_text("Duplicates/coffee small.png").wait_for()
+    page.get_by_text(f"To look at them: imagetwins review {record['run_id']}").wait_for()
+    take_picture(page, "table")
+
 
 def submit(page):
     """Press Submit until the form is gone: on a busy machine Prefect's form swallows a press that comes while it validates."""
@@ -181,7 +186,7 @@ def settled(page, found, condition):
     raise AssertionError(f"{condition} does not hold: {found.evaluate_all('all => all.map(one => one.outerHTML)')}")
 
 
-def show_artifact(page, service, run, kind):
+def show_artifact(page, service, run, kind, place="markdown-display"):
     """Open the latest artifact of a kind that the run has; return its place on the page."""
     chosen = ArtifactFilter(
         flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(any_=[f"imagetwins-{kind}"])
@@ -189,7 +194,7 @@ def show_artifact(page, service, run, kind):
     with service.client() as client:
         latest = max(client.read_artifacts(artifact_filter=chosen), key=lambda artifact: artifact.created)
     page.goto(f"{service.url}/v2/artifacts/artifact/{latest.id}")
-    return page.get_by_test_id("markdown-display")
+    return page.get_by_test_id(place)
 
 
 def answer(page, *, leave_alone, comment):

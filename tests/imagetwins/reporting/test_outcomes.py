@@ -1,12 +1,15 @@
 """The table of what became of files, as Prefect's UI shows it."""
 
+import re
+
 import pytest
 
 from imagetwins.config.layout import make_layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
 from imagetwins.reporting import outcomes
-from imagetwins.reporting.outcomes import describe_outcomes, tabulate_outcomes
+from imagetwins.reporting.outcomes import as_text, describe_outcomes, tabulate_outcomes
+from imagetwins.text import ZERO_WIDTH_SPACE
 from tests.support.past_runs import comparison_table, image_table, mark_moved
 
 PATHS = ["/p/a.jpg", "/p/b.jpg", "/p/sub/c\n.jpg", "/p/<b>d</b>.jpg", "/p/broken.jpg", "/p/alone.jpg"]
@@ -25,7 +28,7 @@ def decisions():
 def test_what_needs_a_person_comes_first_and_what_is_kept_is_left_out(decisions):
     rows = tabulate_outcomes(decisions, make_layout(["/p"]))
     assert [(row["action"], row["picture"], row["kept"], row["SSIM"], row["now at"]) for row in rows] == [
-        ("review", "<b>d</b>.jpg", "a.jpg", "0.9500", ""),
+        ("review", as_text("<b>d</b>.jpg"), "a.jpg", "0.9500", ""),
         ("not moved", "sub/c\\n.jpg", "a.jpg", "0.9300", ""),
         ("unreadable", "broken.jpg", "", "", ""),
         ("moved", "b.jpg", "a.jpg", "0.9700", "Duplicates/b.jpg"),
@@ -47,3 +50,12 @@ def test_every_action_but_kept_has_its_place():
 
 def test_where_all_is_kept_there_is_no_row(decisions):
     assert tabulate_outcomes(decisions.assign(action="kept"), make_layout(["/p"])) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["[a](javascript:alert(1)).jpg", "![a](http://x/y.png)", "<javascript:alert(1)>", "[a][b]", "plain"]
+)
+def test_no_name_is_a_link_and_all_look_as_they_are(name):
+    shown = as_text(name)
+    assert not re.search(r"\]\(|\]\[|<\w", shown)
+    assert shown.replace(ZERO_WIDTH_SPACE, "") == name
