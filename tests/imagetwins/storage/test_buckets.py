@@ -829,7 +829,7 @@ def test_a_run_its_undo_and_its_scores_at_another_threshold(bucket, tmp_path, ca
 
     applied = apply(summary["run_id"], 0.99999, store=store)
     assert applied["moved"] == 1
-    restored = restore(applied["run_id"], store, ["b/copy [1].jpg"], "not duplicates")
+    restored = restore(applied["run_id"], store, ["c/c 图.png"], "not duplicates")
     assert (restored["restored"], restored["remembered"]) == (1, 1)
     assert snapshot(there) == before
     assert apply(summary["run_id"], 0.99999, store=store, dry_run=True)["remembered"] == 1
