@@ -17,6 +17,10 @@ _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """EXIF's orientation, by LibRaw's `flip`."""
 
 
+_WRITTEN = 2048
+"""LibRaw puts EXIF data of at most so many bytes before a preview that has none."""
+
+
 @dataclass(frozen=True)
 class Raw:
     """What a raw file says.
@@ -81,7 +85,7 @@ def read_raw(content: bytes) -> Raw:
             preview = None
     orientation = _ORIENTATIONS.get(sizes.flip, 1)
     width, height = sizes.width, sizes.height
-    is_jpeg = preview is not None and preview.format == rawpy.ThumbFormat.JPEG
+    is_jpeg = preview is not None and preview.format == rawpy.ThumbFormat.JPEG and _is_part_of(preview.data, content)
     exif = Image.Exif()
     if content.startswith((b"II*\0", b"MM\0*")):
         # Of damaged EXIF data nothing is needed.
@@ -90,6 +94,15 @@ def read_raw(content: bytes) -> Raw:
     return Raw(
         *((width, height) if orientation < 5 else (height, width)), orientation, preview.data if is_jpeg else None, exif
     )
+
+
+def _is_part_of(preview: bytes, content: bytes) -> bool:
+    """Whether the end of a preview is in the file; its first bytes LibRaw may have written.
+
+    Of a file that breaks off before its preview, LibRaw returns what lay in memory: that of another file, perhaps.
+    """
+    end = preview[-min(max(len(preview) - _WRITTEN, 64), 4096) :]
+    return end in content
 
 
 def develop(content: bytes) -> NDArray[Any]:

@@ -82,6 +82,17 @@ def test_what_is_no_raw_file_is_an_error_whatever_its_name(tmp_path):
     assert all(row.error for row in rows.values())
 
 
+def test_of_a_file_that_breaks_off_no_other_file_s_preview_is_shown(tmp_path):
+    whole = {f"{number}.dng": raw(WIDE) for number in range(20)}
+    cut = {f"{number} cut.dng": raw(WIDE)[:700] for number in range(20)}
+    mixed = dict(pair for both in zip(whole.items(), cut.items(), strict=True) for pair in both)
+
+    rows, _ = decode_all(tmp_path, mixed)
+
+    assert {row.error is None for name, row in rows.items() if name in whole} == {True}
+    assert {row.error is None for name, row in rows.items() if name in cut} == {False}
+
+
 def test_the_layers_of_a_psd_are_extras(tmp_path):
     rows, _ = decode_all(tmp_path, {"flat.psd": psd(WIDE), "layers.psd": psd(WIDE, layers=layers(2))})
 
