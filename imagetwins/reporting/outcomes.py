@@ -20,8 +20,9 @@ def tabulate_outcomes(decisions: pd.DataFrame, folder: str) -> list[dict[str, st
 
     There are at most MAX_ROWS. Paths in `folder` are shown without it.
     """
-    rank = decisions["action"].map({action.value: place for place, action in enumerate(ORDER)})
-    shown = decisions[rank.notna()].assign(rank=rank).sort_values("rank", kind="stable").head(MAX_ROWS)
+    rank = {action.value: place for place, action in enumerate(ORDER)}
+    shown = decisions[decisions["action"].isin(list(rank))]
+    shown = shown.sort_values("action", key=lambda actions: actions.map(rank), kind="stable").head(MAX_ROWS)
     return [_outcome(row, folder) for row in cast("Any", shown.itertuples())]
 
 
