@@ -21,9 +21,9 @@ def tabulate_outcomes(decisions: pd.DataFrame, layout: Layout) -> list[dict[str,
 
     There are at most MAX_ROWS. Paths are as `layout` shows them.
     """
-    rank = decisions["action"].map({action.value: place for place, action in enumerate(ORDER)})
-    # In this order: pandas gives a table without rows those of a column that it is given.
-    shown = decisions.assign(rank=rank)[rank.notna()].sort_values("rank", kind="stable").head(MAX_ROWS)
+    rank = {action.value: place for place, action in enumerate(ORDER)}
+    shown = decisions[decisions["action"].isin(list(rank))]
+    shown = shown.sort_values("action", key=lambda actions: actions.map(rank), kind="stable").head(MAX_ROWS)
     return [_outcome(row, layout) for row in cast("Any", shown.itertuples())]
 
 

@@ -37,6 +37,10 @@ def test_what_needs_a_person_comes_first_and_what_is_kept_is_left_out(decisions)
     assert "truncated" in rows[2]["why"]
 
 
+def test_a_run_that_kept_everything_has_no_rows(decisions):
+    assert tabulate_outcomes(decisions[decisions["action"] == "kept"], "/p") == []
+
+
 def test_a_table_that_is_cut_short_says_so(decisions, monkeypatch):
     assert describe_outcomes(decisions).startswith("Every file")
     monkeypatch.setattr(outcomes, "MAX_ROWS", 3)
