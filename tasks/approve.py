@@ -9,11 +9,11 @@ from imagetwins.matching import approval
 from imagetwins.matching.apply import find_changes
 from imagetwins.matching.approval import Answer, ApprovalRequest
 from imagetwins.matching.choices import Choices
-from imagetwins.matching.chosen import decide_chosen, remember_apart
+from imagetwins.matching.chosen import decide_chosen
 from imagetwins.matching.decisions import count_decisions
 from imagetwins.runtime.task_options import STAGE
 from imagetwins.storage import storage_of
-from imagetwins.store.memory import Source
+from imagetwins.store.memory import Source, Verdict, remember_pairs
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import both_among, read_table, write_table
@@ -30,7 +30,7 @@ def apply_answer(run: Run, answer: Answer, layout: Layout) -> dict[str, int]:
     """Write into the decisions what the person answered, and remember what is no duplicate; return the counts as they are then."""
     before = read_table(run.decisions, DECISIONS)
     apart = approval.find_apart(before, answer, layout)[0]
-    remembered = remember_apart(run, apart, Source.APPROVAL, answer.comment)
+    remembered = remember_pairs(run, apart, Verdict.NOT_DUPLICATES, Source.APPROVAL, answer.comment)
     decisions = (
         _apply_choices(run, before, answer.choices) if answer.choices else approval.apply_answer(before, answer, layout)
     )

@@ -9,7 +9,7 @@ from prefect import task
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.apply import drop_changed, find_change_at, find_changes, images_to_check, mark_changed
 from imagetwins.matching.choices import Choices
-from imagetwins.matching.chosen import Aside, decide_chosen, remember_apart
+from imagetwins.matching.chosen import Aside, decide_chosen
 from imagetwins.matching.decisions import Decider
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.moving.asides import PutAside, find_asides
@@ -22,7 +22,7 @@ from imagetwins.stages import decide
 from imagetwins.stages.decide import count_all, count_matches
 from imagetwins.storage import storage_of
 from imagetwins.storage.location import from_columns, to_columns
-from imagetwins.store.memory import Source, read_memory
+from imagetwins.store.memory import Source, Verdict, read_memory, remember_pairs
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, Action
@@ -125,7 +125,7 @@ def _find_changes(images: pd.DataFrame, chosen: Sequence[int], asides: Mapping[i
 @task(name="remember-choices", **STAGE)
 def remember_choices(run: Run, choices: Choices, source: Source) -> dict[str, int]:
     """Remember the pairs that a person chose to be no duplicates; return how many they are."""
-    return {"remembered_now": remember_apart(run, choices.apart, source)}
+    return {"remembered_now": remember_pairs(run, choices.apart, Verdict.NOT_DUPLICATES, source)}
 
 
 def _copy_tables(run: Run, past: Run) -> None:

@@ -17,6 +17,7 @@ from imagetwins.orientation import AS_IT_IS
 from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
+    count_open,
     describe_orientations,
     describe_remembered,
     describe_restriction,
@@ -85,6 +86,9 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         for aside in layout.find_used(audit.table.loc[audit.table["action"] == Action.MOVED, "NewPath"]):
             console.print(f"Moved to:  {escape_markup(str(aside))}/", soft_wrap=True)
         console.print(f"Undo:  [bold]{escape_markup(_undo(record))}[/]", soft_wrap=True)
+    if count_open(record):
+        review = format_command("review", record.run_id, record.parameters.store, _program())
+        console.print(f"Look and decide:  [bold]{escape_markup(review)}[/]", soft_wrap=True)
     if not record.parameters.is_careful:
         console.print(RULES[record.parameters.rule])
     if advice := advise_keep(record):

@@ -20,12 +20,13 @@ from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.rendering import print_applied
 from imagetwins.errors import ImagetwinsError, ServerLostError, StoreError
 from imagetwins.matching.choices import Choices
+from imagetwins.reporting.advice import count_open
 from imagetwins.reporting.run_page import build_report
 from imagetwins.runtime.collector import paused_collector
 from imagetwins.runtime.desk import Desk, DeskServer, open_desk
 from imagetwins.runtime.server import prepare_environment
 from imagetwins.storage import Location
-from imagetwins.store.record import RunRecord, RunStatus
+from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run, find_run, list_runs
 from imagetwins.text import pluralize
 
@@ -49,24 +50,17 @@ def choose_run(store: Location) -> Run:
     Raises:
         StoreError: there is no run.
     """
-    seen: set[tuple[Location, ...]] = set()
+    seen: set[frozenset[Location]] = set()
     runs = list_runs(store)
     for run in reversed(runs):
         record = run.read_record()
-        if record.parameters.layout.folders not in seen and count_open(record):
+        folders = frozenset(record.parameters.layout.folders)
+        if folders not in seen and count_open(record):
             return run
-        seen.add(record.parameters.layout.folders)
+        seen.add(folders)
     if not runs:
         raise StoreError(f"the store {store} has no run to review. Start one: `imagetwins run FOLDER --dry-run`.")
     return runs[-1]
-
-
-def count_open(record: RunRecord) -> int:
-    """Return how many pictures a run leaves for a person to decide about."""
-    if record.status not in {RunStatus.WAITING, RunStatus.COMPLETED}:
-        return 0
-    proposed = record.parameters.dry_run or record.status is RunStatus.WAITING
-    return record.counts["review"] + (record.counts["duplicates"] if proposed else 0)
 
 
 def review_run(

@@ -18,6 +18,7 @@ def examine_surroundings() -> Iterator[Finding]:
     yield from _examine_proxies()
     yield from _examine_roots()
     yield from _examine_webhook()
+    yield from _examine_desk()
     yield from _examine_telemetry()
 
 
@@ -68,6 +69,20 @@ def _examine_webhook() -> Iterator[Finding]:
         yield ok("webhook", f"{parts.scheme}://{parts.hostname} is told of runs that failed or need a person")
     else:
         yield problem("webhook", "IMAGETWINS_WEBHOOK is no URL", "Give all of it, as in https://chat.example/hooks/1.")
+
+
+def _examine_desk() -> Iterator[Finding]:
+    url = settings.desk_url("RUN")
+    if url is None:
+        return
+    parts = urlsplit(url)
+    if parts.scheme in {"http", "https"} and parts.hostname and "RUN" in url:
+        # The rest of the address has the token.
+        yield ok("desk", f"{parts.scheme}://{parts.netloc} is where notifications say that a run is settled")
+    else:
+        yield problem(
+            "desk", "IMAGETWINS_DESK is no URL with {run} in it", "`imagetwins serve` sets it for its runs: unset it."
+        )
 
 
 def _examine_telemetry() -> Iterator[Finding]:

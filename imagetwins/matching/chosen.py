@@ -5,7 +5,7 @@ undecided stays where it is, and is for review still.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +14,9 @@ import pandas as pd
 from imagetwins.matching.choices import Choices
 from imagetwins.matching.decisions import SCORES
 from imagetwins.matching.orientation import invert, read_orientations
-from imagetwins.matching.recall import NOBODY, Recall
 from imagetwins.reasons import Reason, ReasonCode
-from imagetwins.store.memory import Source, Verdict, read_memory, remember_pairs
-from imagetwins.store.runs import Run
-from imagetwins.store.schemas import DECISIONS, IMAGES, Action
-from imagetwins.store.tables import as_frame, read_table
+from imagetwins.store.schemas import DECISIONS, Action
+from imagetwins.store.tables import as_frame
 
 
 class Aside(NamedTuple):
@@ -62,20 +59,6 @@ def decide_chosen(
         if image in changes:
             decisions.refuse(image, changes[image])
     return decisions.to_frame()
-
-
-def remember_apart(run: Run, pairs: Sequence[tuple[int, int]], source: Source, why: str = "") -> int:
-    """Remember that pairs of pictures of `run` are no duplicates, unless that is known already; return how many they are.
-
-    So choices may be applied again, and nothing is said twice.
-    """
-    memory = read_memory(run.store)
-    known = Recall(memory[memory["verdict"] == Verdict.NOT_DUPLICATES], read_table(run.images, IMAGES))
-    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
-    found = known.find_apart(first, second)
-    new = [pair for pair, row in zip(pairs, found, strict=True) if row == NOBODY]
-    remember_pairs(run, new, Verdict.NOT_DUPLICATES, source, why)
-    return len(pairs)
 
 
 def _iter_apart(choices: Choices) -> list[tuple[int, int]]:

@@ -83,3 +83,11 @@ def format_run(parameters: Parameters) -> str:
                 word for one in (value if isinstance(value, list) else [value]) for word in (f"--{option}", str(one))
             ]
     return shlex.join(words)
+
+
+def count_open(record: RunRecord) -> int:
+    """Return how many pictures a run leaves for a person to decide about."""
+    if record.status not in {RunStatus.WAITING, RunStatus.COMPLETED}:
+        return 0
+    proposed = record.parameters.dry_run or record.status is RunStatus.WAITING
+    return record.counts["review"] + (record.counts["duplicates"] if proposed else 0)

@@ -70,13 +70,13 @@ def make_digest(run: Run, decisions: pd.DataFrame) -> Digest:
 
 def find_run_before(run: Run) -> Run | None:
     """Return the last completed run before `run` that looked through the same folders and still has its decisions."""
-    folders = run.read_record().parameters.layout.folders
+    folders = {*run.read_record().parameters.layout.folders}
     for earlier in reversed(list_runs(run.store)):
         record = earlier.read_record() if earlier.run_id < run.run_id else None
         if (
             record
             and (record.kind, record.status) == (RunKind.DEDUPLICATE, RunStatus.COMPLETED)
-            and record.parameters.layout.folders == folders
+            and {*record.parameters.layout.folders} == folders
             and storage_of(run.store).glob(earlier.decisions, "*.parquet")
         ):
             return earlier

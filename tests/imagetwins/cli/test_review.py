@@ -9,8 +9,9 @@ import httpx
 import pytest
 import skimage.data
 
-from imagetwins.cli.review import choose_run, count_open
+from imagetwins.cli.review import choose_run
 from imagetwins.errors import StoreError
+from imagetwins.reporting.advice import count_open
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import list_runs
 from tests.support.commands import Home

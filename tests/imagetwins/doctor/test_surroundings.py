@@ -50,6 +50,16 @@ def test_a_webhook_is_told_without_what_is_secret_in_it(told, monkeypatch, url, 
     assert "secret" not in found[1]
 
 
+@pytest.mark.parametrize(
+    ("url", "level"), [("http://127.0.0.1:4201/{run}/?token=secret", "ok"), ("http://127.0.0.1:4201/secret", "problem")]
+)
+def test_a_desk_is_told_without_its_token(told, monkeypatch, url, level):
+    monkeypatch.setenv("IMAGETWINS_DESK", url)
+    found = told(list(examine_surroundings()), "desk")
+    assert found[0] == level
+    assert "secret" not in found[1]
+
+
 @pytest.mark.parametrize(("name", "value"), [("DO_NOT_TRACK", "0"), ("PREFECT_SERVER_ANALYTICS_ENABLED", "true")])
 def test_telemetry_that_the_environment_asks_for_is_a_warning(told, monkeypatch, name, value):
     monkeypatch.setenv(name, value)

@@ -4,12 +4,11 @@ import pytest
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.choices import Choice, Choices
-from imagetwins.matching.chosen import Aside, decide_chosen, remember_apart
+from imagetwins.matching.chosen import Aside, decide_chosen
 from imagetwins.matching.decisions import decide
 from imagetwins.reasons import Reason, ReasonCode
-from imagetwins.store.memory import Source, read_memory
 from imagetwins.store.schemas import DECISIONS
-from tests.support.past_runs import comparison_table, image_table, mark_moved, write_run
+from tests.support.past_runs import comparison_table, image_table, mark_moved
 
 RUN = "20261120T020000Z-1"
 PATHS = ["/p/a.jpg", "/p/b.jpg", "/p/c.jpg", "/p/d.jpg", "/p/e.jpg", "/p/alone.jpg"]
@@ -161,12 +160,3 @@ def test_for_what_could_not_be_put_back_nothing_moves(moved):
     assert (actions(found)["a"], actions(found)["c"]) == ("not moved", "not moved")
     assert found["reason"][2] == "it could not be put back: another file has its name now"
     assert found["NewPath"][2] == ASIDE[2].path
-
-
-def test_what_is_said_twice_is_remembered_once(tmp_path):
-    run = write_run(tmp_path, RUN, image_table(PATHS), SCORES)
-    assert remember_apart(run, [(1, 0)], Source.DESK, "no") == 1
-    assert remember_apart(run, [(0, 1), (2, 0)], Source.DESK) == 2
-    assert remember_apart(run, [], Source.DESK) == 0
-    memory = read_memory(tmp_path)
-    assert sorted(zip(memory["path1"], memory["why"], strict=True)) == [("/p/b.jpg", "no"), ("/p/c.jpg", "")]
