@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from skimage import data
 
 from imagetwins.reporting.run_page import build_report
+from imagetwins.runtime.desk import Desk, open_desk
 from tests.support.pages import CHROMIUM, open_browser, open_page, wait_for
 from tests.support.past_runs import digest_all, image_table, write_run
 
@@ -225,6 +226,33 @@ def test_the_original_files_are_shown_turned_to_match_and_small_pictures_where_t
     assert count_originals(page) == 2
     (view,), (box, _) = boxes(page, ".view"), boxes(page)
     assert cut(photograph(page), box, view).mean() < 40, "turned, it is the same picture"
+
+
+def test_the_desks_server_shows_originals_too_and_previews_of_what_browsers_do_not_know(report, browser):
+    def apply(*_arguments):
+        raise AssertionError
+
+    server = open_desk(Desk(report.parent.parent.parent, apply), port=0)
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(server.address_of(report.parent.name))
+
+    show(page, DOUBTFUL)
+    assert page.locator("figcaption .muted").all_inner_texts() == ["original", "original"]
+    show(page, UNKNOWN)
+    assert page.locator("figcaption .muted").all_inner_texts() == ["original", "original"], (
+        "as large as it is, of another format"
+    )
+    page.keyboard.press("d")
+    (view,), (box, _) = boxes(page, ".view"), boxes(page)
+    assert cut(photograph(page), box, view).mean() < 40
+    assert complaints == []
+    show(page, CHANGED)
+    page.keyboard.press("s")
+    assert page.locator("figcaption .muted").all_inner_texts() == ["original", "small picture"]
+    page.close()
+    server.stop()
 
 
 def test_the_difference_is_black_but_where_they_differ(page):

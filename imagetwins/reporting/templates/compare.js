@@ -12,27 +12,28 @@ const seen = { member: null, mode: "side", scale: 1, x: 0.5, y: 0.5, split: 50, 
 
 // Where the browser finds the original file of a picture: on the desk's server, or on the disk that this page lies on.
 function originalOf(image) {
-  const shown = images[image];
-  if (shown.link === null) return null;
-  if (desk) return `./file/${shown.id}?token=${encodeURIComponent(desk.token)}`;
-  return location.protocol === "file:" && shown.link.startsWith("file:") ? shown.link : null;
+  const { id, link } = images[image];
+  if (desk) return `./file/${id}?token=${encodeURIComponent(desk.token)}`;
+  return location.protocol === "file:" && link?.startsWith("file:") ? link : null;
 }
 
 // The originals that were looked at last, by picture: elements, null where there is none that this browser can show.
 const originals = new Map();
 function loadOriginal(image) {
   if (!originals.has(image)) {
-    const entry = { element: null, isDone: false }, address = originalOf(image);
+    const entry = { element: null, isPreview: false }, address = originalOf(image);
     const load = async () => {
       if (!address) return;
       const element = make("img", { src: address, alt: "", className: "original", draggable: false });
       await element.decode();
-      // Of another size it is no longer what was compared, or the browser turns it in another way.
-      const { width, height } = images[image];
-      if (element.naturalWidth === width && element.naturalHeight === height) entry.element = element;
+      const { naturalWidth, naturalHeight } = element, { width, height } = images[image];
+      entry.isPreview = naturalWidth !== width || naturalHeight !== height;
+      // On a disk, of another size it is no longer what was compared, or the browser turns it in another way. The desk's server
+      // looks for changes itself, and sends what browsers do not know as a smaller picture.
+      if (!entry.isPreview || desk) entry.element = element;
     };
     // No file, no picture, or one of a format that this browser does not know: the small picture stays.
-    entry.loaded = load().catch(() => null).finally(() => { entry.isDone = true; });
+    entry.loaded = load().catch(() => null);
     originals.set(image, entry);
     if (originals.size > ORIGINALS_HELD) originals.delete(originals.keys().next().value);
   }
@@ -50,6 +51,7 @@ function loadOriginals(member) {
 }
 
 const original = (image) => originals.get(image)?.element ?? null;
+const isPreview = (image) => originals.get(image)?.isPreview ?? false;
 
 // -- the pictures ----------------------------------------------------------------------------------------------------
 
@@ -67,11 +69,16 @@ function tag(side) {
   return make("span", { className: side.isOther ? "tag other" : "tag" }, side.title);
 }
 
+function kindOf(image) {
+  if (!original(image)) return hasPicture(image) ? "small picture" : "";
+  return isPreview(image) ? `preview, ${original(image).naturalWidth} × ${original(image).naturalHeight}` : "original";
+}
+
 function caption(side) {
   const { now } = images[side.image], address = originalOf(side.image) ?? images[side.image].link;
   const path = address ? make("a", { href: address, className: "path", target: "_blank" }, name(now)) : make("span", { className: "path" }, name(now));
   return make("figcaption", {}, make("b", {}, side.title), path,
-    make("span", { className: "muted" }, original(side.image) ? "original" : hasPicture(side.image) ? "small picture" : ""));
+    make("span", { className: "muted" }, kindOf(side.image)));
 }
 
 // Views that lay one over the other, or subtract them, show two originals or none: else one would only be sharper.
@@ -109,7 +116,11 @@ function sidesOf(member) {
 // -- what is said below the pictures ---------------------------------------------------------------------------------
 
 const note = (text) => make("span", { className: "muted" }, text);
-const ofWhat = (areSharp) => (areSharp ? "Of the original files." : "Of the small pictures of this page: the original files are not both within reach, or not yet.");
+function ofWhat(sides, areSharp) {
+  if (!areSharp) return "Of the small pictures of this page: the original files are not both within reach, or not yet.";
+  return sides.some((side) => isPreview(side.image)) ? "Of previews: one of the files is of a format that browsers do not know." : "Of the original files.";
+}
+
 const stretched = (kept, other) => (Math.abs(kept.ratio / other.ratio - 1) > 0.01
   ? note("The second one is stretched to the shape of the first, as it was compared.") : null);
 
@@ -123,7 +134,7 @@ const UNDER = {
   map: (kept, other) => [
     note(hasMap(seen.member) ? "The deeper the colour, the less they agree there." : "There is no map where one of the pictures is not here."),
     make("span", { className: "legend" }, "alike", make("i"), "different"), stretched(kept, other)],
-  absolute: (kept, other, areSharp) => [note("Black where they are equal; four times as bright as they differ."), note(ofWhat(areSharp)), stretched(kept, other)],
+  absolute: (kept, other, areSharp) => [note("Black where they are equal; four times as bright as they differ."), note(ofWhat([kept, other], areSharp)), stretched(kept, other)],
 };
 
 function drawPair() {

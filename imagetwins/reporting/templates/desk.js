@@ -119,7 +119,7 @@ function goToNext() {
 
 // Whoever opened the desk wants to choose: first what is asked.
 function start() {
-  render();
+  openTab(state.tab);
   if (desk && asked.some((group) => !isDone(group))) goToNext();
 }
 
@@ -241,7 +241,7 @@ dock.querySelector("#next").addEventListener("click", goToNext);
 dock.querySelector("#undo").addEventListener("click", takeBack);
 dock.querySelector("#help").addEventListener("click", showKeys);
 dock.querySelector("#leave").addEventListener("click", showChoices);
-dock.querySelector("#leave").textContent = desk ? "Apply …" : "Save …";
+dock.querySelector("#leave").replaceChildren(desk ? "Apply … " : "Save … ", kbd("a"));
 
 // -- what is shown above the page --------------------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ function showAbove(title, ...children) {
 const KEYS = [
   ["↑ ↓", "the group above, below"], ["← →", "the picture before, after"], ["1 … 9", "keep that picture; the others go"], ["k", "keep the picture at hand; the others go"],
   ["Space", "the picture at hand goes, or stays"], ["n", "not duplicates: all stay"], ["0", "leave the group open"], ["u", "undo, step by step"],
-  ["Enter", "look at the pair"], ["?", "these keys"],
+  ["g", "go to the next group that is undecided"], ["Enter", "look at the pair"], ["a", "apply, or save, what is chosen"], ["?", "these keys"],
 ];
 function showKeys() {
   showAbove("Keys", make("table", { className: "keys" }, ...KEYS.map(([keys, words]) => make("tr", {}, make("th", { scope: "row" }, make("kbd", {}, keys)), make("td", {}, words)))),
@@ -382,6 +382,8 @@ function choiceOf(pressed, group) {
 function actionOf(pressed) {
   if (pressed === "?") return showKeys;
   if (pressed === "u") return takeBack;
+  if (pressed === "g") return goToNext;
+  if (pressed === "a") return showChoices;
   if (!shown.length || !isAtGroups()) return null;
   const { group, picture } = here, active = document.activeElement, isInside = groups.contains(active);
   const wanted = choiceOf(pressed, group);

@@ -1,7 +1,9 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const TILES = 24;
-const state = { tab: data.tabs[0].key, sort: "low", query: "", isLeftOnly: false };
+// The first tab in which there is something.
+const firstTab = data.tabs.find((tab) => tab.groups.length) ?? data.tabs[0];
+const state = { tab: firstTab.key, sort: firstTab.sort, query: "", isLeftOnly: false };
 const groups = document.getElementById("groups");
 const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture", "id", "modified", "taken", "camera"];
 const images = data.images.map(readImage);
