@@ -22,6 +22,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.corpora import read_pictures, write_corpus
 from flows.deduplicate import deduplicate
+from imagetwins.config.parameters import Options
 from imagetwins.settings import count_cores
 from imagetwins.store.runs import Run
 
@@ -67,7 +68,7 @@ def run_once(home: Path, address: str | None) -> dict[str, float]:
     """Return the seconds of one run over the pictures, nothing cached from the one before, and its batches."""
     with tempfile.TemporaryDirectory(dir=home) as store:
         begin = time.perf_counter()
-        summary = deduplicate(str(home / "pictures"), dry_run=True, store=store, dask=address)
+        summary = deduplicate(str(home / "pictures"), dry_run=True, options=Options(store=store, dask=address))
         wall = time.perf_counter() - begin
         run = Run(Path(store), summary["run_id"])
         parts = sum(len(list(place.glob("part-*"))) for place in (run.images, run.comparisons))

@@ -48,7 +48,7 @@ def ask(command: str, folder: Path, store: Path) -> dict[str, str]:
     program = Path(sys.executable).with_name("imagetwins")
     arguments = [program, command, str(folder), "--store", str(store), "--json"]
     done = subprocess.run(arguments, check=True, capture_output=True, text=True)
-    answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    answer: dict[str, str] = json.loads(done.stdout)
     return answer
 
 

@@ -23,13 +23,15 @@ from prefect.client.schemas.filters import FlowRunFilter
 from benchmarks.stages import run_stages
 from flows.deduplicate import deduplicate
 from imagetwins import ssim
+from imagetwins.config.layout import make_layout
+from imagetwins.config.parameters import Options
 from imagetwins.demo import build_samples
 from imagetwins.reporting.gallery import draw_gallery, draw_summary
 from imagetwins.reporting.run_page import read_tables, write_report
 from imagetwins.scanning.thumbnails import RunThumbnails
 from imagetwins.settings import count_cores
+from imagetwins.stages.load import batch_length
 from imagetwins.store.runs import Run, list_runs
-from tasks.load import batch_length
 
 LIMIT_SECONDS = 3.0
 SIZES = (200, 2_000, 20_000)
@@ -75,7 +77,7 @@ def _time(call: Callable[[int], None], number: int) -> float:
 
 
 def run_flow(folder: Path, store: Path) -> None:
-    deduplicate(str(folder), dry_run=True, store=str(store))
+    deduplicate(str(folder), dry_run=True, options=Options(store=str(store)))
 
 
 def run_directly(folder: Path, run: Run, flow_store: Path) -> None:
@@ -90,7 +92,7 @@ def run_directly(folder: Path, run: Run, flow_store: Path) -> None:
         thumbnails = RunThumbnails(run, tables.parameters, tables.images, tables.decisions)
         write_report(run, tables, thumbnails)
         draw_summary(tables.record)
-        draw_gallery(tables.decisions, tables.images, thumbnails.load, str(folder))
+        draw_gallery(tables.decisions, tables.images, thumbnails.load, make_layout([str(folder)]))
 
     run_stages(run, folder, workers=count_cores(), tell=report)
 

@@ -52,6 +52,7 @@ from benchmarks.ssim_join import CORES, SIZE, describe_machine, in_new_process, 
 from benchmarks.stages import run_stages
 from flows.deduplicate import deduplicate
 from imagetwins import ssim
+from imagetwins.config.parameters import Options
 from imagetwins.decoding.pool import close_decoders
 from imagetwins.ssim.bounds import BOUNDS
 from imagetwins.ssim.plan import choose_bounds, choose_side, tile_side
@@ -313,7 +314,7 @@ def run_on_dask(folder: Path, store: Path, address: str, threshold: float) -> Sa
     """Run on two workers; in a store that has a run at a higher floor, nothing is loaded, and all pairs are compared."""
     with Client(address, set_as_default=False) as client:
         before = client.run(time.process_time)
-        summary = deduplicate(str(folder), threshold=threshold, dry_run=True, store=str(store), dask=address)
+        summary = deduplicate(str(folder), threshold, dry_run=True, options=Options(store=str(store), dask=address))
         used = [after - before[worker] for worker, after in client.run(time.process_time).items()]
     batches = len(list(Run(store, summary["run_id"]).comparisons.glob("part-*")))
     return {

@@ -12,12 +12,13 @@ from imagetwins.matching.reuse import describe_scores
 from imagetwins.moving.recover import recover_runs
 from imagetwins.scanning.activity import hold_run
 from imagetwins.scanning.eviction import release_run
+from imagetwins.stages.load import Batch, plan_batches
 from imagetwins.storage import Location
 from imagetwins.store.record import RunRecord, RunStatus, Stage, now
 from imagetwins.store.runs import Run
 from tasks.decide import decide_duplicates
 from tasks.list import list_files
-from tasks.load import Batch, load_images, plan_batches
+from tasks.load import load_images
 from tasks.lookup import estimate, find_reusable_run, lookup_files
 from tasks.plan import plan_comparisons
 from tasks.score import reuse_pairs, score_pairs
@@ -44,7 +45,7 @@ def run_stages(
     record.scores_depend_on = describe_scores(parameters)
     stage = _timer(record, run, tell)
     with hold_run(run), ThreadPoolExecutor(workers) as threads:
-        recover_runs(run.store, parameters.folder, run.run_id, limit)
+        recover_runs(run.store, parameters.folders, run.run_id, limit)
         run.write_record(record)
         with stage(Stage.LIST):
             record.left_out = list_files.fn(run, parameters)

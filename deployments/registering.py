@@ -17,11 +17,13 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists
 from pydantic import ValidationError
 
+from imagetwins.config.parameters import nest_options
 from imagetwins.errors import ParameterError
 from imagetwins.storage import Location
 
 DEFINITIONS = Path(__file__).with_name("prefect.yaml")
 POOL = "imagetwins"
+MAIN = "flows.deduplicate:deduplicate"
 NIGHTLY = "nightly"
 
 
@@ -61,6 +63,16 @@ def register(client: SyncPrefectClient, schedules: Sequence[DeploymentScheduleCr
             for old in client.read_deployment_schedules(identifier):
                 client.delete_deployment_schedule(identifier, old.id)
             client.create_deployment_schedules(identifier, list(schedules))
+        if deployment.entrypoint == MAIN:
+            _nest_schedules(client, identifier)
+
+
+def _nest_schedules(client: SyncPrefectClient, deployment: UUID) -> None:
+    """Give schedules of before there were `options`, with all parameters side by side, the form that the flow takes now."""
+    for schedule in client.read_deployment_schedules(deployment):
+        nested = nest_options(schedule.parameters)
+        if nested.get("options") != schedule.parameters.get("options"):
+            client.update_deployment_schedule(deployment, schedule.id, parameters=nested)
 
 
 def iter_deployments() -> Iterator[RunnerDeployment]:

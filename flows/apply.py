@@ -33,7 +33,7 @@ def apply(run_id: str, threshold: Score, dry_run: bool = False, store: str | Non
         run_id: The run whose scores count, or the beginning of its id, or "latest".
         threshold: The threshold to apply, not below that run's audit floor.
         dry_run: Decide and report, but move nothing.
-        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
 
     Returns:
         The new run's id, its counts, and the seconds each stage took.

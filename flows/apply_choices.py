@@ -45,7 +45,7 @@ def apply_choices(
         choices: What the report's "Save choices.json" saves, as text. Empty: what the desk keeps of this run.
         dry_run: Decide and report, but move and remember nothing.
         source: Where it was chosen; kept with what is remembered.
-        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
 
     Returns:
         The new run's id, its counts, the seconds each stage took, and what was not moved or put back, with the reasons.

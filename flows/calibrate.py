@@ -42,7 +42,7 @@ def calibrate(
         orientations: same or all, as for a run: whether pictures are compared turned and mirrored, too.
         seed: Decides which pictures are sampled and how they are changed.
         exclude: Patterns, as in a .gitignore, of files and sub-folders to leave out besides the default ones.
-        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
 
     Returns:
         The recommended size, threshold and guard, the reason, the command to run with them, and the page that shows why.

@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 from imagetwins.config.folders import allowed_roots, check_still_there, resolve_store
 from imagetwins.config.parameters import Remember
 from imagetwins.config.roots import check_roots
-from imagetwins.storage import storage_of
+from imagetwins.moving.holding import hold_others
 from imagetwins.store.runs import find_run
 from tasks.restore import restore_files
 
@@ -29,7 +29,7 @@ def restore(
 
     Args:
         run_id: The run to undo, or the beginning of its id, or "latest".
-        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
         files: The files to put back, by the names that they had or have now, whole or in the folder; with each goes all
             that belongs to it. Default: all that the run moved.
         remember: put back: later runs ask before they move these pictures again. not duplicates: later runs keep each
@@ -40,12 +40,12 @@ def restore(
 
     Raises:
         ParameterError: one of the files is none that the run moved; nothing was restored.
-        StoreError: the store has no such run, or the run's folder is gone.
-        FolderBusyError: another run works on the folder.
+        StoreError: the store has no such run, or all of the run's folders are gone.
+        FolderBusyError: another run works on one of the folders.
     """
     run = find_run(resolve_store(store), run_id)
-    folder = run.read_record().parameters.location
-    check_roots([folder], allowed_roots())
-    check_still_there(folder)
-    with storage_of(folder).lock(folder, f"restore of {run.run_id}"):
+    layout = run.read_record().parameters.layout
+    check_roots(layout.places, allowed_roots())
+    check_still_there(layout)
+    with hold_others(layout.places, [], f"restore of {run.run_id}"):
         return {"run_id": run.run_id} | restore_files(run, files, remember)

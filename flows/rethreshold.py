@@ -23,7 +23,7 @@ def rethreshold(run_id: str, threshold: Score, store: str | None = None) -> dict
     Args:
         run_id: The run to look at, or the beginning of its id, or "latest".
         threshold: The other threshold, not below the run's audit floor.
-        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else data/store.
+        store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
 
     Returns:
         The run's id, the counts then and now, and the number of files whose state changes.

@@ -25,12 +25,20 @@ NO_HOME = Path("/nonexistent")
 
 
 def data_directory() -> Path:
-    """Return `data` of the checkout that this is, else of the current folder."""
-    return (PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()) / "data"
+    """Return `data` of the checkout that this is; of an installed package, a folder that is the same wherever a command is given.
+
+    That is `imagetwins` in XDG_DATA_HOME, else ~/imagetwins-data: not a hidden one, since reports are opened from it, and browsers
+    from Snap and Flatpak, as Ubuntu's own, open no file in a hidden folder.
+    """
+    if (PROJECT / "pyproject.toml").exists():
+        return PROJECT / "data"
+    if shared := os.environ.get("XDG_DATA_HOME"):
+        return Path(shared).absolute() / "imagetwins"
+    return (home_directory() or NO_HOME) / "imagetwins-data"
 
 
 def store_name() -> str:
-    """Return IMAGETWINS_STORE, a path or a URL, else `data/store`."""
+    """Return IMAGETWINS_STORE, a path or a URL, else `store` in the directory for data."""
     return os.environ.get("IMAGETWINS_STORE") or str(data_directory() / "store")
 
 
@@ -95,6 +103,11 @@ def cache_limit_bytes() -> int:
 def webhook_url() -> str | None:
     """Return IMAGETWINS_WEBHOOK: the URL that is called when a run needs a person; None if nobody is to be notified."""
     return os.environ.get("IMAGETWINS_WEBHOOK") or None
+
+
+def desk_url(run_id: str) -> str | None:
+    """Return where the desk of a run is, by IMAGETWINS_DESK, a URL with {run} in it; None if no desk is served."""
+    return os.environ.get("IMAGETWINS_DESK", "").replace("{run}", run_id) or None
 
 
 def prefect_variable(name: str) -> str | None:

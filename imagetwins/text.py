@@ -13,6 +13,11 @@ def pluralize(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else ending}"
 
 
+def printable(text: str) -> str:
+    """Return `text` with characters that are not seen, as line breaks and control characters, spelled as Python does."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def format_duration(seconds: float) -> str:
     """Return a length of time as people say it: 2.8 s, 3 min 20 s, 1 h 5 min."""
     if seconds < 60:

@@ -3,6 +3,7 @@
 import pandas as pd
 from prefect import task
 
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching import approval
 from imagetwins.matching.apply import find_changes
@@ -25,13 +26,13 @@ def plan_approval(run: Run, parameters: Parameters) -> ApprovalRequest | None:
 
 
 @task(name="apply-answer", **STAGE)
-def apply_answer(run: Run, answer: Answer, folder: str) -> dict[str, int]:
+def apply_answer(run: Run, answer: Answer, layout: Layout) -> dict[str, int]:
     """Write into the decisions what the person answered, and remember what is no duplicate; return the counts as they are then."""
     before = read_table(run.decisions, DECISIONS)
-    apart = approval.find_apart(before, answer, folder)[0]
+    apart = approval.find_apart(before, answer, layout)[0]
     remembered = remember_apart(run, apart, Source.APPROVAL, answer.comment)
     decisions = (
-        _apply_choices(run, before, answer.choices) if answer.choices else approval.apply_answer(before, answer, folder)
+        _apply_choices(run, before, answer.choices) if answer.choices else approval.apply_answer(before, answer, layout)
     )
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     return count_decisions(decisions) | {"remembered_now": remembered}

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
@@ -11,47 +10,29 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching.apply import drop_changed, find_change_at, find_changes, images_to_check, mark_changed
 from imagetwins.matching.choices import Choices
 from imagetwins.matching.chosen import Aside, decide_chosen, remember_apart
-from imagetwins.matching.decisions import Decider, count_decisions, count_larger, count_turned, count_unasked
+from imagetwins.matching.decisions import Decider
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.moving.asides import PutAside, find_asides
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.reporting.thresholds import check_floor
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
-from imagetwins.scanning.thumbnails import cached_thumbnails, decoded_thumbnails
+from imagetwins.scanning.thumbnails import decoded_thumbnails
+from imagetwins.stages import decide
+from imagetwins.stages.decide import count_all, count_matches
 from imagetwins.storage import storage_of
 from imagetwins.storage.location import from_columns, to_columns
 from imagetwins.store.memory import Source, read_memory
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, VERIFIED, Action
+from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import both_among, copy_part, list_parts, read_table, read_table_if_any, write_table
-
-IS_VERIFIED = pa.schema([COMPARISONS.field("verified")])
-"""The one column that is needed to count what is verified: a table may hold millions of pairs."""
 
 
 @task(name="decide-duplicates", **STAGE)
 def decide_duplicates(run: Run, parameters: Parameters, workers: int) -> dict[str, int]:
-    """Decide about every image, each decision resting on scikit-image's own score; return the counts.
-
-    "verified" counts the stored pairs that have such a score by now.
-    """
-    images = read_table(run.images, IMAGES)
-    matches = read_table(run.comparisons, COMPARISONS, where=pc.field("ssim") >= parameters.threshold)
-    decider = Decider(images, matches, parameters, read_memory(run.store))
-    decisions, verified = decide_verified(
-        decider,
-        cached_thumbnails(run),
-        workers,
-        known=read_table(run.verified, VERIFIED),
-        progress=progress_of(Stage.DECIDE, "pair"),
-    )
-    store_verified(run.comparisons, verified, workers)
-    write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
-    verified_by_now = read_table(run.comparisons, IS_VERIFIED, where=pc.field("verified"))
-    counts = {"matches": len(matches) - len(decider.apart), "verified": len(verified_by_now)}
-    return counts | _count_all(decisions, images, parameters, len(decider.apart))
+    """Decide about every image, each decision resting on scikit-image's own score; return the counts."""
+    return decide.decide_duplicates(run, parameters, workers, progress_of(Stage.DECIDE, "pair"))
 
 
 @task(name="decide-again", **STAGE)
@@ -81,9 +62,9 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
         "images": len(images),
         "errors": int(images["error"].notna().sum()),
         "pairs": past.read_record().counts["pairs"],
-        "matches": len(matches) - len(decider.apart),
+        **count_matches(matches, images, decider, parameters),
         "changed": len(changes),
-        **_count_all(decisions, images, parameters, len(decider.apart)),
+        **count_all(decisions, images, parameters, len(decider.apart)),
     }
 
 
@@ -127,7 +108,7 @@ def decide_as_chosen(
         "changed": len(changes),
         # In a dry run, what would be.
         "put_back": len(back),
-        **_count_all(decisions, images, parameters, counts["remembered"]),
+        **count_all(decisions, images, parameters, counts["remembered"]),
     }
 
 
@@ -155,12 +136,3 @@ def _copy_tables(run: Run, past: Run) -> None:
     companions = read_table_if_any(past.companions, COMPANIONS)
     here = companions.assign(new_path=companions["path"], reason=None)
     write_table(here, COMPANIONS, run.companions / "part-0.parquet")
-
-
-def _count_all(decisions: pd.DataFrame, images: pd.DataFrame, parameters: Parameters, apart: int) -> dict[str, int]:
-    counts = count_decisions(decisions) | {
-        "larger_duplicates": count_larger(decisions, images),
-        "remembered": apart,
-        "remembered_review": count_unasked(decisions),
-    }
-    return counts if parameters.orientations == "same" else counts | {"turned_duplicates": count_turned(decisions)}

@@ -3,132 +3,19 @@
 Mapped over batches of files.
 """
 
-from dataclasses import replace
-from typing import NamedTuple
-
-import numpy as np
-import pandas as pd
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 from prefect import task
 
-from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
-from imagetwins.decoding.model import DECODED_FIELDS, Decoded
-from imagetwins.progress import Progress, continued, without_total
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import READING
 from imagetwins.runtime.worker import check_worker
-from imagetwins.scanning.lookup import needs_decoding
-from imagetwins.scanning.reading import MIN_BATCH, decode_locations, digest_locations
-from imagetwins.storage import Location, storage_of
-from imagetwins.storage.location import from_columns
+from imagetwins.stages import load
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import IMAGES, LOADED, LOOKUP
-from imagetwins.store.tables import as_frame, read_table, write_table
-
-CHUNK = 64
-"""Pictures decoded before they are prepared: 64 thumbnails of 200 x 200 are 7.7 MB, which stay in the processor's cache."""
-
-MAX_BATCHES = 200
-
-
-class Batch(NamedTuple):
-    """The images `start` to `stop`, of which `to_decode` must be decoded."""
-
-    start: int
-    stop: int
-    to_decode: int
-
-
-def plan_batches(run: Run, workers: int) -> list[Batch]:
-    """Split the images into ranges with about as many to decode: enough to keep `workers` busy, at least one."""
-    table = read_table(run.lookup, LOOKUP)
-    to_decode = np.flatnonzero(needs_decoding(table))
-    length = batch_length(len(to_decode), workers)
-    starts = [0, *to_decode[::length][1:].tolist()]
-    sizes = [min(length, len(to_decode) - length * number) for number in range(len(starts))]
-    return list(map(Batch, starts, [*starts[1:], len(table)], sizes))
-
-
-def batch_length(count: int, workers: int) -> int:
-    """Return how many files to decode a batch has: batches few enough for Prefect, and enough for all workers."""
-    return max(MIN_BATCH, -(-count // MAX_BATCHES), min(256, -(-count // (4 * workers))))
 
 
 @task(name="load-images", task_run_name="load-images-{start}-{stop}", **READING)
 def load_images(run: Run, parameters: Parameters, start: int, stop: int) -> dict[str, int]:
     """Load the images `start` to `stop` into the rows given to them; return how many were read, and how many not."""
     check_worker(run)
-    part = f"part-{start:07d}.parquet"
-    if storage_of(run.images).stat(run.images / part) is None:
-        loaded = _load(run, parameters, start, stop)
-        # The images last: they say that the batch is done.
-        write_table(loaded, LOADED, run.loaded / part)
-        write_table(loaded, IMAGES, run.images / part)
-    errors = int(read_table(run.images / part, IMAGES)["error"].notna().sum())
-    return {"images": stop - start, "errors": errors}
-
-
-def _load(run: Run, parameters: Parameters, start: int, stop: int) -> pd.DataFrame:
-    """Return `schemas.LOADED` of some images, once all that was prepared of them is on the disk."""
-    cache = run.cache_directory()
-    within = (pc.field("image") >= start) & (pc.field("image") < stop)
-    table = read_table(run.lookup, LOOKUP, where=within)
-    facts = {name: table[name].astype(object).where(table[name].notna(), None).tolist() for name in DECODED_FIELDS}
-    to_decode = np.flatnonzero(needs_decoding(table))
-    progress = without_total(progress_of(Stage.LOAD, part=start))
-    # The same memory for all chunks: new memory would have to be cleared by the system each time.
-    thumbnails = np.empty((min(CHUNK, len(to_decode)), parameters.size, parameters.size, 3), np.uint8)
-    with ssim.flushing(cache) as flush_behind:
-        for first in range(0, len(to_decode), CHUNK):
-            chunk = to_decode[first : first + CHUNK]
-            loaded = _load_chunk(
-                run, parameters, table.iloc[chunk], thumbnails[: len(chunk)], continued(progress, first)
-            )
-            flush_behind()
-            for position, decoded in zip(chunk, loaded, strict=True):
-                for name in DECODED_FIELDS:
-                    facts[name][position] = getattr(decoded, name)
-    rows = np.where([error is None for error in facts["error"]], table["row"], -1)
-    digests = ssim.open_workspace(cache).digests[rows]
-    own = facts | {
-        "row": rows,
-        "thumbnail": [digest.tobytes() if row >= 0 else None for digest, row in zip(digests, rows, strict=True)],
-    }
-    return as_frame({name: own.get(name, table.get(name)) for name in LOADED.names}, LOADED)
-
-
-def _load_chunk(
-    run: Run, parameters: Parameters, files: pd.DataFrame, thumbnails: NDArray[np.uint8], progress: Progress
-) -> list[Decoded]:
-    """Decode some files, prepare their thumbnails in the rows given to them, and return what they are.
-
-    `thumbnails`, (files, size, size, 3) uint8, is overwritten.
-    """
-    locations = [from_columns(*names) for names in zip(files["path"], files["path_bytes"], strict=True)]
-    decoded = decode_locations(locations, parameters.decode_settings, thumbnails, progress)
-    is_image = np.array([one.error is None for one in decoded], bool)
-    rows = files["row"].to_numpy()
-    images = thumbnails if is_image.all() else thumbnails[is_image]
-    ssim.prepare_images(run.cache_directory(), rows[is_image], images)
-    structured = ssim.open_workspace(run.cache_directory()).structured[rows].astype(bool)
-    return _add_pixels_digests(decoded, locations, is_image & ~structured)
-
-
-def _add_pixels_digests(
-    decoded: list[Decoded], locations: list[Location], is_blank: NDArray[np.bool_]
-) -> list[Decoded]:
-    """Return `decoded` with the digests of all pixels of those pictures of which the thumbnail says too little."""
-    needed = [
-        index for index, one in enumerate(decoded) if is_blank[index] or (one.error is None and (one.frames or 1) > 1)
-    ]
-    digested = dict(zip(needed, digest_locations([locations[index] for index in needed]), strict=True))
-    return [
-        # The file may have been replaced in between.
-        replace(one, pixels_digest=digested[index].pixels_digest)
-        if index in digested and digested[index].error is None and digested[index].digest == one.digest
-        else one
-        for index, one in enumerate(decoded)
-    ]
+    return load.load_images(run, parameters, start, stop, progress_of(Stage.LOAD, part=start))

@@ -8,22 +8,15 @@ from imagetwins.matching.estimates import Estimate, estimate_run
 from imagetwins.matching.reuse import ReusableRun
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
-from imagetwins.scanning import lookup
-from imagetwins.scanning.reading import get_ready
+from imagetwins.stages import lookup
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import LISTING
-from imagetwins.store.tables import read_table
 
 
 @task(name="lookup-files", **STAGE)
 def lookup_files(run: Run, parameters: Parameters, limit: int, workers: int) -> dict[str, int]:
     """Find in the cache, which may take `limit` bytes, what is known of the files; return how many are, and are not."""
-    progress = progress_of(Stage.LOOKUP, "file")
-    counts = lookup.lookup_files(run, read_table(run.listing, LISTING), parameters, limit, workers, progress)
-    if counts["to_decode"] and not parameters.dask:
-        get_ready(counts["to_decode"], workers)
-    return counts
+    return lookup.lookup_files(run, parameters, limit, workers, progress_of(Stage.LOOKUP, "file"))
 
 
 @task(name="find-reusable-run", **STAGE)

@@ -31,7 +31,7 @@ def move_duplicates(run: Run, parameters: Parameters) -> dict[str, int]:
     waiting = decisions.loc[decisions["action"] == Action.WOULD_MOVE, ["image", "kept_image"]]
     duplicates = [(int(image), int(kept)) for image, kept in waiting.itertuples(index=False)]
     companions = read_table_if_any(run.companions, COMPANIONS) if parameters.sidecars == "move" else None
-    moves = plan_moves(parameters.location, read_table(run.images, IMAGES), duplicates, companions)
+    moves = plan_moves(parameters.layout, read_table(run.images, IMAGES), duplicates, companions)
     outcomes = _apply_until_stopped(moves, run.journal, progress_of(Stage.MOVE, "file"))
     followed = [companion for outcome in outcomes for companion in outcome.companions]
     noted = note_companions(

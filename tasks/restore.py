@@ -32,7 +32,7 @@ def restore_files(run: Run, files: Sequence[str] = (), remember: Remember = "put
         ParameterError: one of `files` is none that the run moved.
         StoreError: the journal is in use, damaged, or not the run's own.
     """
-    check_journal(run.journal, run.read_record().parameters.location)
+    check_journal(run.journal, run.read_record().parameters.layout.places)
     images = find_images(run, files) if files else None
     pairs = [] if remember == "nothing" else _find_pairs(run, images)
     act = begin_act(run, pairs, Verdict(remember), Source.RESTORE) if pairs else None

@@ -6,8 +6,9 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 
 from imagetwins.reporting.answers import to_plain
+from imagetwins.reporting.outcomes import MAX_ROWS
 from imagetwins.reporting.thresholds import audit_threshold
-from imagetwins.runtime.task_options import MAX_ARTIFACT_ROWS, STAGE
+from imagetwins.runtime.task_options import STAGE
 from imagetwins.store.runs import Run
 
 
@@ -16,7 +17,7 @@ def publish_threshold(run: Run, threshold: float) -> dict[str, Any]:
     """Publish the files that change state at `threshold`, and return the counts."""
     audit = audit_threshold(run, threshold)
     create_table_artifact(
-        to_plain(audit.table.head(MAX_ARTIFACT_ROWS)),
+        to_plain(audit.table.head(MAX_ROWS)),
         key="imagetwins-rethreshold",
         description=f"Run {run.run_id} at {threshold:g} instead of {audit.threshold_before:g}: what changes",
     )

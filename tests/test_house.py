@@ -53,10 +53,30 @@ def test_the_flow_follows_the_stages():
     assert [Stage[name] for name in followed] == list(Stage)
 
 
+def test_what_the_stages_do_up_to_the_decisions_is_there_without_prefect_too():
+    decided = list(Stage)[: list(Stage).index(Stage.DECIDE) + 1]
+    assert {path.stem for path in modules("imagetwins/stages")} == {stage.value for stage in decided}
+    called = (HOME / "imagetwins/api/duplicates.py").read_text(encoding="utf-8")
+    assert [Stage[name] for name in re.findall(r"with _stage\(Stage\.(\w+)", called)] == decided
+
+
 def test_the_readme_explains_the_stages_in_their_order():
     section = re.search(r"## What it does with a picture\n(.*?)\n## ", (HOME / "README.md").read_text(), re.DOTALL)[1]
     explained = re.findall(r"^\d\. \*\*([A-Z]\w+)\b", section, re.MULTILINE)
     assert [name.lower() for name in explained] == [stage.value for stage in Stage]
+
+
+def test_links_between_the_pages_lead_somewhere():
+    pages = [HOME / "README.md", HOME / "CONTRIBUTING.md", *sorted((HOME / "docs").glob("*.md"))]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_each_page_of_the_documentation_is_linked_from_the_readme():
+    readme = (HOME / "README.md").read_text(encoding="utf-8")
+    for page in (HOME / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in readme, page
 
 
 @pytest.mark.parametrize("package", PACKAGES)

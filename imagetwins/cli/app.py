@@ -5,7 +5,6 @@ of a run come at once.
 """
 
 import datetime as dt
-import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,19 +12,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from imagetwins import settings
+from imagetwins.cli.answers import Json, print_json
 from imagetwins.cli.connecting import Connection, connecting
-from imagetwins.cli.errors import ExitStatus, ending_quickly, exiting_on_errors
+from imagetwins.cli.errors import EXIT_CODES, ExitStatus, ending_quickly, exiting_on_errors
+from imagetwins.cli.help import GroupedCommand, GroupedCommands
 from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.memory import ask_remember, choose_remember, memory
 from imagetwins.cli.options import takes_parameters
 from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
 from imagetwins.cli.timing import seconds_since_start
-from imagetwins.config.folders import check_local_folder, resolve_store
-from imagetwins.config.parameters import check_locations, check_parameters
+from imagetwins.config.folders import check_local_folder, find_pair, resolve_store
+from imagetwins.config.parameters import check_locations, check_parameters, nest_options
 from imagetwins.decoding.formats import decoded_formats
 from imagetwins.errors import ParameterError, ServerLostError
 from imagetwins.orientation import Orientations
@@ -36,25 +37,56 @@ from imagetwins.storage import Location
 from imagetwins.store.runs import Run, find_run
 from imagetwins.text import pluralize
 
+EXIT_HELP = f"Exit codes: {'; '.join(f'{status.value} {meaning}' for status, meaning in EXIT_CODES.items())}."
+
 app = typer.Typer(
     name="imagetwins",
+    cls=GroupedCommands,
     help="Find the duplicate and near-duplicate images of a folder by exact all-pairs SSIM, and move them. Undoable.",
+    epilog=f"""\b
+To begin with:
+  imagetwins demo                        sample pictures: what it does
+  imagetwins run ~/Pictures --dry-run    yours: nothing moves yet
+  imagetwins run ~/Pictures              move the duplicates aside
+  imagetwins restore latest              put them back
+`imagetwins COMMAND --help` tells more, and `imagetwins doctor` what is amiss.
+
+{EXIT_HELP}""",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# Where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+class _Answers(Console):
+    """Prints answers; where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal."""
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
+        return super().size if self.is_terminal else ConsoleDimensions(160, 25)
+
+
+console = _Answers(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
+EXAMPLES_HELP = """\b
+Examples:
+  imagetwins run ~/Pictures --dry-run
+  imagetwins run ~/Pictures --threshold 0.95 --keep resolution,name
+  imagetwins run ~/Downloads --reference ~/Pictures
+  imagetwins run ~/Pictures --approval review"""
 FORMATS_HELP = f"Formats: {', '.join(decoded_formats())} (cameras' raw files), recognised by content, RAW by name."
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
+STANDARD_OUTPUT = "-"
+"""What --csv calls it."""
+
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
 Store = Annotated[
     str | None,
-    typer.Option(help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+    typer.Option(
+        help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
+    ),
 ]
 ChoicesFile = Annotated[
     str | None,
@@ -94,19 +126,49 @@ def _explain_loss(error: Exception, run: Run | None) -> ServerLostError:
     )
 
 
-def _print_json(answer: Any) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-
-
-@app.command(epilog=FORMATS_HELP)
+@app.command(cls=GroupedCommand, epilog=f"{EXAMPLES_HELP}\n\n{FORMATS_HELP}\n\n{EXIT_HELP}")
 @takes_parameters()
-def run(given: dict[str, Any], *, json: Json = False, verbose: Verbose = False) -> None:
-    """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates."""
-    with exiting_on_errors(stderr):
-        _run(given, json, verbose)
+def run(
+    given: dict[str, Any],
+    *,
+    fail_on_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-duplicates",
+            help="Exit with 3 if there are duplicates, moved or not, or matches for review. With --dry-run, a check for CI.",
+        ),
+    ] = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find the duplicates of a folder, and move them aside. To its sub-folder Duplicates.
+
+    Two files in place of folders are compared at once, and nothing moves.
+    """
+    with exiting_on_errors(stderr, json=json):
+        if find_pair([given["folder"], *given["more_folders"]]):
+            found = _compare(given, json)
+        else:
+            summary = _run(given, json, verbose)
+            found = bool(summary["duplicates"] or summary["review"])
+        if fail_on_duplicates and found:
+            raise typer.Exit(ExitStatus.DUPLICATES)
 
 
-def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
+def _compare(given: dict[str, Any], json: bool) -> bool:
+    """Compare two files; return whether they match, in doubt or without."""
+    from dataclasses import asdict
+
+    from imagetwins.cli.comparing import compare_pair, print_scores
+
+    scores = compare_pair(given)
+    print_scores(console, scores, given)
+    if json:
+        print_json(asdict(scores))
+    return scores.duplicate is not None
+
+
+def _run(given: dict[str, Any], json: bool, verbose: bool) -> dict[str, Any]:
     parameters = check_parameters(given)
     check_locations(parameters)
     prepare_environment(verbose=verbose)
@@ -117,8 +179,12 @@ def _run(given: dict[str, Any], json: bool, verbose: bool) -> None:
             announce_folder(stderr, parameters)
         with paused_collector():
             from flows.deduplicate import deduplicate
+            from imagetwins.cli.listing import announce_compiling
 
-        _show_summary(_call_flow(connection, lambda: deduplicate(**given)), given["store"], json)
+        announce_compiling(stderr)
+        summary = _call_flow(connection, lambda: deduplicate(**nest_options(given)))
+        _show_summary(summary, given["store"], json)
+        return summary
 
 
 def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> None:
@@ -130,7 +196,7 @@ def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> Non
     _show_run(run, is_timed=True)
     rendering.print_time(console, run.read_record(), total, observer.get().asked_seconds)
     if json:
-        _print_json(summary | {"total_seconds": total})
+        print_json(summary | {"total_seconds": total})
 
 
 def _show_run(run: Run, *, is_timed: bool = False) -> None:
@@ -168,7 +234,7 @@ def restore(
 
     With each picture goes all that belongs to it. It is remembered that it was put back: later runs ask before they move it again.
     """
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.moving.named import find_images
         from imagetwins.storage.location import name_to_columns
 
@@ -188,7 +254,7 @@ def restore(
             answer = _call_flow(connection, lambda: restore_images(run_id, store, names, remember or "put back"))
             rendering.print_restore(console, answer, store)
         if json:
-            _print_json(answer)
+            print_json(answer)
         if answer["not_restored"]:
             raise typer.Exit(ExitStatus.FAILED)
 
@@ -211,20 +277,32 @@ def audit(
     store: Store = None,
     json: Json = False,
     parquet: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the table of the answer to OUT.")] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="OUT", help="The same as CSV (UTF-8, with a header); - is standard output.")
+    ] = None,
 ) -> None:
     """Ask about past runs, from their tables alone. About all of them, or one, or one file or pair of it."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.cli import rendering
-        from imagetwins.reporting.answers import to_plain, write_answer
+        from imagetwins.reporting.answers import to_csv, to_plain, write_answer, write_csv
 
+        if csv == STANDARD_OUTPUT and (json or parquet):
+            raise ParameterError(
+                "--csv - has standard output to itself. Give --csv a file, or leave --json and --parquet out."
+            )
         home = resolve_store(store)
         answer = _ask(home, run_id, threshold=threshold, why=why, pair=pair, file=file, compare=compare)
         if parquet:
             write_answer(rendering.table_of(answer), parquet)
             console.print(f"The table is in {escape_markup(str(parquet))}")
+        if csv == STANDARD_OUTPUT:
+            sys.stdout.buffer.write(to_csv(rendering.table_of(answer)))
+        elif csv:
+            write_csv(rendering.table_of(answer), Path(csv))
+            console.print(f"The table is in {escape_markup(csv)}")
         if json:
-            _print_json(to_plain(answer))
-        elif not parquet:
+            print_json(to_plain(answer))
+        elif not (parquet or csv):
             rendering.print_answer(console, answer)
 
 
@@ -275,7 +353,7 @@ def apply(
     verbose: Verbose = False,
 ) -> None:
     """Move what a past run's scores give at another threshold, or what a person chose. Nothing is computed again."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         if (threshold is None) == (choices is None):
             raise ParameterError(
                 "apply takes either --threshold or --choices: a number, or the file that a run's report saves."
@@ -313,7 +391,7 @@ def _apply_choices(past: Run, choices: str, dry_run: bool, store: str | None, js
         _show_summary(answer, store, json=False)
         rendering.print_applied(console, answer, dry_run=dry_run)
         if json:
-            _print_json(answer)
+            print_json(answer)
     if answer["not_moved"]:
         raise typer.Exit(ExitStatus.FAILED)
 
@@ -371,13 +449,13 @@ def review(
 @app.command()
 def report(run_id: RunId, *, store: Store = None, json: Json = False) -> None:
     """Build the HTML report of a run again. From its tables, and the pictures as they are now."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.reporting.run_page import build_report
 
         path = build_report(find_run(resolve_store(store), run_id))
         console.print(f"The report: {escape_markup(str(path))}")
         if json:
-            _print_json({"report": str(path)})
+            print_json({"report": str(path)})
 
 
 @app.command()
@@ -398,7 +476,7 @@ def calibrate(
     verbose: Verbose = False,
 ) -> None:
     """Measure which size, threshold and guards fit a folder. On copies of its own pictures; nothing moves."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         check_local_folder("folder", folder)
         prepare_environment(verbose=verbose)
         with connecting(stderr, verbose=verbose) as connection:
@@ -412,7 +490,7 @@ def calibrate(
             console.print(f"Try it:        [bold]{escape_markup(answer['command'])}[/]", soft_wrap=True)
             console.print(f"The evidence:  {escape_markup(answer['page'])}", soft_wrap=True)
         if json:
-            _print_json(answer)
+            print_json(answer)
 
 
 @app.command()
@@ -424,7 +502,7 @@ def prune(
     json: Json = False,
 ) -> None:
     """Remove the scores and reports of old runs. What `restore` needs stays, and so does what was decided."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.reporting.answers import to_plain
         from imagetwins.store.pruning import plan_pruning, prune_runs
 
@@ -436,18 +514,20 @@ def prune(
             f"{pluralize(len(pruned), 'run')}, {freed / 1e6:,.1f} MB {'would be freed' if dry_run else 'freed'}."
         )
         if json:
-            _print_json({"runs": to_plain(pruned), "freed_bytes": freed})
+            print_json({"runs": to_plain(pruned), "freed_bytes": freed})
 
 
 @app.command()
 def demo(*, json: Json = False, verbose: Verbose = False) -> None:
     """Build a folder of sample pictures, and move its duplicates."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         samples = settings.data_directory() / "samples"
         from imagetwins.demo import build_samples
 
         console.print(f"{build_samples(samples)} sample pictures in {samples}")
         _run({"folder": str(samples), "store": None}, json, verbose)
+        if not json:
+            console.print("Your own pictures next; nothing moves yet:  [bold]imagetwins run ~/Pictures --dry-run[/]")
 
 
 @app.command()
@@ -465,9 +545,10 @@ def approve(
     choices: ChoicesFile = None,
     comment: Annotated[str, typer.Option(help="Kept with the run.")] = "",
     store: Store = None,
+    json: Json = False,
 ) -> None:
     """Answer a run that waits for approval. Move its duplicates, what --choices says, or, with --reject, none."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.runtime.waiting import record_endings
 
         home = resolve_store(store)
@@ -489,6 +570,33 @@ def approve(
             )
             send_answer(waiting, form)
         console.print(f"Run {waiting.run_id} goes on as soon as a worker takes it up.")
+        if json:
+            print_json({"run_id": waiting.run_id, "approve": not reject, "leave_alone": leave})
+
+
+@app.command()
+def doctor(
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER]", help="A folder of pictures to look at, too.")
+    ] = None,
+    *,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Check this machine, and say what to do. Store, cache, server, formats, settings; exit code 1 if something is a problem."""
+    with exiting_on_errors(stderr, json=json):
+        from imagetwins.cli.diagnosis import print_findings
+        from imagetwins.doctor.examination import examine
+        from imagetwins.doctor.findings import is_problem
+        from imagetwins.reporting.answers import to_plain
+
+        findings = examine(folder, store)
+        if json:
+            print_json({"is_problem": is_problem(findings), "findings": to_plain(findings)})
+        else:
+            print_findings(console, findings)
+        if is_problem(findings):
+            raise typer.Exit(ExitStatus.FAILED)
 
 
 app.command()(serve)

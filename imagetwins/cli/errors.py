@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from imagetwins.cli.answers import answering, print_error
 from imagetwins.cli.markup import escape_markup
 from imagetwins.errors import ImagetwinsError, ParameterError, ServerLostError
 
@@ -22,34 +23,55 @@ class ExitStatus(IntEnum):
     DONE = 0
     FAILED = 1
     WRONG_USE = 2
+    DUPLICATES = 3
+
+
+EXIT_CODES = {
+    ExitStatus.DONE: "done",
+    ExitStatus.FAILED: "failed, or not all was done",
+    ExitStatus.WRONG_USE: "wrong use",
+    ExitStatus.DUPLICATES: "there are duplicates or matches for review (run --fail-on-duplicates)",
+}
+"""What the help says of each."""
 
 
 @contextmanager
-def exiting_on_errors(stderr: Console) -> Iterator[None]:
-    """End with a message and an exit code, instead of a traceback, on what a user can mend.
+def exiting_on_errors(stderr: Console, *, json: bool = False) -> Iterator[None]:
+    """End with a message and an exit code, instead of a traceback, on what a user can mend; with `json`, see `answers`.
 
     Raises:
         typer.Exit: with an `ExitStatus`.
     """
-    try:
-        yield
-    except ParameterError as error:
-        stderr.print(f"[red]Wrong use:[/] {escape_markup(str(error))}")
-        raise typer.Exit(ExitStatus.WRONG_USE) from None
-    except ServerLostError as error:
-        stderr.print(f"[red]Failed:[/] {escape_markup(str(error))}")
-        # At a usual end Prefect tries for minutes to send its last events to a server that is gone.
-        _end_at_once(ExitStatus.FAILED)
-    except (ImagetwinsError, OSError) as error:
-        stderr.print(f"[red]Failed:[/] {escape_markup(str(error))}")
-        raise typer.Exit(ExitStatus.FAILED) from None
-    except KeyboardInterrupt as interrupt:
-        # Threads of the run may still have something to log, which Prefect can no longer send: none of it is for a user.
-        logging.raiseExceptions = False
-        stderr.print(
-            str(interrupt) or "Interrupted, between two moves if any. `imagetwins audit latest` shows what was done."
-        )
-        raise typer.Exit(ExitStatus.FAILED) from None
+    with answering(json=json):
+        try:
+            yield
+        except ParameterError as error:
+            _say(stderr, "Wrong use", error)
+            raise typer.Exit(ExitStatus.WRONG_USE) from None
+        except ServerLostError as error:
+            _say(stderr, "Failed", error)
+            # At a usual end Prefect tries for minutes to send its last events to a server that is gone.
+            _end_at_once(ExitStatus.FAILED)
+        except (ImagetwinsError, OSError) as error:
+            _say(stderr, "Failed", error)
+            raise typer.Exit(ExitStatus.FAILED) from None
+        except KeyboardInterrupt as interrupt:
+            # Threads of the run may still have something to log, which Prefect can no longer send: none of it is for a user.
+            logging.raiseExceptions = False
+            message = "Interrupted, between two moves if any. `imagetwins audit latest` shows what was done."
+            stderr.print(said := str(interrupt) or message)
+            print_error(said)
+            raise typer.Exit(ExitStatus.FAILED) from None
+        except typer.Exit:
+            raise
+        except Exception as error:
+            print_error(f"{type(error).__name__}: {error}")
+            raise
+
+
+def _say(stderr: Console, what: str, error: Exception) -> None:
+    stderr.print(f"[red]{what}:[/] {escape_markup(str(error))}")
+    print_error(str(error))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a folder holds, said while Prefect's server starts. The run lists again: nothing is decided on what is counted here."""
+"""What a person waits for, said while Prefect's server starts. The run lists again: nothing is decided on what is counted here."""
 
 import time
 from collections import Counter
@@ -9,6 +9,7 @@ from rich.console import Console
 from imagetwins.cli.markup import escape_markup
 from imagetwins.config.folders import resolve_store
 from imagetwins.config.parameters import Parameters
+from imagetwins.doctor.pictures import COMPILE_SECONDS, count_compiled
 from imagetwins.scanning.candidates import list_for_run
 from imagetwins.storage import is_path
 from imagetwins.text import describe_left_out, pluralize
@@ -29,6 +30,17 @@ def announce_folder(console: Console, parameters: Parameters) -> None:
         megabytes = sum(candidate.size_bytes for candidate in found) / 1e6
         rest = f"; left out: {describe_left_out(left_out)}" if left_out else ""
         console.print(
-            escape_markup(f"{pluralize(len(found), 'picture')} in {parameters.folder} ({megabytes:,.1f} MB){rest}."),
+            escape_markup(
+                f"{pluralize(len(found), 'picture')} in {parameters.layout.path} ({megabytes:,.1f} MB){rest}."
+            ),
+            soft_wrap=True,
+        )
+
+
+def announce_compiling(console: Console) -> None:
+    """Say before the first run on a machine why it takes longer than all later ones."""
+    if not count_compiled():
+        console.print(
+            f"The first run compiles what compares pictures, for this processor: some {COMPILE_SECONDS} s that later ones do not take.",
             soft_wrap=True,
         )

@@ -1,12 +1,12 @@
 """`imagetwins memory`: what was said about pictures before, and forgetting it."""
 
-import json as json_module
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from imagetwins.cli.answers import Json, print_json
 from imagetwins.cli.errors import exiting_on_errors
 from imagetwins.cli.markup import escape_markup
 from imagetwins.config.folders import check_writable, resolve_store
@@ -26,10 +26,11 @@ memory = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 Store = Annotated[
     str | None,
-    typer.Option(help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+    typer.Option(
+        help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
+    ),
 ]
 
 EMPTY = """Nothing is remembered yet. Later runs follow what you say with one of these:
@@ -58,7 +59,7 @@ def show(
     A pair is known by the content of its two files, so renaming, moving and copying them changes nothing; editing one does: then
     it is another picture. The paths are where they lay when it was said.
     """
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.cli.rendering import print_frame
         from imagetwins.reporting.answers import to_plain
         from imagetwins.reporting.remembered import find_about
@@ -67,7 +68,7 @@ def show(
         entries = list_entries(resolve_store(store))
         found = find_about(entries, file) if file else entries
         if json:
-            _print_json(to_plain(found))
+            print_json(to_plain(found))
         elif entries.empty:
             console.print(escape_markup(EMPTY))
         elif found.empty:
@@ -94,7 +95,7 @@ def add(
 
     Two files that are the same byte for byte are such a pair, too: then all files with this content stay.
     """
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.reporting.answers import to_plain
         from imagetwins.store.memory import number_entries, remember_files
 
@@ -103,7 +104,7 @@ def add(
         rows = remember_files(home, parse_location(first), parse_location(second), why)
         rows = rows.assign(id=number_entries(rows))
         if json:
-            _print_json(to_plain(rows)[0])
+            print_json(to_plain(rows)[0])
         else:
             alike = rows["digest1"].iat[0] == rows["digest2"].iat[0]
             same = " They are the same byte for byte: all files with this content stay from now on." if alike else ""
@@ -131,7 +132,7 @@ def forget(
 
     FILE means all that is remembered of it, whatever it is called by now.
     """
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         from imagetwins.reporting.answers import to_plain
         from imagetwins.reporting.remembered import find_entries
         from imagetwins.store import memory as table
@@ -145,7 +146,7 @@ def forget(
         found = table.list_entries(home) if everything else find_entries(home, named, run)
         table.forget(home, set(found["id"]))
         if json:
-            _print_json(to_plain(found))
+            print_json(to_plain(found))
         else:
             console.print(
                 f"Forgotten: [bold]{pluralize(len(found), 'pair')}[/]. The next run decides about them again."
@@ -183,7 +184,3 @@ def ask_remember(run: Run, images: list[int]) -> Remember:
     )
     said = typer.confirm(f"Are these no duplicates? {'It goes' if one else 'They go'} back either way", err=True)
     return "not duplicates" if said else "put back"
-
-
-def _print_json(answer: Any) -> None:
-    sys.stdout.write(json_module.dumps(answer) + "\n")

@@ -184,11 +184,11 @@ def ask_in_terminal(console: Console, run: Run, request: ApprovalRequest) -> Ans
     print_run(console, audit_run(run))
     if not Confirm.ask(f"Move {pluralize(request.moves, 'file')}?", console=console, default=False):
         return Answer(approve=False)
-    folder, decisions = run.read_record().parameters.folder, read_table(run.decisions, DECISIONS)
+    layout, decisions = run.read_record().parameters.layout, read_table(run.decisions, DECISIONS)
     alone: list[str] = []
     more = "Is there one to leave alone? Its path, or Enter for no"
     while name := Prompt.ask(more, console=console, default="", show_default=False):
-        if find_left_alone(decisions, Answer(approve=True, leave_alone=[name]), folder)[1]:
+        if find_left_alone(decisions, Answer(approve=True, leave_alone=[name]), layout)[1]:
             console.print(f"{escape_markup(repr(name))} is none of the files to move.")
         else:
             alone.append(name)

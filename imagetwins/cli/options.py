@@ -9,18 +9,25 @@ import typer
 
 from imagetwins.config.parameters import Parameters
 
+FOLDERS = ("folder", "more_folders")
+"""The parameters that are arguments of a command, and not options."""
+
 
 def takes_parameters(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for every field of `Parameters`, handed to it as the dictionary `given`."""
-    fields = {name: field for name, field in Parameters.model_fields.items() if name not in without}
+    """Give a command an option for every field of `Parameters`, handed to it as the dictionary `given`.
+
+    The folders are its arguments, as many as there are.
+    """
+    fields = {name: field for name, field in Parameters.model_fields.items() if name not in (*FOLDERS, *without)}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [entry for name, entry in inspect.signature(command).parameters.items() if name != "given"]
-        options = [_option(name, field) for name, field in fields.items()]
+        options = [_folders(), *(_option(name, field) for name, field in fields.items())]
 
         @functools.wraps(command)
         def wrapped(**values: Any) -> None:
-            given = {name: values.pop(name) for name in fields}
+            first, *more = values.pop("folders")
+            given = {"folder": first, "more_folders": more} | {name: values.pop(name) for name in fields}
             command(given=given, **values)
 
         signature = inspect.Signature([*options, *own])
@@ -31,13 +38,16 @@ def takes_parameters(*, without: tuple[str, ...] = ()) -> Callable[[Callable[...
     return decorate
 
 
+def _folders() -> inspect.Parameter:
+    text = " ".join(str(Parameters.model_fields[name].description) for name in FOLDERS)
+    annotation = Annotated[list[str], typer.Argument(metavar="FOLDER", help=text, show_default=False)]
+    return inspect.Parameter("folders", inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+
+
 def _option(name: str, field: Any) -> inspect.Parameter:
     kind, text = _plain_type(field.annotation), str(field.description)
-    if field.is_required():
-        annotation, default = Annotated[kind, typer.Argument(help=text, show_default=False)], inspect.Parameter.empty
-    else:
-        option = typer.Option(help=text, show_default=field.default not in (None, []))
-        annotation, default = Annotated[kind, option], field.default
+    option = typer.Option(help=text, show_default=field.default not in (None, []))
+    annotation, default = Annotated[kind, option], field.default
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 

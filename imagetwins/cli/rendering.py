@@ -11,16 +11,22 @@ from rich.console import Console
 from rich.table import Table
 
 from imagetwins.cli.markup import escape_markup
+from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
-from imagetwins.storage import DUPLICATES
 from imagetwins.store.record import RunKind, RunRecord, RunStatus
 from imagetwins.store.schemas import Action
-from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, format_duration, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, format_duration, pluralize
 
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
@@ -30,6 +36,9 @@ PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "
 
 TOLD_SECONDS, LEAST_SECONDS = 0.2, 0.05
 """A stage is named that took so long; the others together are, where they took the second."""
+
+NARROW = 100
+"""A terminal of fewer columns has room for one score beside two names."""
 
 LEFT_OUT = ("FileName", "image", "kept_image", "digest", "reason_code")
 """Columns that tell a person nothing beside the others, and for which a terminal has no room; --json has them."""
@@ -51,35 +60,30 @@ def _words(orientation: int) -> str:
     return ORIENTATIONS.get(orientation, "as it is")
 
 
-def _names(table: pd.DataFrame, folder: str) -> dict[str, str]:
-    """Return the paths of `table` as they are shown: inside the folder, without it."""
+def _names(table: pd.DataFrame, layout: Layout) -> dict[str, str]:
+    """Return the paths of `table` as they are shown."""
     paths = {*table["FullPath"], *table["NewPath"], *table["kept_path"].dropna()}
-    return {path: escape_markup(shorten_path(path, folder)) for path in paths}
+    return {path: escape_markup(layout.shorten(path)) for path in paths}
 
 
 def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> None:
     """Print what a run found, and how to undo it; and the seconds of its stages, unless `print_time` says where they went."""
-    record, counts, folder = audit.record, audit.record.counts, audit.record.parameters.folder
-    _print_decisions(console, "Duplicates", "what became of it", audit.table, folder)
-    _print_decisions(console, "For review: these stay where they are", "why", audit.review, folder)
-    _print_unreadable(console, audit.unreadable, folder)
+    record, counts, layout = audit.record, audit.record.counts, audit.record.parameters.layout
+    _print_decisions(console, "Duplicates", "what became of it", audit.table, layout)
+    _print_decisions(console, "For review: these stay where they are", "why", audit.review, layout)
+    _print_unreadable(console, audit.unreadable, layout)
     console.print(
         f"[bold]{pluralize(counts['duplicates'], 'duplicate')}[/] among {pluralize(counts['images'], 'picture')}, "
         f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
-    if turned := describe_orientations(record):
-        console.print(turned)
-    if remembered := describe_remembered(record):
-        memory = format_command("memory", "list", record.parameters.store, _program())
-        console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)
-    if record.left_out:
-        console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
+    _print_remarks(console, record)
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
     if record.error:
         console.print(escape_markup(f"It says: {record.error}"))
     if counts["moved"] and record.status is not RunStatus.RESTORED:
-        console.print(f"Moved to:  {escape_markup(folder.rstrip('/'))}/{DUPLICATES}/")
+        for aside in layout.asides:
+            console.print(f"Moved to:  {escape_markup(str(aside))}/", soft_wrap=True)
         console.print(f"Undo:  [bold]{escape_markup(_undo(record))}[/]", soft_wrap=True)
     if not record.parameters.is_careful:
         console.print(RULES[record.parameters.rule])
@@ -88,6 +92,30 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         for command in advice.commands:
             typed = command.replace("imagetwins", _program(), 1)
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
+
+
+def _print_remarks(console: Console, record: RunRecord) -> None:
+    """Print what is to be known of how pictures were compared, and of those that were not."""
+    for told in filter(None, (describe_orientations(record), describe_restriction(record))):
+        console.print(told)
+    if remembered := describe_remembered(record):
+        memory = format_command("memory", "list", record.parameters.store, _program())
+        console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)
+    if record.left_out:
+        console.print(f"Left out: {escape_markup(describe_left_out(record.left_out))}.")
+    if not record.counts["images"]:
+        console.print(f"No picture was found in {escape_markup(record.parameters.layout.path)}. {_find_none(record)}")
+
+
+def _find_none(record: RunRecord) -> str:
+    """Return what to try where no picture was found."""
+    if record.left_out and record.parameters.default_excludes:
+        return "Is it the right folder? --no-default-excludes takes in what is left out."
+    return (
+        "Is it the right folder?"
+        if record.parameters.recursive
+        else "Is it the right folder? --recursive looks into sub-folders."
+    )
 
 
 def print_time(console: Console, record: RunRecord, total: float | None, asked: float) -> None:
@@ -131,17 +159,21 @@ def _program() -> str:
     return "imagetwins" if shutil.which("imagetwins") else sys.argv[0]
 
 
-def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame, folder: str) -> None:
+def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame, layout: Layout) -> None:
     if rows.empty:
         return
-    names = _names(rows, folder)
-    # The reason of a review names the score that is too low, and needs the room.
-    scores = {"SSIM": "ssim"} if last == "why" else {"SSIM": "ssim", "detail": "detail_ssim", "local": "local_ssim"}
+    names = _names(rows, layout)
+    # The reason of a review names the score that is too low, and needs the room; in a narrow terminal names do.
+    scores = (
+        {"SSIM": "ssim"}
+        if last == "why" or console.width < NARROW
+        else {"SSIM": "ssim", "detail": "detail_ssim", "local": "local_ssim"}
+    )
     orientations = read_orientations(rows)
     turned = ["it matches"] if (orientations != AS_IT_IS).any() else []
     table = _table(title, "picture", "kept", *scores, *turned, last)
     for row, orientation in zip(rows.head(MAX_ROWS).itertuples(), orientations.tolist(), strict=False):
-        renamed = row.action == Action.MOVED and names[row.NewPath] != f"{DUPLICATES}/{names[row.FullPath]}"
+        renamed = row.action == Action.MOVED and row.NewPath != layout.plan_name(row.FullPath)
         became = {
             Action.MOVED: f"moved as {names[row.NewPath]}" if renamed else "moved",
             Action.WOULD_MOVE: "would move",
@@ -154,10 +186,10 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
     _print_more(console, len(rows))
 
 
-def _print_unreadable(console: Console, rows: pd.DataFrame, folder: str) -> None:
+def _print_unreadable(console: Console, rows: pd.DataFrame, layout: Layout) -> None:
     if rows.empty:
         return
-    names = _names(rows, folder)
+    names = _names(rows, layout)
     table = _table("Unreadable: these stay where they are", "file", "why")
     for row in rows.head(MAX_ROWS).itertuples():
         table.add_row(names[row.FullPath], escape_markup(row.reason))
@@ -281,7 +313,11 @@ def _shorten(runs: pd.DataFrame) -> pd.DataFrame:
     ]
     if not set(columns) <= set(runs.columns):
         return runs
-    return runs[columns].assign(folder=[escape_markup(PurePath(folder).name) for folder in runs["folder"]])
+    folders = [
+        escape_markup(PurePath(folder).name) + (f" and {more} more" if more else "")
+        for folder, more in zip(runs["folder"], runs["more_folders"], strict=True)
+    ]
+    return runs[columns].assign(folder=folders)
 
 
 def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:

@@ -49,13 +49,13 @@ def choose_run(store: Location) -> Run:
     Raises:
         StoreError: there is no run.
     """
-    seen: set[str] = set()
+    seen: set[tuple[Location, ...]] = set()
     runs = list_runs(store)
     for run in reversed(runs):
         record = run.read_record()
-        if record.parameters.folder not in seen and count_open(record):
+        if record.parameters.layout.folders not in seen and count_open(record):
             return run
-        seen.add(record.parameters.folder)
+        seen.add(record.parameters.layout.folders)
     if not runs:
         raise StoreError(f"the store {store} has no run to review. Start one: `imagetwins run FOLDER --dry-run`.")
     return runs[-1]
@@ -119,7 +119,7 @@ def _announce(stderr: Console, run: Run) -> None:
     what = f"{pluralize(found, 'picture')} to decide about" if found else "nothing is left to decide"
     waits = ", and it waits for the answer" if record.status is RunStatus.WAITING else ""
     stderr.print(
-        escape_markup(f"Run {run.run_id} on {record.parameters.folder}: {what}{waits}."),
+        escape_markup(f"Run {run.run_id} on {record.parameters.layout.path}: {what}{waits}."),
         soft_wrap=True,
         highlight=False,
     )

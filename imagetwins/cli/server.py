@@ -1,8 +1,6 @@
 """`imagetwins server`: keep Prefect's server running in the background, so that commands need not wait for one."""
 
 import datetime as dt
-import json as json_module
-import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -10,6 +8,7 @@ import typer
 from rich.console import Console
 
 from imagetwins import settings
+from imagetwins.cli.answers import Json, print_json
 from imagetwins.cli.errors import ExitStatus, exiting_on_errors
 from imagetwins.cli.markup import escape_markup
 from imagetwins.errors import ServerError
@@ -34,21 +33,21 @@ server = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
 
 @server.command()
 def start(
     port: Annotated[
         int, typer.Option(help="The port of 127.0.0.1 that it listens on; commands find it on any.")
     ] = 4200,
+    *,
+    json: Json = False,
 ) -> None:
     """Start a server that stays after this command, until `imagetwins server stop`. For this machine alone.
 
     It takes 0.3 GB of memory. Its database is the one that commands without a server use, in PREFECT_HOME, so their runs are in
     its UI, too. Nightly runs and runs from the UI need `imagetwins serve`, which uses this server where it runs.
     """
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         prepare_environment(verbose=True)
         address = name_address(HOST, port)
         configured = find_api()
@@ -65,27 +64,32 @@ def start(
             with stderr.status("Prefect's server starts"):
                 started = start_background_server(port)
             console.print(f"{_describe(started)}\n`imagetwins server stop` ends it.")
+        if json:
+            kept = find_background_server()
+            print_json(_as_answer(f"{kept.address if kept else address}/api", kept))
 
 
 @server.command()
-def stop() -> None:
+def stop(*, json: Json = False) -> None:
     """End the server that `imagetwins server start` started. No other: not one of `imagetwins serve` or `prefect server start`."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         if running := find_background_server():
             stop_background_server(running)
             console.print(f"The server at {running.address} has ended.")
         else:
             console.print("No server runs that `imagetwins server start` started.")
+        if json:
+            print_json({"stopped": running.address if running else None})
 
 
 @server.command()
 def status(*, json: Json = False) -> None:
     """Say which server commands use: its address and version, since when it runs, its database. Exit code 1 without one."""
-    with exiting_on_errors(stderr):
+    with exiting_on_errors(stderr, json=json):
         found = find_server()
         kept = find_background_server()
         if json:
-            sys.stdout.write(json_module.dumps(_as_answer(found, kept)) + "\n")
+            print_json(_as_answer(found, kept))
         elif found is None:
             console.print(
                 f"No server runs. Each command starts one of its own, with the database in {escape_markup(str(settings.prefect_home()))}; "

@@ -1,12 +1,15 @@
 """Which folders and stores a run may use, checked before anything happens in them."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from imagetwins import settings
+from imagetwins.config.layout import Layout
 from imagetwins.config.roots import check_roots, parse_roots
+from imagetwins.decoding.formats import picture_suffixes
 from imagetwins.errors import ParameterError, StoreError
-from imagetwins.storage import MARKER, Location, can_be_written, is_path, parse_location, storage_of
+from imagetwins.storage import MARKER, Location, can_be_written, is_inside, is_path, parse_location, storage_of
 
 _CREDENTIALS = (
     "Credentials are taken from where the command line of the bucket's provider takes them: the environment, a profile, or "
@@ -52,18 +55,137 @@ def _find_marker(folder: Location) -> Location | None:
     return None
 
 
-def check_still_there(folder: Location) -> None:
-    """Refuse to undo a run whose folder is gone.
+def find_pair(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the two files that were named in place of folders; None if no file was named.
+
+    Raises:
+        ParameterError: files were named, and not two of them alone.
+    """
+    files = [name for name in names if _is_file(name)]
+    if not files:
+        return None
+    if len(files) == len(names) == 2:
+        return files[0], files[1]
+    raise ParameterError(
+        f"{files[0]!r} is a file. Name folders, to find the duplicates in them, or two files alone, to compare them."
+    )
+
+
+def _is_file(name: str) -> bool:
+    location = parse_location(name)
+    # A bucket is not asked for what is called like a folder.
+    if not is_path(location) and not name.lower().endswith(tuple(picture_suffixes())):
+        return False
+    # What cannot be asked for, whoever checks the folder says.
+    with suppress(OSError):
+        return storage_of(location).stat(storage_of(location).absolute(location)) is not None
+    return False
+
+
+def check_into(name: str, folders: Sequence[Location], references: Sequence[Location]) -> Location:
+    """Return the folder `name`, which need not exist yet, as an absolute path or as its URL, if duplicates can go there.
+
+    Args:
+        name: a path, or a URL.
+        folders: those that duplicates come from; the folder may lie in one of them.
+        references: those that nothing may move out of or to.
+
+    Raises:
+        ParameterError: nothing can be put there, it is elsewhere than the folders, or what lies in it would never be looked
+            through again.
+    """
+    named = parse_location(name)
+    into = storage_of(named).resolve(named)
+    for folder in folders:
+        if _protocol(folder) != _protocol(into):
+            raise ParameterError(
+                f"into {str(into)!r} and the folder {str(folder)!r} are in two kinds of places: files are moved on disks, or inside "
+                "a bucket. Name a folder where the pictures are."
+            )
+        if is_inside(folder, into):
+            raise ParameterError(
+                f"into {str(into)!r} holds the folder {str(folder)!r}, and what is in it is never looked through. Name another folder."
+            )
+    for reference in references:
+        check_apart(into, reference, f"the reference {str(reference)!r}")
+    _check_usable(into)
+    return into
+
+
+def _check_usable(into: Location) -> None:
+    """Refuse a folder that duplicates cannot go to, or that holds files which are no duplicates.
+
+    Raises:
+        ParameterError: naming it and the remedy.
+    """
+    storage = storage_of(into)
+    try:
+        storage.check_new_folder(into)
+        if is_path(into):
+            storage.find_folder(into.parent)
+        is_own = storage.stat(into / MARKER) is None and _holds_files(into)
+    except FileNotFoundError:
+        raise ParameterError(
+            f"into {str(into)!r} cannot be made: there is no folder {str(into.parent)!r}. Make it, or connect its drive."
+        ) from None
+    except NotADirectoryError as error:
+        raise ParameterError(f"into {str(into)!r} cannot be a folder: {error.strerror}. Name another.") from None
+    except ValueError as error:
+        raise ParameterError(f"into {str(into)!r} cannot be used: {error}. Name another.") from None
+    except OSError as error:
+        raise _not_listed("into", into, error) from None
+    if is_own:
+        raise ParameterError(
+            f"into {str(into)!r} holds other files, which would never be looked through again. Name a new folder, or an empty one."
+        )
+
+
+def check_apart(into: Location, other: Location, what: str) -> None:
+    """Refuse to move duplicates to a folder that is, holds or lies in another, which is called `what`.
+
+    Raises:
+        ParameterError: naming both.
+    """
+    if is_inside(into, other) or is_inside(other, into):
+        raise ParameterError(
+            f"into {str(into)!r} is, holds or lies in {what}, which nothing may be moved to. Name another folder."
+        )
+
+
+def _protocol(location: Location) -> str:
+    return "file" if is_path(location) else str(location).partition("://")[0]
+
+
+def _holds_files(folder: Location) -> bool:
+    """Whether there is a file below `folder`, hidden ones aside, which systems make by themselves."""
+    files = storage_of(folder).walk(folder, recursive=True, is_excluded=_is_hidden, never=[], seen=set())
+    return any(file.path != str(folder) for file in files)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.rstrip("/").rpartition("/")[2].startswith(".")
+
+
+def check_still_there(layout: Layout) -> None:
+    """Refuse to undo a run whose folders are gone, all of them.
 
     Raises:
         StoreError: naming the folder and the remedy.
     """
+    if not any(map(is_there, layout.folders)):
+        raise StoreError(
+            f"the run's folder {str(layout.folders[0])!r} is no longer there. Put it back where it was, or connect its drive, and "
+            "restore again."
+        )
+
+
+def is_there(folder: Location) -> bool:
+    """Whether the folder exists."""
     try:
         storage_of(folder).find_folder(folder)
     except (FileNotFoundError, NotADirectoryError):
-        raise StoreError(
-            f"the run's folder {str(folder)!r} is no longer there. Put it back where it was, or connect its drive, and restore again."
-        ) from None
+        return False
+    return True
 
 
 def check_local_folder(parameter: str, name: str) -> Path:
@@ -85,7 +207,7 @@ def check_local_folder(parameter: str, name: str) -> Path:
 def resolve_store(store: str | Location | None) -> Location:
     """Return the store's folder, which need not exist yet, as an absolute path or as its URL.
 
-    Without a name it is IMAGETWINS_STORE, else `data/store`.
+    Without a name it is IMAGETWINS_STORE, else as `settings.data_directory` says.
 
     Raises:
         ParameterError: it is outside the allowed roots, a file is in its way, or it is in a bucket that cannot be reached.

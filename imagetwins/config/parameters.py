@@ -1,16 +1,25 @@
 """The parameters of a run: names, types, limits, defaults and descriptions, written once.
 
-The flow's form in Prefect's UI, the options of the command line and the deployments all come from here. (The flow
-spells the names and defaults out again, because Prefect reads a flow's signature from its source; a test holds the
-two equal.)
+The flow's form in Prefect's UI, the options of the command line and the deployments all come from here. The form has
+`Essentials` on its first screen, and `Options` below one heading, folded. (The flow spells the few essentials out again,
+because Prefect takes their descriptions from its docstring; a test holds the two equal.)
 """
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from imagetwins.config.folders import allowed_roots, check_folder, check_writable, resolve_store
+from imagetwins.config.folders import (
+    allowed_roots,
+    check_apart,
+    check_folder,
+    check_into,
+    check_writable,
+    resolve_store,
+)
 from imagetwins.config.keep import check_keep, split_keep
+from imagetwins.config.layout import Layout, make_layout
 from imagetwins.config.patterns import compile_patterns
 from imagetwins.config.roots import check_roots
 from imagetwins.decoding.model import DecodeSettings, Decoding, Resampling
@@ -31,15 +40,21 @@ Grouping = Literal["representative", "any"]
 Sidecars = Literal["move", "leave"]
 ApprovalPolicy = Literal["never", "review", "always"]
 CachePixels = Literal["yes", "no"]
+Within = Literal["all", "folder"]
 Count = Annotated[int, Field(ge=0)]
 Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Remember = Literal["put back", "not duplicates", "nothing"]
 """What is remembered of pictures that are put back, see store/memory.py."""
 
+AsUsual = Annotated[
+    None, Field(title="As usual", description="As this deployment says, and else by default, which suits most folders.")
+]
+"""No options: a form shows the title, and beneath it the description, in place of all their fields."""
 
-class Parameters(BaseModel):
-    """What one run of `deduplicate-images` was asked to do."""
+
+class Essentials(BaseModel):
+    """What nobody can leave to a default without a look: the first screen of the form."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,6 +68,17 @@ class Parameters(BaseModel):
     threshold: Annotated[
         Score, Field(description="Two pictures match when their SSIM is this or more (-1 to 1; 1 is identical).")
     ] = 0.9
+    dry_run: Annotated[bool, Field(description="Find and report the duplicates, but move nothing.")] = False
+
+
+class Options(BaseModel):
+    """Change what you like; all else is as it is by default."""
+
+    # The title is what a form says to unfold the fields; theirs are their names, as the command line and prefect.yaml spell them.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", title="Choose", field_title_generator=lambda name, _field: name
+    )
+
     rule: Annotated[
         Rule,
         Field(
@@ -61,7 +87,6 @@ class Parameters(BaseModel):
             "whatever they say."
         ),
     ] = "careful"
-    dry_run: Annotated[bool, Field(description="Find and report the duplicates, but move nothing.")] = False
     recursive: Annotated[bool, Field(description="Look into sub-folders too.")] = True
     size: Annotated[
         Size, Field(description="Side of the square thumbnails that are compared, in pixels (16 to 1024).")
@@ -189,7 +214,9 @@ class Parameters(BaseModel):
     ] = []
     store: Annotated[
         str | None,
-        Field(description="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else data/store."),
+        Field(
+            description="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
+        ),
     ] = None
     cache_pixels: Annotated[
         CachePixels,
@@ -205,6 +232,38 @@ class Parameters(BaseModel):
             "pictures. Default: this machine does."
         ),
     ] = None
+    more_folders: Annotated[
+        list[str],
+        Field(
+            description="More folders of pictures, or URLs: all pictures of all folders are compared, and each duplicate goes to "
+            "the Duplicates of its own folder."
+        ),
+    ] = []
+    into: Annotated[
+        str | None,
+        Field(
+            description="One folder, or URL, for the duplicates of all folders, which is never looked through: there they keep "
+            "their paths, below the name of their folder if there are several. Default: each folder has its Duplicates."
+        ),
+    ] = None
+    within: Annotated[
+        Within,
+        Field(
+            description="all: two pictures may match wherever they lie. folder: only if the same sub-folder holds both, as of "
+            "chapters or products. Pictures of references may match all."
+        ),
+    ] = "all"
+    across: Annotated[
+        bool,
+        Field(
+            description="Two pictures may match only if they lie in two of the given folders, or one in a reference: copies "
+            "inside one folder stay."
+        ),
+    ] = False
+
+
+class Parameters(Options, Essentials):
+    """What one run of `deduplicate-images` was asked to do: the essentials and the options, side by side."""
 
     @model_validator(mode="after")
     def _check_floor(self) -> Self:
@@ -215,9 +274,18 @@ class Parameters(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_restriction(self) -> Self:
+        if self.across and self.within != "all":
+            raise ValueError(
+                f"across and within={self.within!r} exclude each other: no two pictures lie in one sub-folder and in two folders. "
+                "Give one of them."
+            )
+        return self
+
     @property
     def changed(self) -> dict[str, Any]:
-        """The parameters that are not the defaults, but for the folder, which has none."""
+        """The parameters that are not the defaults, but for the first folder, which has none."""
         defaults = Parameters(folder=self.folder).model_dump()
         return {name: value for name, value in self.model_dump().items() if value != defaults[name]}
 
@@ -240,14 +308,33 @@ class Parameters(BaseModel):
         return "reference", *(() if "companions" in named else ("companions",)), *named
 
     @property
-    def location(self) -> Location:
-        """The folder of pictures."""
-        return parse_location(self.folder)
+    def folders(self) -> list[str]:
+        """The names of all folders whose duplicates may move."""
+        return [self.folder, *self.more_folders]
+
+    @property
+    def layout(self) -> Layout:
+        """These folders, and where their duplicates go."""
+        return make_layout(self.folders, self.into)
+
+    def shares_folder(self, folders: Collection[str]) -> bool:
+        """Whether one of these folders is one of `folders`."""
+        return not set(self.folders).isdisjoint(folders)
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether not all pairs may match."""
+        return self.across or self.within == "folder"
+
+    @property
+    def references(self) -> list[Location]:
+        """The folders whose pictures are compared and never move."""
+        return [parse_location(folder) for folder in self.reference]
 
     @property
     def locations(self) -> list[Location]:
-        """All folders whose pictures are compared: the folder, then the references."""
-        return [parse_location(folder) for folder in (self.folder, *self.reference)]
+        """All folders whose pictures are compared: those whose duplicates may move, then the references."""
+        return [*self.layout.folders, *self.references]
 
     @property
     def decode_settings(self) -> DecodeSettings:
@@ -260,20 +347,44 @@ class Parameters(BaseModel):
         return max(-1.0, round(self.threshold - AUDIT_MARGIN, 10)) if self.audit_floor is None else self.audit_floor
 
 
+def nest_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters `values` as the flow takes them: what is no essential, known or not, is below `options`."""
+    first = {name: value for name, value in values.items() if name in Essentials.model_fields}
+    others = {name: value for name, value in values.items() if name not in first and name != "options"}
+    options = others | (values.get("options") or {})
+    return first | ({"options": options} if options else {})
+
+
 def check_parameters(values: dict[str, Any]) -> Parameters:
-    """Return the validated parameters, with `folder` and `reference` as absolute paths.
+    """Return the validated parameters, all folders as absolute paths, and each of them once.
+
+    Raises:
+        ParameterError: naming each wrong value, its limit and the remedy.
+    """
+    parameters = parse_parameters(values)
+    compile_patterns(parameters.exclude)
+    folders = list(dict.fromkeys(check_folder("folder", name) for name in parameters.folders))
+    references = [check_folder("reference", name) for name in parameters.reference]
+    if parameters.across and len({*folders, *references}) < 2:
+        raise ParameterError(
+            f"across compares between folders, and there is one, {str(folders[0])!r}. Give two or more, or a reference."
+        )
+    into = None if parameters.into is None else check_into(parameters.into, folders, references)
+    first, *more = map(str, folders)
+    names = {"folder": first, "more_folders": more, "reference": list(map(str, references))}
+    return parameters.model_copy(update=names | {"into": None if into is None else str(into)})
+
+
+def parse_parameters(values: dict[str, Any]) -> Parameters:
+    """Return the parameters, of which nothing is known yet but that each is within its limits.
 
     Raises:
         ParameterError: naming each wrong value, its limit and the remedy.
     """
     try:
-        parameters = Parameters(**values)
+        return Parameters(**values)
     except ValidationError as error:
         raise ParameterError("; ".join(_describe(problem) for problem in error.errors())) from None
-    compile_patterns(parameters.exclude)
-    folder = check_folder("folder", parameters.folder)
-    reference = [str(check_folder("reference", name)) for name in parameters.reference]
-    return parameters.model_copy(update={"folder": str(folder), "reference": reference})
 
 
 def check_locations(parameters: Parameters) -> None:
@@ -282,8 +393,11 @@ def check_locations(parameters: Parameters) -> None:
     Raises:
         ParameterError: naming the folder and the remedy.
     """
-    check_writable(resolve_store(parameters.store))
-    check_roots(parameters.locations, allowed_roots())
+    store, layout = resolve_store(parameters.store), parameters.layout
+    check_writable(store)
+    check_roots([*layout.places, *parameters.references], allowed_roots())
+    if layout.into is not None:
+        check_apart(layout.into, store, "the store")
 
 
 def _describe(problem: Any) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.choices import Choices
 from imagetwins.matching.decisions import keep_apart, set_decisions
@@ -31,7 +32,7 @@ class Answer:
 
     Attributes:
         approve: whether anything moves.
-        leave_alone: paths of files that stay: whole, or relative to the folder.
+        leave_alone: paths of files that stay: whole, or as they are shown.
         comment: kept with the run.
         not_duplicates: likewise files that are no duplicates of what they match: they stay, and it is to be remembered.
         choices: checked. What moves instead of what the run would move, if there are any; then no file is named besides.
@@ -62,28 +63,30 @@ def _doubtful(decisions: pd.DataFrame) -> "pd.Series[bool]":
     return ~decisions["Duplicate"] & (decisions["action"] == Action.REVIEW)
 
 
-def find_left_alone(decisions: pd.DataFrame, answer: Answer, folder: str) -> tuple[list[int], list[str]]:
+def find_left_alone(decisions: pd.DataFrame, answer: Answer, layout: Layout) -> tuple[list[int], list[str]]:
     """Return the images that `answer` leaves alone, and the names in it that are none of the files to move."""
-    return _find_named(decisions[_movable(decisions)], answer.leave_alone, folder)
+    return _find_named(decisions[_movable(decisions)], answer.leave_alone, layout)
 
 
-def find_apart(decisions: pd.DataFrame, answer: Answer, folder: str) -> tuple[list[tuple[int, int]], list[str]]:
+def find_apart(decisions: pd.DataFrame, answer: Answer, layout: Layout) -> tuple[list[tuple[int, int]], list[str]]:
     """Return the pairs that `answer` calls no duplicates, (image, kept), and the names in it that match nothing."""
     if answer.choices:
         return answer.choices.apart, []
-    found, unknown = _find_named(decisions[_movable(decisions) | _doubtful(decisions)], answer.not_duplicates, folder)
+    found, unknown = _find_named(decisions[_movable(decisions) | _doubtful(decisions)], answer.not_duplicates, layout)
     kept = decisions.set_index("image")["kept_image"]
     return [(image, int(kept[image])) for image in found], unknown
 
 
-def _find_named(rows: pd.DataFrame, names: Sequence[str], folder: str) -> tuple[list[int], list[str]]:
+def _find_named(rows: pd.DataFrame, names: Sequence[str], layout: Layout) -> tuple[list[int], list[str]]:
     """Return the images of the files that `names` mean, and the names that mean none of `rows`."""
     images = dict(zip(rows["FullPath"], rows["image"].astype(int), strict=True))
+    # As they are shown; a whole path means itself.
+    images = {layout.shorten(path): image for path, image in images.items()} | images
     found, unknown = [], []
     for given in names:
         # Copied from the gallery, a long name has marks where its line may break.
         name = given.replace(ZERO_WIDTH_SPACE, "").strip()
-        image = images.get(name, images.get(f"{folder.rstrip('/')}/{name}"))
+        image = images.get(name)
         if image is None:
             unknown.append(given)
         else:
@@ -91,16 +94,16 @@ def _find_named(rows: pd.DataFrame, names: Sequence[str], folder: str) -> tuple[
     return found, unknown
 
 
-def apply_answer(decisions: pd.DataFrame, answer: Answer, folder: str) -> pd.DataFrame:
+def apply_answer(decisions: pd.DataFrame, answer: Answer, layout: Layout) -> pd.DataFrame:
     """Return `decisions` as `answer` leaves them: the approved moves have the action "would move", the others "not moved".
 
     An answer that brings choices is not for this function: `chosen.decide_chosen` carries those out.
     """
     changed = decisions.copy()
-    for image, kept in find_apart(decisions, answer, folder)[0]:
+    for image, kept in find_apart(decisions, answer, layout)[0]:
         keep_apart(changed, image, kept)
     movable = _movable(changed)
-    alone = movable & decisions["image"].isin(find_left_alone(decisions, answer, folder)[0])
+    alone = movable & decisions["image"].isin(find_left_alone(decisions, answer, layout)[0])
     rest = movable & ~alone
     left = Reason.of(ReasonCode.LEFT_ALONE, comment=answer.comment)
     refused = Reason.of(ReasonCode.NOT_APPROVED, comment=answer.comment)

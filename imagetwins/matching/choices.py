@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from imagetwins.config.layout import Layout
 from imagetwins.errors import ParameterError
 from imagetwins.storage import storage_of
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import IMAGES
 from imagetwins.store.tables import read_table
-from imagetwins.text import shorten_path
 
 ImageId = Annotated[int, Field(ge=0, strict=True, description="A picture's id in the run's tables.")]
 
@@ -27,7 +27,7 @@ class Choice(BaseModel):
     """Something about a picture and the one that it was held against.
 
     Attributes:
-        image, path: the picture: its id, and its path as the page shows it, inside the run's folder relative to that.
+        image, path: the picture: its id, and its path as the page shows it, without the run's folder.
         kept, kept_path: the other one, likewise.
     """
 
@@ -92,7 +92,7 @@ def read_choices(run: Run, text: str | bytes | None = None, source: str = "what 
     if text is None:
         text, source = _read_saved(run), SAVED
     choices = parse_choices(text, source)
-    check_choices(choices, run.run_id, read_table(run.images, IMAGES), run.read_record().parameters.folder, source)
+    check_choices(choices, run.run_id, read_table(run.images, IMAGES), run.read_record().parameters.layout, source)
     return choices
 
 
@@ -130,14 +130,14 @@ def _describe(problem: Any) -> str:
     return f"{where}{given}: {problem['msg']}"
 
 
-def check_choices(choices: Choices, run_id: str, images: pd.DataFrame, folder: str, source: str) -> None:
+def check_choices(choices: Choices, run_id: str, images: pd.DataFrame, layout: Layout, source: str) -> None:
     """Refuse choices that are not about `run_id`, do not fit its tables, or contradict each other.
 
     Args:
         choices: as a person, or whoever wrote the file, gave them.
         run_id: the run that they are to be applied to.
         images: its table `schemas.IMAGES`; row i is image i.
-        folder: its folder, as its parameters name it.
+        layout: its folders.
         source: what messages call the choices.
 
     Raises:
@@ -147,14 +147,14 @@ def check_choices(choices: Choices, run_id: str, images: pd.DataFrame, folder: s
         raise ParameterError(
             f"{source}: the choices are about run {choices.run_id!r}, not {run_id!r}. Name that run, or choose in the report of this one."
         )
-    for problem in _iter_problems(choices, images, folder):
+    for problem in _iter_problems(choices, images, layout):
         raise ParameterError(f"{source}: {problem}. {AGAIN}")
 
 
-def _iter_problems(choices: Choices, images: pd.DataFrame, folder: str) -> Iterator[str]:
+def _iter_problems(choices: Choices, images: pd.DataFrame, layout: Layout) -> Iterator[str]:
     """Yield what is wrong with `choices`, most fundamental first: what follows may rely on what precedes it."""
     for name, choice in _iter_named(choices):
-        yield from _iter_unknown(name, choice, images, folder)
+        yield from _iter_unknown(name, choice, images, layout)
     for name, choice in _iter_named(choices):
         yield from _iter_unusable(name, choice, images)
     yield from _iter_contradictions(choices)
@@ -166,15 +166,15 @@ def _iter_named(choices: Choices) -> Iterator[tuple[str, Choice]]:
             yield f"{name}.{number}", choice
 
 
-def _iter_unknown(name: str, choice: Choice, images: pd.DataFrame, folder: str) -> Iterator[str]:
+def _iter_unknown(name: str, choice: Choice, images: pd.DataFrame, layout: Layout) -> Iterator[str]:
     """Yield what of a choice is not in the tables: an id, or the path that goes with it."""
     for image, path in ((choice.image, choice.path), (choice.kept, choice.kept_path)):
         if image >= len(images):
             yield f"{name} names image {image}, and the run has {len(images)}, from 0 on"
             return
         listed = images["path"].iat[image]
-        if path not in (shorten_path(listed, folder), listed):
-            yield f"{name} calls image {image} {path!r}, and in the run it is {shorten_path(listed, folder)!r}"
+        if path not in (layout.shorten(listed), listed):
+            yield f"{name} calls image {image} {path!r}, and in the run it is {layout.shorten(listed)!r}"
     if choice.image == choice.kept:
         yield f"{name} names {choice.path!r} as its own duplicate"
 

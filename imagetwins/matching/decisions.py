@@ -16,6 +16,7 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
 - *Orientation.* Where pictures are compared turned and mirrored, all that is said of a match is said of its first picture and the
   second one turned; so are the shapes that are compared. A decision has the orientation that turns its picture to match the
   kept one, whichever of the two was turned.
+- *Restriction.* Where only pictures of one sub-folder, or of different folders, may match, other pairs are none (`restriction.py`).
 - *The plain rule* (`rule`): any grouping, the first listed is kept, and nothing is doubtful.
 - *What persons said* comes before all of this, in every rule: see recall.py.
 """
@@ -33,6 +34,7 @@ from imagetwins.decoding.formats import RAW
 from imagetwins.matching.orientation import invert, lies_on_side, read_orientations
 from imagetwins.matching.ranking import rank_images
 from imagetwins.matching.recall import NOBODY, UNASKED, Recall
+from imagetwins.matching.restriction import find_excluded
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.companions import find_raw_pairs
@@ -203,7 +205,8 @@ class Decider:
         parameters: Parameters,
         memory: pd.DataFrame | None = None,
     ) -> None:
-        matches = comparisons[comparisons["ssim"] >= parameters.threshold].reset_index(drop=True)
+        matches = comparisons[comparisons["ssim"] >= parameters.threshold]
+        matches = matches[~find_excluded(matches, images, parameters)].reset_index(drop=True)
         if parameters.is_careful:
             # A raw file belongs to the picture of the same shot beside it: neither is the other's duplicate.
             matches = matches[~find_raw_pairs(matches, images)].reset_index(drop=True)

@@ -5,7 +5,7 @@ that were there before is in the earlier run's table, or was proven to score bel
 called. So its rows are reused under this run's ids, and only the new images are compared, with all others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -46,12 +46,12 @@ def describe_scores(parameters: Parameters) -> dict[str, Any]:
 
 
 def find_reusable_run(run: Run, parameters: Parameters) -> ReusableRun:
-    """Return the last run on the folder whose scores hold here, all of them and at a floor not above this one's."""
+    """Return the run whose scores hold here, all of them and at a floor not above this one's; None if there is none.
+
+    The more of the folders it had, the better; of equal ones the last.
+    """
     refused = None
-    for past in reversed(list_runs(run.store)):
-        record = past.read_record()
-        if past.run_id == run.run_id or not has_scored(record, parameters.folder):
-            continue
+    for past, record in _find_candidates(run, parameters.folders):
         reason = _refuse(past, record, parameters)
         if reason is None:
             return ReusableRun(past, Reason.of(ReasonCode.PAIRS_REUSED, run_id=past.run_id))
@@ -59,9 +59,16 @@ def find_reusable_run(run: Run, parameters: Parameters) -> ReusableRun:
     return ReusableRun(None, refused or Reason(ReasonCode.NO_EARLIER_RUN))
 
 
-def has_scored(record: RunRecord, folder: str) -> bool:
-    """Whether a run on `folder` scored all its pairs."""
-    is_job = record.kind is RunKind.DEDUPLICATE and record.parameters.folder == folder
+def _find_candidates(run: Run, folders: Collection[str]) -> list[tuple[Run, RunRecord]]:
+    """Return the other runs that scored all pairs of one of `folders`, or of more: those that had most of them first."""
+    records = [(past, past.read_record()) for past in reversed(list_runs(run.store)) if past.run_id != run.run_id]
+    found = [(past, record) for past, record in records if has_scored(record, folders)]
+    return sorted(found, key=lambda one: -len({*one[1].parameters.folders} & {*folders}))
+
+
+def has_scored(record: RunRecord, folders: Collection[str]) -> bool:
+    """Whether a run on one of `folders` scored all its pairs."""
+    is_job = record.kind is RunKind.DEDUPLICATE and record.parameters.shares_folder(folders)
     return is_job and record.has_finished(Stage.SCORE)
 
 

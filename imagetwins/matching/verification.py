@@ -72,12 +72,13 @@ def _measure_pairs(pairs: NDArray[np.int64], load: ThumbnailLoader) -> list[tupl
     """Return MEASURED of some pairs, (n, 3) int64: two images, and the orientation of the second; each image is loaded once."""
     thumbnails = {image: load(image) for image in np.unique(pairs[:, :2]).tolist()}
     return [
-        _measure_pair(thumbnails[first], thumbnails[second], orientation)
+        measure_pair(thumbnails[first], thumbnails[second], orientation)
         for first, second, orientation in pairs.tolist()
     ]
 
 
-def _measure_pair(first: NDArray[np.uint8], second: NDArray[np.uint8], orientation: int) -> tuple[float, float, float]:
+def measure_pair(first: NDArray[np.uint8], second: NDArray[np.uint8], orientation: int) -> tuple[float, float, float]:
+    """Return MEASURED of two (size, size, 3) uint8 thumbnails, the second one turned by `orientation`."""
     # As they are, thumbnails lie in memory as the kernels take them.
     other = second if orientation == AS_IT_IS else turn(second, orientation)
     return reference_ssim(first, other), *measure_differences(first, other)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from imagetwins.moving.journal import Journal, Transfer, journal_exists, open_journal
 from imagetwins.moving.plan import PlannedCompanion, PlannedMove
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
 from imagetwins.scanning.companions import rename_companion
-from imagetwins.storage import FileStamp, Listed, Location, Mover, storage_of
+from imagetwins.storage import FileStamp, Listed, Location, Mover, Route, storage_of
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class JournalState:
     Attributes:
         latest: the last finished transfer of each file, by where it was listed.
         unrecovered: the files, named likewise, with a transfer of which it is not known how it ended.
-        is_marked: whether the folder that they are moved to is known to have its marker.
+        marked: the folders that they are moved to and that are known to have their marker.
     """
 
     latest: dict[Location, Transfer]
     unrecovered: set[Location]
-    is_marked: bool = False
+    marked: set[Location | None] = field(default_factory=set)
 
     @classmethod
     def of(cls, journal: Journal) -> "JournalState":
@@ -106,7 +106,7 @@ def apply_moves(
     A file that cannot be moved stays, with a reason.
 
     Args:
-        moves: in their order; all in one storage.
+        moves: in their order.
         journal: where each step is written first.
         stop: asked before each move.
         on_move: called with each outcome.
@@ -125,9 +125,16 @@ def apply_moves(
             else:
                 outcomes.append(_apply_one(opened, state, move))
                 on_move(outcomes[-1])
-        if moves and not any(outcome.moved for outcome in outcomes):
-            mover_of(moves[0].source).unmark(moves[0].target, moves[0].source)
+        holding = {transfer.route.aside for transfer in state.latest.values() if transfer.direction == "out"}
+        for aside in {move.way.aside for move in moves} - holding:
+            unmark(aside)
     return outcomes
+
+
+def unmark(aside: Location | None) -> None:
+    """Take the marker off a folder to which nothing was moved, or from which all went back."""
+    if aside is not None:
+        mover_of(aside).unmark(aside)
 
 
 def _refuse(move: PlannedMove, reason: Reason) -> MoveOutcome:
@@ -140,7 +147,7 @@ def _apply_one(journal: Journal, state: JournalState, move: PlannedMove) -> Move
         try:
             state.check_movable(move.source)
             _check_kept(state, move.kept)
-            moved = _transfer_out(journal, state, move.listed, move.target, move.digest, move.image)
+            moved = _transfer_out(journal, state, move.listed, move.target, move.digest, move.image, move.way)
         except (RefusedError, OSError) as problem:
             return _refuse(move, reason_of(problem))
     companions = tuple(_follow(journal, state, companion) for companion in move.companions)
@@ -182,7 +189,8 @@ def _transfer_companion(journal: Journal, state: JournalState, companion: Planne
     target = now.with_name(rename_companion(source.name, first.name, now.name))
     digest = storage.digest(source, stamp.size_bytes) if storage.mover.verifies_content else None
     listed = Listed(source, stamp.size_bytes, stamp.mtime_ns, None)
-    return _transfer_out(journal, state, listed, target, digest, companion.image, is_companion=True)
+    route = state.latest[first].route
+    return _transfer_out(journal, state, listed, target, digest, companion.image, route, is_companion=True)
 
 
 def _transfer_out(
@@ -192,23 +200,26 @@ def _transfer_out(
     target: Location,
     digest: str | None,
     image: int,
+    route: Route,
     *,
     is_companion: bool = False,
 ) -> Transfer:
     source, mover = listed.location, mover_of(listed.location)
-    stamp = mover.check_source(listed, target)
-    with mover.making_directories(target, source):
-        if not state.is_marked:
+    stamp = mover.check_source(listed, route.home)
+    with mover.making_directories(target, route.above):
+        if route.aside and route.aside not in state.marked:
             # Before the first file is there: at no time may another run take it for one of a user's own.
-            mover.mark(target, source)
+            mover.mark(route.aside)
         for free in mover.iter_free_names(target):
             # This spares announcing names that are taken; what decides is that the move itself replaces nothing.
             if not mover.is_taken(free):
                 with suppress(FileExistsError):
-                    announced = journal.begin("out", image, source, free, stamp, digest, is_companion=is_companion)
+                    announced = journal.begin(
+                        "out", image, source, free, stamp, digest, is_companion=is_companion, route=route
+                    )
                     moved = make_transfer(journal, announced)
                     state.add(moved)
-                    state.is_marked = True
+                    state.marked.add(route.aside)
                     return moved
     raise AssertionError("iter_free_names ends by raising")
 
@@ -274,8 +285,8 @@ def _recover(journal: Journal, transfer: Transfer, reason: str) -> Transfer:
     if has_arrived:
         return journal.done(transfer)
     if transfer.direction == "out":
-        mover.remove_emptied(transfer.target, transfer.source)
-        mover.unmark(transfer.target, transfer.source)
+        mover.remove_emptied(transfer.target, transfer.route.above)
+        unmark(transfer.route.aside)
     return journal.void(transfer, reason)
 
 

@@ -8,20 +8,20 @@ One JSON object a line, only ever appended. Each transfer of a file, out to `Dup
     done     it is there
     void     it is still where it was, and why
 
-Objects of a bucket are always copied, without an unfinished name: there is no `copying`, and `begin` holds the digest of
+`begin` names the two folders, `home` and `aside`, where the file does not go to the `Duplicates` of its folder. Objects of a bucket are always copied, without an unfinished name: there is no `copying`, and `begin` holds the digest of
 the content. A transfer with neither `done` nor `void` was interrupted: `execute.recover_journal` looks at the files and
 decides which of the two it is. A last line without its end is the trace of a kill in the middle of writing it; nothing had
 followed from it yet. How a log is kept on a disk or in a bucket is `storage.logs`'.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from imagetwins.errors import StoreError
-from imagetwins.storage import AppendLog, FileStamp, Location, Move, is_inside, parse_location, storage_of
+from imagetwins.storage import AppendLog, FileStamp, Location, Move, Route, is_inside, parse_location, storage_of
 from imagetwins.storage.location import to_json_name
 
 JOURNAL_VERSION = 2
@@ -39,6 +39,7 @@ class Transfer(Move):
         direction: "out" to `Duplicates`, or "back".
         image: the id of the file in its run; of a companion, that of the picture that it belongs to.
         is_companion: whether the file is none of the run's images, but belongs to one.
+        route: between which folders it goes.
         state: "open" until it is known where the file is.
         reason: why it is void, in words.
     """
@@ -47,6 +48,7 @@ class Transfer(Move):
     direction: Direction
     image: int
     is_companion: bool = False
+    route: Route
     state: Literal["open", "done", "void"] = "open"
     reason: str = ""
 
@@ -73,8 +75,13 @@ class Journal:
         digest: str | None = None,
         *,
         is_companion: bool = False,
+        route: Route | None = None,
     ) -> Transfer:
-        """Announce a transfer; when this returns, the announcement is on the disk."""
+        """Announce a transfer; when this returns, the announcement is on the disk.
+
+        Without a `route`, the file goes to the `Duplicates` of its folder, or comes from there.
+        """
+        found = _find_route(direction, source, target)
         transfer = Transfer(
             source=source,
             target=target,
@@ -84,11 +91,14 @@ class Journal:
             direction=direction,
             image=image,
             is_companion=is_companion,
+            route=route or found,
         )
         record: dict[str, Any] = {"direction": direction, "image": image}
         record |= {"source": to_json_name(source), "target": to_json_name(target)}
         record |= {"identity": asdict(stamp), "digest": digest}
         record |= {"companion": True} if is_companion else {}
+        if route and route.aside and route != found:
+            record |= {"home": to_json_name(route.home), "aside": to_json_name(route.aside)}
         self._append({"event": "begin", "number": transfer.number, **record}, flush=True)
         self.transfers.append(transfer)
         return transfer
@@ -166,18 +176,19 @@ def find_last(journal: Location) -> dict[Location, Transfer]:
     return {transfer.origin: transfer for transfer in read_journal(journal) if transfer.state == "done"}
 
 
-def check_journal(location: Location, folder: Location) -> None:
-    """Refuse the journal `location` if it names files outside `folder`, that of its run: imagetwins wrote no such journal.
+def check_journal(location: Location, places: Sequence[Location]) -> None:
+    """Refuse the journal `location` if it names files outside `places`, the folders of its run: imagetwins wrote no such journal.
 
     Raises:
         StoreError: it does, or it is damaged; names the file.
     """
     for transfer in read_journal(location):
-        for named in (transfer.source, transfer.target, transfer.part or transfer.target):
-            if ".." in named.parts or not is_inside(named, folder):
+        folders = transfer.route.home, transfer.route.aside or transfer.route.home
+        for named in (transfer.source, transfer.target, transfer.part or transfer.target, *folders):
+            if ".." in named.parts or not any(is_inside(named, place) for place in places):
                 raise StoreError(
-                    f"{location} names {str(named)!r}, which is not in the folder of its run, {str(folder)!r}: somebody changed "
-                    "it. Nothing was moved."
+                    f"{location} names {str(named)!r}, which is not in the folder of its run, "
+                    f"{' or '.join(repr(str(place)) for place in places)}: somebody changed it. Nothing was moved."
                 )
 
 
@@ -210,13 +221,22 @@ def _replay(location: Location, records: list[dict[str, Any]]) -> list[Transfer]
     return transfers
 
 
+def _find_route(direction: Direction, source: Location, target: Location) -> Route:
+    """Return the route of a file that goes to the `Duplicates` of its folder, or comes from there."""
+    return Route.between(source, target) if direction == "out" else Route.between(target, source)
+
+
 def _parse_begin(record: dict[str, Any]) -> Transfer:
+    source, target = parse_location(record["source"]), parse_location(record["target"])
     return Transfer(
         number=record["number"],
         direction=record["direction"],
         image=record["image"],
-        source=parse_location(record["source"]),
-        target=parse_location(record["target"]),
+        source=source,
+        target=target,
+        route=Route.into(parse_location(record["home"]), parse_location(record["aside"]))
+        if "aside" in record
+        else _find_route(record["direction"], source, target),
         stamp=FileStamp(**record["identity"]),
         digest=record.get("digest"),
         is_companion=record.get("companion", False),

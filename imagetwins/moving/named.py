@@ -8,7 +8,7 @@ from imagetwins.moving.journal import read_journal
 from imagetwins.storage import Location, is_url, parse_location, storage_of
 from imagetwins.storage.location import name_to_columns, to_columns
 from imagetwins.store.runs import Run
-from imagetwins.text import pluralize, shorten_path
+from imagetwins.text import pluralize
 
 MAX_NAMES = 5
 """Names of files that an error has room for."""
@@ -17,36 +17,39 @@ MAX_NAMES = 5
 def find_images(run: Run, names: Sequence[str]) -> list[int]:
     """Return the pictures of `run` that `names` mean, of those that it moved; a file that belongs to one means that.
 
-    A name is where the file came from, or where it was moved to: whole, relative to the current folder or to the run's, or its
-    last parts as long as they name one picture.
+    A name is where the file came from, or where it was moved to: whole, as it is shown, relative to the current folder or to one
+    of the run's, or its last parts as long as they name one picture.
 
     Raises:
         ParameterError: a name means none of them, or several.
         StoreError: the journal is damaged.
     """
-    folder = run.read_record().parameters.location
+    layout = run.read_record().parameters.layout
     moved = [one for one in read_journal(run.journal) if (one.state, one.direction) == ("done", "out")]
     images: dict[str, set[int]] = defaultdict(set)
     for transfer in moved:
         for location in (transfer.source, transfer.target):
-            images[to_columns(location)[0]].add(transfer.image)
-    found = [_find_named(images, name, folder) for name in names]
+            path = to_columns(location)[0]
+            for spelling in {path, layout.shorten(path)}:
+                images[spelling].add(transfer.image)
+    found = [_find_named(images, name, layout.folders) for name in names]
     for name, meant in zip(names, found, strict=True):
         if len(meant) != 1:
             paths = {to_columns(one.source)[0] for one in moved if one.image in meant or not meant}
-            some = sorted(shorten_path(path, str(folder)) for path in paths)
+            some = sorted(map(layout.shorten, paths))
             raise ParameterError(_explain_unknown(run.run_id, name, some, is_several=bool(meant)))
     return list(dict.fromkeys(image for meant in found for image in meant))
 
 
-def _find_named(images: Mapping[str, Collection[int]], name: str, folder: Location) -> set[int]:
+def _find_named(images: Mapping[str, Collection[int]], name: str, folders: Sequence[Location]) -> set[int]:
     """Return which of `images`, by the names that tables have for their files, may be meant by `name`."""
     if is_url(name):
         spellings = {name}
     else:
         here = parse_location(name)
-        places = (storage_of(here).absolute(here), storage_of(here).resolve(here), folder / name.removeprefix("./"))
-        spellings = {to_columns(place)[0] for place in places}
+        inside = [folder / name.removeprefix("./") for folder in folders]
+        places = (storage_of(here).absolute(here), storage_of(here).resolve(here), *inside)
+        spellings = {name, *(to_columns(place)[0] for place in places)}
     whole = {image for spelling in spellings for image in images.get(spelling, ())}
     tail = f"/{name_to_columns(name)[0].removeprefix('./').lstrip('/')}"
     return whole or {image for path, of_path in images.items() if path.endswith(tail) for image in of_path}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from imagetwins.storage import DUPLICATES, Listed, Location, storage_of
+from imagetwins.config.layout import Layout
+from imagetwins.storage import Listed, Location, Route
 from imagetwins.storage.location import from_columns
 
 
@@ -27,7 +28,10 @@ class PlannedCompanion:
 
 @dataclass(frozen=True)
 class PlannedMove:
-    """A duplicate to move, as it was when it was listed, the kept file that must still be there, and what follows it."""
+    """A duplicate to move, as it was when it was listed, the kept file that must still be there, and what follows it.
+
+    `route` says between which folders it goes, where that is not to the `Duplicates` of its folder.
+    """
 
     image: int
     source: Location
@@ -37,6 +41,12 @@ class PlannedMove:
     digest: str
     kept: Location
     companions: tuple[PlannedCompanion, ...] = ()
+    route: Route | None = None
+
+    @property
+    def way(self) -> Route:
+        """Between which folders it goes."""
+        return self.route or Route.between(self.source, self.target)
 
     @property
     def listed(self) -> Listed:
@@ -45,15 +55,15 @@ class PlannedMove:
 
 
 def plan_moves(
-    folder: Location,
+    layout: Layout,
     images: pd.DataFrame,
     duplicates: Sequence[tuple[int, int]],
     companions: pd.DataFrame | None = None,
 ) -> list[PlannedMove]:
-    """Plan the move of each duplicate to its relative path under `<folder>/Duplicates`, and what follows it.
+    """Plan the move of each duplicate to its relative path under `<its folder>/Duplicates`, or `into`, and what follows it.
 
     Args:
-        folder: the user's folder.
+        layout: the user's folders.
         images: has the columns of `schemas.IMAGES`.
         duplicates: pairs of ids (duplicate, the image kept for it), in the order to move them.
         companions: has the columns of `schemas.COMPANIONS`; None if nothing follows.
@@ -62,17 +72,18 @@ def plan_moves(
     names = zip(rows.index, rows["path"], rows["path_bytes"], strict=True)
     locations = {image: from_columns(path, path_bytes) for image, path, path_bytes in names}
     following = {} if companions is None else _plan_companions(locations, duplicates, companions)
-    relative_name = storage_of(folder).relative_name
+    targets = {image: layout.plan_target(locations[image]) for image, _ in duplicates}
     return [
         PlannedMove(
             image=image,
             source=locations[image],
-            target=folder / DUPLICATES / relative_name(locations[image], folder),
+            target=targets[image][1],
             size_bytes=int(rows.loc[image, "size_bytes"]),
             mtime_ns=int(rows.loc[image, "mtime_ns"]),
             digest=str(rows.loc[image, "digest"]),
             kept=locations[kept],
             companions=tuple(following.get(image, ())),
+            route=None if layout.into is None else Route.into(targets[image][0], layout.into),
         )
         for image, kept in duplicates
     ]

@@ -1,17 +1,20 @@
 """What a killed or cancelled run left behind: its moves are recovered, and its tables say what became of each file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 import pyarrow.compute as pc
 
+from imagetwins.config.layout import Layout
+from imagetwins.errors import FolderBusyError
 from imagetwins.matching.decisions import set_decisions
 from imagetwins.moving.execute import apply_moves, recover_journal
+from imagetwins.moving.holding import hold_others
 from imagetwins.moving.journal import Transfer, check_journal, journal_exists, read_journal
 from imagetwins.moving.plan import plan_moves
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.eviction import release_run
-from imagetwins.storage import Location
+from imagetwins.storage import Location, parse_location
 from imagetwins.storage.location import to_columns
 from imagetwins.store.record import RunStatus
 from imagetwins.store.runs import Run, list_runs
@@ -19,22 +22,29 @@ from imagetwins.store.schemas import COMPANIONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table, read_table_if_any, write_table
 
 
-def recover_runs(store: Location, folder: str, own: str, limit: int) -> list[str]:
-    """Recover the runs on `folder` that say they are running although the folder's lock is ours; return their ids.
+def recover_runs(store: Location, folders: Collection[str], own: str, limit: int) -> list[str]:
+    """Recover the runs on one of `folders` that say they are running although the folders' locks are ours; return their ids.
+
+    A run that had other folders, too, of which one is in use now, is left to a later run.
 
     Args:
         store: where the runs are.
-        folder: as their parameters name it.
+        folders: as their parameters name them.
         own: the run that asks: a retry, which goes on where its earlier try ended.
         limit: bytes that the caches may take.
     """
     recovered = []
+    held = [parse_location(folder) for folder in folders]
     for run in list_runs(store):
         record = run.read_record()
-        if run.run_id == own or record.parameters.folder != folder:
+        if run.run_id == own or not record.parameters.shares_folder(folders):
             continue
         if record.status is RunStatus.RUNNING:
-            recover_run(run)
+            try:
+                with hold_others(record.parameters.layout.places, held, f"recovery of run {run.run_id}"):
+                    recover_run(run)
+            except FolderBusyError:
+                continue
             with run.editing_record() as edited:
                 edited.status = RunStatus.INTERRUPTED
             recovered.append(run.run_id)
@@ -52,10 +62,10 @@ def recover_run(run: Run) -> None:
     if not journal_exists(run.journal):
         return
     parameters = run.read_record().parameters
-    check_journal(run.journal, parameters.location)
+    check_journal(run.journal, parameters.layout.places)
     recover_journal(run.journal)
     if parameters.sidecars == "move":
-        _move_companions(run, parameters.location)
+        _move_companions(run, parameters.layout)
     # The last finished transfer of a file says where it is.
     last = {transfer.origin: transfer for transfer in read_journal(run.journal) if transfer.state == "done"}
     decisions = read_table(run.decisions, DECISIONS).set_index("image", drop=False)
@@ -70,7 +80,7 @@ def recover_run(run: Run) -> None:
         record.counts["companions"] = len(following)
 
 
-def _move_companions(run: Run, folder: Location) -> None:
+def _move_companions(run: Run, layout: Layout) -> None:
     """Move what belongs to pictures that moved: between the two the run may have ended."""
     companions = read_table_if_any(run.companions, COMPANIONS)
     if companions.empty:
@@ -79,7 +89,7 @@ def _move_companions(run: Run, folder: Location) -> None:
     moved = [one.image for one in out if not one.is_companion]
     decided = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(moved))
     pairs = [(int(image), int(kept)) for image, kept in decided[["image", "kept_image"]].itertuples(index=False)]
-    moves = plan_moves(folder, read_table(run.images, IMAGES), pairs, companions)
+    moves = plan_moves(layout, read_table(run.images, IMAGES), pairs, companions)
     apply_moves([move for move in moves if move.companions], run.journal)
 
 

@@ -13,6 +13,7 @@ from imagetwins.moving.execute import (
     read_stamp,
     reason_of,
     recover_all,
+    unmark,
 )
 from imagetwins.moving.journal import Journal, Transfer, check_journal, find_last, journal_exists, open_journal
 from imagetwins.progress import Progress, counted, no_progress
@@ -53,7 +54,7 @@ def restore_run(
     Raises:
         StoreError: the journal is in use, damaged, or not the run's own.
     """
-    check_journal(run.journal, run.read_record().parameters.location)
+    check_journal(run.journal, run.read_record().parameters.layout.places)
     outcomes = restore_moves(run.journal, progress, images, _read_owners(run))
     last = find_last(run.journal)
     with run.editing_record() as record:
@@ -81,7 +82,7 @@ def restore_moves(
 
     Nothing is overwritten: a file whose name is taken, or that another file has replaced since, stays, with a reason. What
     belongs to a picture follows it once more: it goes back after it, and stays where it stays.
-    Sub-folders of `Duplicates` that this empties are removed, and `Duplicates` with them.
+    Sub-folders of `Duplicates`, or of where else the files were, that this empties are removed, and that folder with them.
 
     Args:
         journal: of the moves.
@@ -109,8 +110,8 @@ def restore_moves(
             outcomes.append(_restore_one(opened, state, transfer, held))
             if outcomes[-1].restored and not transfer.is_companion:
                 staying.pop(transfer.image, None)
-        for moved in opened.transfers[:1]:
-            mover_of(moved.source).unmark(moved.target, moved.source)
+        for aside in {transfer.route.aside for transfer in opened.transfers}:
+            unmark(aside)
         return outcomes
 
 
@@ -133,7 +134,7 @@ def _restore_one(journal: Journal, state: JournalState, moved: Transfer, staying
         return _refuse(moved, Reason(ReasonCode.NAME_TAKEN))
     except (RefusedError, OSError) as problem:
         return _refuse(moved, reason_of(problem))
-    mover_of(moved.source).remove_emptied(moved.target, moved.source)
+    mover_of(moved.source).remove_emptied(moved.target, moved.route.above)
     reason = None if found else Reason(ReasonCode.BACK_ALREADY)
     return RestoreOutcome(
         moved.source, moved.target, restored=True, reason=reason, image=moved.image, is_companion=moved.is_companion
@@ -169,7 +170,7 @@ def _find_moved(moved: Transfer) -> FileStamp | None:
     """
     mover = mover_of(moved.source)
     with suppress(FileNotFoundError):
-        mover.check_way(moved.target, moved.source)
+        mover.check_way(moved.target, moved.route.above)
     found, original = read_stamp(moved.target), read_stamp(moved.source)
     if found is None and original and mover.is_same_file(moved.source, original, moved):
         return None
@@ -184,7 +185,7 @@ def _transfer_back(journal: Journal, moved: Transfer, found: FileStamp) -> None:
     mover = mover_of(moved.source)
     if mover.is_taken(moved.source):
         raise FileExistsError
-    with mover.making_directories(moved.source, moved.target):
+    with mover.making_directories(moved.source, moved.route.home):
         make_transfer(journal, _begin_back(journal, moved, found))
 
 
@@ -192,5 +193,12 @@ def _begin_back(journal: Journal, moved: Transfer, found: FileStamp) -> Transfer
     # What a person edited goes back as it is; but a copy of it, in a bucket, is recognised by its content.
     digest = moved.digest if mover_of(moved.source).verifies_content else None
     return journal.begin(
-        "back", moved.image, moved.target, moved.source, found, digest, is_companion=moved.is_companion
+        "back",
+        moved.image,
+        moved.target,
+        moved.source,
+        found,
+        digest,
+        is_companion=moved.is_companion,
+        route=moved.route,
     )

@@ -24,6 +24,17 @@ def describe_orientations(record: RunRecord) -> str:
     return f"Pictures were compared turned and mirrored, too: {found} turned or mirrored."
 
 
+def describe_restriction(record: RunRecord) -> str:
+    """Return which pairs alone could match, and how many others would have; "" of a run in which all could."""
+    excluded = pluralize(record.counts["excluded"], "other pair")
+    would = f"{excluded} would match, too, and {'does' if record.counts['excluded'] == 1 else 'do'} not count."
+    if record.parameters.across:
+        return f"Copies count only in different folders, not inside one: {would}"
+    if record.parameters.within == "folder":
+        return f"Copies count only inside one sub-folder: {would}"
+    return ""
+
+
 def describe_remembered(record: RunRecord) -> str:
     """Return what the run left as it was because of what persons said before; "" if nothing."""
     apart, review = record.counts["remembered"], record.counts["remembered_review"]
@@ -61,8 +72,9 @@ def advise_keep(record: RunRecord) -> Advice | None:
 
 def format_run(parameters: Parameters) -> str:
     """Return the shell command that runs with `parameters`; what is the default is left out."""
-    words = ["imagetwins", "run", parameters.folder]
-    for name, value in parameters.changed.items():
+    words = ["imagetwins", "run", *parameters.folders]
+    changed = {name: value for name, value in parameters.changed.items() if name != "more_folders"}
+    for name, value in changed.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")

@@ -1,4 +1,4 @@
-"""Answers as what JSON and Parquet can hold."""
+"""Answers as what JSON, Parquet and CSV can hold."""
 
 import json
 from dataclasses import fields, is_dataclass
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pandas.api.types import is_numeric_dtype
 
 from imagetwins.storage import storage_of
 from imagetwins.store.record import RunRecord
@@ -33,6 +34,31 @@ def write_answer(table: pd.DataFrame, target: Path) -> None:
     """Write the table of an answer to the Parquet file `target`, whole or not at all."""
     with storage_of(target).writing(target) as temporary:
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), temporary, compression="zstd")
+
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet computes a cell of a CSV file that begins so (OWASP, "CSV Injection")."""
+
+
+def to_csv(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV in UTF-8: a header, commas, quotes where RFC 4180 asks for them, CRLF; nothing where a value is missing.
+
+    A text that a spreadsheet would take for a formula has `./` before it: only a file's bare name can begin so, which it still
+    names then. Paths are absolute, and exact.
+    """
+    harmless = table.apply(lambda column: column if is_numeric_dtype(column) else column.map(_disarm))
+    text: str = harmless.to_csv(index=False, lineterminator="\r\n")
+    return text.encode()
+
+
+def _disarm(value: Any) -> Any:
+    return f"./{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def write_csv(table: pd.DataFrame, target: Path) -> None:
+    """Write the table of an answer to the CSV file `target`, see `to_csv`, whole or not at all."""
+    with storage_of(target).writing(target) as temporary:
+        temporary.write_bytes(to_csv(table))
 
 
 def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

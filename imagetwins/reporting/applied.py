@@ -7,7 +7,7 @@ from imagetwins.reasons import ReasonCode
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import read_table
-from imagetwins.text import format_command, shorten_path
+from imagetwins.text import format_command
 
 
 def summarise_applied(run: Run, choices: Choices) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def summarise_applied(run: Run, choices: Choices) -> dict[str, Any]:
         "run_id": run.run_id,
         **counts,
         "not_moved": [
-            {"path": shorten_path(path, record.parameters.folder), "reason": reason}
+            {"path": record.parameters.layout.shorten(path), "reason": reason}
             for path, reason in zip(rows["FullPath"], rows["reason"], strict=True)
         ],
         "undo": format_command("restore", run.run_id, record.parameters.store),

@@ -12,6 +12,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.errors import StoreError
 from imagetwins.matching.decisions import decide, find_doubts
 from imagetwins.matching.orientation import invert, read_orientations
+from imagetwins.matching.restriction import describe_exclusion, find_excluded
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reasons import ReasonCode
 from imagetwins.reporting.answers import to_rows
@@ -183,7 +184,12 @@ def explain_file(run: Run, path: str) -> FileExplanation:
     ).reindex(columns=["image", "path", *_SCORES, "action", "kept_path", "orientation", "is_first"])
     partners["orientation"] = _turn_partners(partners)
     partners = partners.drop(columns="is_first")
-    verdict = _file_verdict(decision, partners, parameters)
+    pairs = partners[["image"]].rename(columns={"image": "image2"}).assign(image1=image)
+    is_excluded = find_excluded(pairs, read_table(run.images, IMAGES), parameters)
+    verdict = _file_verdict(decision, partners[~is_excluded], parameters)
+    if (others := partners[is_excluded & (partners["ssim"] >= parameters.threshold)]).size:
+        best = others.iloc[0]
+        verdict += f" It would match {best['path']} (SSIM {best['ssim']:.4f}), but {describe_exclusion(parameters)}."
     return FileExplanation(
         run.run_id,
         decision,
@@ -223,7 +229,8 @@ def _file_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: 
 def _kept_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: Parameters) -> str:
     matches = partners[partners["ssim"] >= parameters.threshold]
     if partners.empty:
-        return f"kept: its SSIM with every other picture is proven to be below the floor {parameters.floor:g}."
+        others = "every other picture" + (" that may match it" if parameters.is_restricted else "")
+        return f"kept: its SSIM with {others} is proven to be below the floor {parameters.floor:g}."
     best = partners.iloc[0]
     if matches.empty:
         return f"kept: its best match, {best['path']}, scores {best['ssim']:.4f}, below the threshold {parameters.threshold:g}."
@@ -288,12 +295,15 @@ def explain_pair(run: Run, first: str, second: str) -> PairExplanation:
     found = read_table(run.comparisons, COMPARISONS, where=is_pair)
     score = next(iter(to_rows(found[[*_SCORES, "verified"]])), {**dict.fromkeys(_SCORES), "verified": False})
     orientation = next(iter(read_orientations(found).tolist()), None)
-    doubts = [str(doubt) for doubt in find_doubts(found, read_table(run.images, IMAGES), parameters) if doubt]
+    images = read_table(run.images, IMAGES)
+    doubts = [str(doubt) for doubt in find_doubts(found, images, parameters) if doubt]
     files = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(pair))
     said = find_said(run.store, _read_digests(run, pair))
     verdict = _pair_verdict(score["ssim"], doubts, files, parameters)
     if _was_kept_apart(run, said) and score["ssim"] is not None and verdict.startswith("match"):
         verdict = f"kept apart: SSIM {score['ssim']:.4f}, but a person said that they are no duplicates."
+    if len(found) and find_excluded(found, images, parameters)[0] and found["ssim"].iat[0] >= parameters.threshold:
+        verdict = f"no match: SSIM {score['ssim']:.4f}, but {describe_exclusion(parameters)}."
     if words := ORIENTATIONS.get(orientation or AS_IT_IS):
         verdict += f" {files['FileName'].iat[1]} was compared {words}."
     return PairExplanation(

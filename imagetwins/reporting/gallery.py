@@ -8,20 +8,29 @@ import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imagetwins import ssim
+from imagetwins import settings, ssim
+from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import lies_on_side, read_orientations
 from imagetwins.orientation import AS_IT_IS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
+from imagetwins.reporting.digest import Digest
 from imagetwins.scanning.thumbnails import Missing
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
-from imagetwins.text import ORIENTATIONS, ZERO_WIDTH_SPACE, describe_left_out, format_command, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, ZERO_WIDTH_SPACE, describe_left_out, format_command, pluralize, printable
 
 MAX_ROWS = 40
 """Rows of pictures; 40 rows are about 0.7 MB of Markdown, which the UI shows in a second or two."""
@@ -32,27 +41,35 @@ JPEG_QUALITY = 80
 MAX_WORD = 24
 """Characters without a mark where a line may break; the UI's column is about 560 pixels wide."""
 
+URL_MARKS = "/:?&=#%+,;@~!$*"
+"""Characters of a URL that a link in Markdown holds as they are."""
+
 Load = Callable[[Sequence[int]], Sequence[NDArray[np.uint8] | Missing]]
 """Returns the square thumbnail of each image, or why there is none: `RunThumbnails.load`."""
 
 
 def escape(text: str) -> str:
     """Return `text` such that Markdown shows it literally, on one line."""
-    visible = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-    return re.sub(r"([\\`*_{}\[\]()#+!|~<>&-])", lambda found: f"&#{ord(found[0])};", visible)
+    return re.sub(r"([\\`*_{}\[\]()#+!|~<>&-])", lambda found: f"&#{ord(found[0])};", printable(text))
 
 
-def draw_summary(record: RunRecord) -> str:
-    """Return the summary of a run: what it found, how to undo it, what each stage took, and what it was asked."""
+def draw_summary(record: RunRecord, digest: Digest, report: str) -> str:
+    """Return the summary of a run: what it found, how to settle and undo it, what each stage took, and what it was asked.
+
+    `report` is where its report lies, a path or a URL.
+    """
     counts, parameters = record.counts, record.parameters
     asked = {"folder": parameters.folder} | parameters.changed
     parts = [
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
+        f"**{digest}.** {link_desk(record)}",
         *_next_step(record),
         RULES[record.parameters.rule],
+        *([restriction] if (restriction := describe_restriction(record)) else []),
         *([turned] if (turned := describe_orientations(record)) else []),
         *([escape(remembered)] if (remembered := describe_remembered(record)) else []),
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),
+        f"The report: `{report}`" if _fits_code(report) else f"The report: {breakable(report)}",
         "## Where the time went",
         _bars(record.seconds),
         "## How the pairs were compared",
@@ -65,6 +82,26 @@ def draw_summary(record: RunRecord) -> str:
     return "\n\n".join(parts)
 
 
+def link_desk(record: RunRecord) -> str:
+    """Return, as Markdown, the link to the run's desk, or the command that opens it; "" if no two pictures match."""
+    if not record.counts["matches"]:
+        return ""
+    if url := settings.desk_url(record.run_id):
+        return f"[Look at them on the desk]({quote(url, safe=URL_MARKS)})."
+    return f"To look at them: `{format_command('review', *_name(record))}`"
+
+
+def _name(record: RunRecord) -> tuple[str, str | None]:
+    """Return the run's id and its store, if that can stand in a command that is shown."""
+    store = record.parameters.store
+    return record.run_id, store if store and _fits_code(store) else None
+
+
+def _fits_code(text: str) -> bool:
+    """Whether `text` can stand in code: a line break or a mark of code would end it."""
+    return text.isprintable() and "`" not in text
+
+
 def _iter_funnel(record: RunRecord) -> Iterator[tuple[str, int]]:
     """Yield what the stages of the join are called in reports, and how many pairs each took."""
     labels = ssim.stage_labels()
@@ -75,9 +112,7 @@ def _iter_funnel(record: RunRecord) -> Iterator[tuple[str, int]]:
 
 def _next_step(record: RunRecord) -> list[str]:
     """Return what a person may want to do now, with the command that does it."""
-    store = record.parameters.store
-    # A name with a line break would end the block of code.
-    named = record.run_id, store if store and store.isprintable() else None
+    named = _name(record)
     if record.status is RunStatus.WAITING:
         return [
             "Nothing has moved: the run waits for approval. Look at the gallery, then choose Resume in this run's menu, or",
@@ -113,10 +148,10 @@ def breakable(text: str) -> str:
     return ZERO_WIDTH_SPACE.join(escape(part) for part in re.findall(rf"\S{{1,{MAX_WORD}}}\s*|\s+", text))
 
 
-def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, folder: str) -> str:
+def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, layout: Layout) -> str:
     """Return the kept and the other picture of each decision side by side, the most doubtful first; the other turned to match.
 
-    `decisions` and `images` are `schemas.DECISIONS` and `schemas.IMAGES`; names in `folder` are shown without it.
+    `decisions` and `images` are `schemas.DECISIONS` and `schemas.IMAGES`; names are shown as `layout` shortens them.
     """
     decided = decisions[decisions["kept_image"].notna()]
     doubtful_first = decided.assign(sure=decided["action"] != Action.REVIEW).sort_values(
@@ -128,21 +163,25 @@ def draw_gallery(decisions: pd.DataFrame, images: pd.DataFrame, load: Load, fold
     shown = shown.assign(orientation=read_orientations(shown))
     ids = list(dict.fromkeys(shown[["kept_image", "image"]].to_numpy(np.int64).ravel().tolist()))
     thumbnails = dict(zip(ids, load(ids), strict=True))
-    rows = [_gallery_row(row, thumbnails, images, folder) for row in shown.itertuples()]
+    rows = [_gallery_row(row, thumbnails, images, layout) for row in shown.itertuples()]
     more = (
         f"\n\nThe {len(shown)} most doubtful of {len(decided)}; the report has all."
         if len(decided) > len(shown)
         else ""
     )
-    return f"In {breakable(folder)}\n\n" + _table(("kept", "other", "SSIM, and what became of the other"), rows) + more
+    return (
+        f"In {breakable(layout.path)}\n\n"
+        + _table(("kept", "other", "SSIM, and what became of the other"), rows)
+        + more
+    )
 
 
 def _gallery_row(
-    row: Any, thumbnails: Mapping[int, NDArray[np.uint8] | Missing], images: pd.DataFrame, folder: str
+    row: Any, thumbnails: Mapping[int, NDArray[np.uint8] | Missing], images: pd.DataFrame, layout: Layout
 ) -> tuple[str, ...]:
     pair = (int(row.kept_image), row.kept_path, AS_IT_IS), (int(row.image), row.FullPath, row.orientation)
     kept, other = (
-        f"{_encode(thumbnails[image], image, images, orientation)} {breakable(shorten_path(path, folder))}"
+        f"{_encode(thumbnails[image], image, images, orientation)} {breakable(layout.shorten(path))}"
         for image, path, orientation in pair
     )
     if row.orientation != AS_IT_IS:

@@ -20,14 +20,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagetwins import ssim
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.matching.recall import NOBODY, Recall
+from imagetwins.matching.restriction import find_excluded
 from imagetwins.moving.asides import note_asides
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
 from imagetwins.reasons import HINTS
-from imagetwins.reporting.advice import RULES, advise_keep, describe_orientations, describe_remembered
+from imagetwins.reporting.advice import (
+    RULES,
+    advise_keep,
+    describe_orientations,
+    describe_remembered,
+    describe_restriction,
+)
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
 from imagetwins.reporting.pictures import Pictures, collect_pictures
@@ -38,7 +46,7 @@ from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table
-from imagetwins.text import ORIENTATIONS, describe_left_out, pluralize, shorten_path
+from imagetwins.text import ORIENTATIONS, describe_left_out, pluralize
 
 SCORES = pa.schema(
     [COMPARISONS.field(name) for name in ("image1", "image2", "ssim", "detail_ssim", "local_ssim", "orientation")]
@@ -83,7 +91,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Tables:
-    """What a run left in the store. Row i of images and decisions is image i; of the pairs only the scores are read."""
+    """What a run left in the store. Row i of images and decisions is image i; of the pairs only the scores are read.
+
+    Pairs that the run excludes from its matches (`matching.restriction`) are left out.
+    """
 
     record: RunRecord
     images: pd.DataFrame
@@ -123,7 +134,9 @@ def read_tables(run: Run) -> Tables:
     """
     record = run.read_record()
     pairs = read_table(run.comparisons, SCORES, where=pc.field("ssim") >= record.floor)
-    return Tables(record, read_table(run.images, IMAGES), read_table(run.decisions, DECISIONS), pairs)
+    images = read_table(run.images, IMAGES)
+    pairs = pairs[~find_excluded(pairs, images, record.parameters)]
+    return Tables(record, images, read_table(run.decisions, DECISIONS), pairs)
 
 
 def write_report(
@@ -206,7 +219,7 @@ def _find_near_misses(decisions: pd.DataFrame, pairs: pd.DataFrame, threshold: f
 
 def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, images: Mapping[int, list[Any]]) -> str:
     record, counts = tables.record, tables.record.counts
-    parameters = record.parameters.model_dump()
+    parameters, layout = record.parameters.model_dump(), record.parameters.layout
     quoted, store = shlex.quote(run.run_id), shlex.quote(str(storage_of(run.store).absolute(run.store)))
     threshold = f"{parameters['threshold']:g}"
     verb = "approve" if record.status is RunStatus.WAITING else "apply"
@@ -217,8 +230,9 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         record=record,
         parameters=parameters,
         counts=counts,
-        folder=parameters["folder"],
-        headline=_headline(counts, record.parameters.location),
+        folder=layout.path,
+        asides=[str(aside) for aside in layout.asides],
+        headline=_headline(counts, layout),
         created=f"{record.created:%Y-%m-%d %H:%M:%S} UTC",
         changed=_changed_parameters(record.parameters),
         left_out=describe_left_out(record.left_out),
@@ -232,6 +246,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         approve=f"imagetwins approve {quoted} --store {store}",
         rule=RULES[record.parameters.rule],
         orientations=describe_orientations(record),
+        restriction=describe_restriction(record),
         remembered=describe_remembered(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
@@ -254,10 +269,10 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
     )
 
 
-def _headline(counts: Mapping[str, int], folder: Location) -> str:
+def _headline(counts: Mapping[str, int], layout: Layout) -> str:
     found = counts["duplicates"]
     what = pluralize(found, "duplicate") if found else "No duplicates"
-    return f"{what} in {folder.name or folder}"
+    return f"{what} in {layout.name}"
 
 
 def _changed_parameters(parameters: Parameters) -> list[tuple[str, str]]:
@@ -284,7 +299,11 @@ def _plan_funnel(record: RunRecord, counts: Mapping[str, int], stored: int) -> l
     steps = [("all pairs", counts["pairs"], "")]
     steps += [(labels.get(name, name.replace("_", " ")), pairs, "") for name, pairs in stages.items()]
     steps += [
-        (f"stored: {record.floor:g} or more", stored, "kept"),
+        (
+            f"stored: {record.floor:g} or more{', and may match' if record.parameters.is_restricted else ''}",
+            stored,
+            "kept",
+        ),
         (f"matches: {record.parameters.threshold:g} or more", counts["matches"], "copy"),
         ("duplicates", counts["duplicates"], "copy"),
     ]
@@ -348,8 +367,9 @@ def _plan_data(
 ) -> dict[str, Any]:
     """Return what the page's script draws from: images by position, groups of pairs by tab, pictures by position."""
     position = {image: number for number, image in enumerate(images)}
+    folder = tables.parameters.layout.folders[0]
     return {
-        "base": storage_of(tables.parameters.location).to_uri(tables.parameters.location),
+        "base": storage_of(folder).to_uri(folder),
         "images": list(images.values()),
         "header": pictures.header,
         "pictures": pictures.encoded,
@@ -368,7 +388,7 @@ def _plan_images(
     tables: Tables, places: FilePlaces, pictures: Pictures, shown: Sequence[int], *, look: bool
 ) -> dict[int, list[Any]]:
     """Return, by image, the fields that `FIELDS` in report.js names; what the script can tell from others is left out."""
-    folder = tables.parameters.folder
+    layout = tables.parameters.layout
     now = _find_names(places, shown) if look else [places.left_name(image) for image in shown]
     paths = [places.original_name(image) for image in shown]
     facts = tables.images.iloc[shown]
@@ -381,9 +401,9 @@ def _plan_images(
     return {
         image: _without_last_nones(
             [
-                shorten_path(path, folder),
-                None if name in {path, None} else shorten_path(name, folder),
-                _plan_link(places, image, name, folder),
+                layout.shorten(path),
+                None if name in {path, None} else layout.shorten(name),
+                _plan_link(places, image, name, layout),
                 *measured,
                 pictures.of_image.get(image),
                 image,
@@ -412,11 +432,11 @@ def _find_names(places: FilePlaces, images: Sequence[int]) -> list[str | None]:
         return list(itertools.chain.from_iterable(pool.map(find, range(0, len(images), LOOKED_FOR_IN_TURN))))
 
 
-def _plan_link(places: FilePlaces, image: int, now: str | None, folder: str) -> str | None:
+def _plan_link(places: FilePlaces, image: int, now: str | None, layout: Layout) -> str | None:
     """Return the link to a file; "" where the script can tell it from the name `now`, None where there is no file."""
     if now is None:
         return None
-    if now != shorten_path(now, folder) and places.is_plain(image):
+    if len(layout.folders) == 1 and now != layout.shorten(now) and places.is_plain(image):
         return ""
     location = places.locate(image, now)
     return storage_of(location).to_uri(location)

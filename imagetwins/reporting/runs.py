@@ -36,7 +36,7 @@ class RunComparison:
 
 
 def audit_runs(store: Location, endings: Mapping[str, Ending] | None = None) -> pd.DataFrame:
-    """Return one row for each run of `store`, oldest first: when, folder, parameters, what it found and moved, seconds.
+    """Return one row for each run of `store`, oldest first: when, folder (the first, and how many more), parameters, what it found and moved, seconds.
 
     `endings` has what ended waiting runs, by run id, where that is not in their records yet.
     """
@@ -45,7 +45,19 @@ def audit_runs(store: Location, endings: Mapping[str, Ending] | None = None) -> 
 
 
 _COUNTS = ("images", "pairs", "matches", "duplicates", "moved", "restored", "review", "remembered", "errors")
-_SUMMARY = ["run_id", "created", "kind", "status", "folder", "threshold", "floor", "dry_run", *_COUNTS, "seconds"]
+_SUMMARY = [
+    "run_id",
+    "created",
+    "kind",
+    "status",
+    "folder",
+    "more_folders",
+    "threshold",
+    "floor",
+    "dry_run",
+    *_COUNTS,
+    "seconds",
+]
 
 
 def _summarise(record: RunRecord) -> dict[str, Any]:
@@ -56,6 +68,7 @@ def _summarise(record: RunRecord) -> dict[str, Any]:
         "status": record.status.value,
         "floor": record.floor,
         **{name: getattr(record.parameters, name) for name in ("folder", "threshold", "dry_run")},
+        "more_folders": len(record.parameters.more_folders),
         **{name: record.counts[name] for name in _COUNTS},
         "seconds": sum(record.seconds.values()),
     }

@@ -70,10 +70,10 @@ def _check_answer(run: Run, answer: Answer) -> None:
         )
     if answer.choices and (answer.leave_alone or answer.not_duplicates):
         raise ParameterError("`choices` say all of it: name no files besides, or leave the choices out")
-    folder, decisions = run.read_record().parameters.folder, read_table(run.decisions, DECISIONS)
-    if unknown := find_left_alone(decisions, answer, folder)[1]:
+    layout, decisions = run.read_record().parameters.layout, read_table(run.decisions, DECISIONS)
+    if unknown := find_left_alone(decisions, answer, layout)[1]:
         raise ParameterError(f"none of the files to move: {', '.join(map(repr, unknown))}")
-    if unknown := find_apart(decisions, answer, folder)[1]:
+    if unknown := find_apart(decisions, answer, layout)[1]:
         raise ParameterError(f"none of the files that match another: {', '.join(map(repr, unknown))}")
 
 
@@ -128,8 +128,11 @@ def _answered_keys() -> set[str]:
 
 def _describe(context: RunContext, request: ApprovalRequest, gallery: str) -> str:
     doubtful = f" Doubtful matches, which stay where they are: {request.doubtful}." if request.doubtful else ""
+    layout = context.record.parameters.layout
+    target = "the sub-folder Duplicates of each" if layout.into is None else f"`{layout.into}`"
+    to = "its sub-folder Duplicates" if len(layout.folders) == 1 and layout.into is None else target
     return (
-        f"To move: {pluralize(request.moves, 'file')} of `{context.record.parameters.folder}`, to its sub-folder Duplicates."
+        f"To move: {pluralize(request.moves, 'file')} of `{layout.path}`, to {to}."
         f"{doubtful} Look at the [gallery]({gallery}), or at the report in `{context.run.report}`."
     )
 

@@ -90,7 +90,9 @@ def _connect(address: str) -> Iterator[Any]:
     try:
         from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - an extra that few need
     except ImportError as error:
-        raise ClusterError(f"--dask needs more packages ({error}): pip install imagetwins[dask]") from None
+        raise ClusterError(
+            f"--dask needs more packages ({error}): pip install prefect-dask, where imagetwins is"
+        ) from None
     with DaskTaskRunner(address=address, client_kwargs={"timeout": ANSWER_SECONDS}) as runner:
         try:
             client = runner.client

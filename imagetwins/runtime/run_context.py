@@ -17,6 +17,7 @@ from imagetwins.config.folders import resolve_store
 from imagetwins.config.parameters import Parameters, check_locations
 from imagetwins.errors import StoreError
 from imagetwins.matching.reuse import ReusableRun, describe_scores
+from imagetwins.moving.holding import hold_folders
 from imagetwins.moving.recover import recover_run, recover_runs
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.runtime.flow_context import current_flow_run
@@ -112,13 +113,13 @@ class RunContext:
 
 @contextmanager
 def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
-    """Lock the folder, recover what a killed run left there, and keep the record of this run up to its end.
+    """Lock the folders, recover what killed runs left there, and keep the record of this run up to its end.
 
     A retry of the same flow run has the same run id, and so finds the stages that were finished before.
 
     Raises:
         ParameterError: a folder or the store is outside the allowed roots, or cannot be used.
-        FolderBusyError: another run works on the folder.
+        FolderBusyError: another run works on one of the folders.
         StoreError: the run is over, or another took its place.
     """
     check_locations(parameters)
@@ -126,12 +127,12 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
     started = (flow_run.expected_start_time or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)
     run = Run(resolve_store(parameters.store), f"{started:%Y%m%dT%H%M%SZ}-{flow_run.id.hex[:8]}")
     context = RunContext(run, _begin_record(kind, run, parameters, flow_run, started))
-    folder = parameters.location
-    with storage_of(folder).lock(folder, f"run {run.run_id}"), hold_run(run), sending_heartbeats():
+    held = hold_folders(parameters.layout, f"run {run.run_id}", moves=not parameters.dry_run)
+    with held, hold_run(run), sending_heartbeats():
         _check_resumable(run)
         observer.get().run_started(run)
         record_endings(run.store)
-        recover_runs(run.store, parameters.folder, run.run_id, cache_limit_bytes())
+        recover_runs(run.store, parameters.folders, run.run_id, cache_limit_bytes())
         context.write()
         if not ssim.KEEPS_KERNELS:
             context.announce(

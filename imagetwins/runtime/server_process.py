@@ -69,14 +69,16 @@ class ServerProcess:
             ) from None
         except OSError:
             self.stop()
-            raise ServerError(f"Prefect's server did not start{self._last_words()}") from None
+            raise ServerError(
+                f"Prefect's server did not start{self._last_words()} `imagetwins doctor` says what to do about it."
+            ) from None
 
     def stop(self) -> None:
-        """Ask the server to end, and wait until it has."""
+        """Ask the server to end, and wait until it has; after Ctrl-C it is not waited for."""
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self.process.kill()
             self.process.wait()
 
@@ -86,7 +88,7 @@ class ServerProcess:
         self.said.seek(0)
         # The last line of a traceback, or the first of its last lines.
         errors = re.findall(r"^[\w.]+(?:Error|Exception)\b.*", self.said.read().decode(errors="replace"), re.MULTILINE)
-        return f": {errors[-1]}" if errors else "."
+        return f": {errors[-1].rstrip('.')}." if errors else "."
 
 
 def start_for_command(*, verbose: bool) -> ServerProcess:

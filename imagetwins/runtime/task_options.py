@@ -26,6 +26,3 @@ READING: dict[str, Any] = STAGE | {
     "retry_condition_fn": _is_worth_a_retry,
 }
 """Of a task that only reads the user's files: a network folder may be away for a moment."""
-
-MAX_ARTIFACT_ROWS = 1000
-"""Rows of a table artifact: Prefect's first UI does not survive much longer tables."""

@@ -56,13 +56,14 @@ def list_candidates(
     recursive: bool,
     exclude: Sequence[str],
     default_excludes: bool = True,
+    more_folders: Sequence[Location] = (),
     reference: Sequence[Location],
     skip: Sequence[Location],
     left_out: Counter[str] | None = None,
     until: float | None = None,
     progress: Progress = no_progress,
 ) -> list[Candidate]:
-    """Return the pictures of `folder`, then those of the `reference` folders outside it, each sorted by relative path.
+    """Return the pictures of `folder`, then those of the other folders that are not in one before, each sorted by relative path.
 
     A candidate is a regular file with a picture's suffix or a picture's first bytes. Of several hard links to one
     file the first counts, the others get an error; so does a folder that cannot be read. The `Duplicates` folders and
@@ -73,7 +74,8 @@ def list_candidates(
         recursive: also in its sub-folders.
         exclude: patterns as in a `.gitignore`, relative to each folder.
         default_excludes: leave out what `DEFAULT_EXCLUDES` names as well.
-        reference: more folders.
+        more_folders: more of the same.
+        reference: folders whose pictures stay, also where they are inside the others.
         skip: folders that are left out wherever they are.
         left_out: counts what was left out: folders by their name and a slash, files by the pattern.
         until: the time of `time.monotonic` at which to give up.
@@ -84,7 +86,7 @@ def list_candidates(
         TimeoutError: it took longer than `until`.
         OSError: a bucket cannot be listed.
     """
-    roots = [storage_of(root).absolute(root) for root in (folder, *reference)]
+    roots = [storage_of(root).absolute(root) for root in (folder, *more_folders, *reference)]
     left_out = Counter() if left_out is None else left_out
     find_pattern = compile_patterns(exclude, defaults=default_excludes)
     never = [*skip, *(root / DUPLICATES for root in roots)]
@@ -101,7 +103,7 @@ def list_candidates(
         listed += pictures
         companions |= find_companions([file.path for file in pictures], [file for file in files if file.kind == "file"])
     progress(walked, walked)
-    is_reference = _find_references(listed, roots[1:])
+    is_reference = _find_references(listed, roots[len(roots) - len(reference) :])
     return [
         Candidate(
             found.path,
@@ -126,14 +128,16 @@ def list_for_run(
     progress: Progress = no_progress,
 ) -> list[Candidate]:
     """Return what a run with these parameters and this store compares: `list_candidates` of its folders."""
-    folder, *reference = parameters.locations
+    layout = parameters.layout
+    folder, *more_folders = layout.folders
     return list_candidates(
         folder,
+        more_folders=more_folders,
         recursive=parameters.recursive,
         exclude=parameters.exclude,
         default_excludes=parameters.default_excludes,
-        reference=reference,
-        skip=[store, *find_put_aside(store)],
+        reference=parameters.references,
+        skip=[store, *find_put_aside(store), *layout.asides],
         left_out=left_out,
         until=until,
         progress=progress,

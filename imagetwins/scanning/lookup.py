@@ -145,7 +145,7 @@ def _give_rows(run: Run, cache: Cache, own: Rows, count: int, max_rows: int) -> 
     free = shutil.disk_usage(run.home).free
     if grown > free:
         raise StoreError(
-            f"{count:,} pictures to prepare need {grown / 1e9:.1f} GB in {run.home}, where {free / 1e9:.1f} GB are free. "
+            f"{count:,} pictures to prepare need {grown / 1e6:,.1f} MB in {run.home}, where {free / 1e6:,.1f} MB are free. "
             "Free some, choose another store, or a smaller size."
         )
     ssim.create_workspace(cache.directory, int(rows.max(initial=-1)) + 1, cache.size)

@@ -1,7 +1,9 @@
 """Decode the files of a folder, wherever it is: on this machine, or in a bucket, from which objects are fetched first."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from imagetwins.decoding.pool import decode_files, digest_files, start_decoders
 from imagetwins.progress import Progress, counted, no_progress
 from imagetwins.ssim.area import shrink_area
 from imagetwins.ssim.warming import warm_up
-from imagetwins.storage import Location, storage_of
+from imagetwins.storage import Location, Storage, storage_of
 
 MIN_BATCH = 16
 """Files that are not shared by two decoder processes: starting another takes as long as decoding more of them."""
@@ -31,7 +33,7 @@ def decode_locations(
     thumbnails_out: NDArray[np.uint8],
     progress: Progress = no_progress,
 ) -> list[Decoded]:
-    """Decode what is at `locations`, which are all in one storage; otherwise as `decode_files`.
+    """Decode what is at `locations`, on disks or in buckets; otherwise as `decode_files`.
 
     Objects of a bucket are fetched a few ahead of the decoder; one that cannot be fetched has an error.
 
@@ -55,8 +57,23 @@ def digest_locations(locations: Sequence[Location]) -> list[Decoded]:
 def _read(
     locations: Sequence[Location], decode: Callable[[Iterator[Path]], list[Decoded]], progress: Progress
 ) -> list[Decoded]:
-    if not locations:
-        return []
-    with storage_of(locations[0]).fetching(locations) as (files, errors):
-        decoded = decode(file() for file in counted(files, progress, len(locations)))
-    return [replace(found, error=errors.get(index, found.error)) for index, found in enumerate(decoded)]
+    positions: dict[Storage, list[int]] = defaultdict(list)
+    for position, location in enumerate(locations):
+        positions[storage_of(location)].append(position)
+    with ExitStack() as held:
+        fetched = {
+            storage: held.enter_context(storage.fetching([locations[position] for position in some]))
+            for storage, some in positions.items()
+        }
+        files = {
+            position: file
+            for storage, some in positions.items()
+            for position, file in zip(some, fetched[storage].files, strict=True)
+        }
+        decoded = decode(files[position]() for position in counted(range(len(locations)), progress, len(locations)))
+        errors = {
+            positions[storage][number]: error
+            for storage, some in fetched.items()
+            for number, error in some.errors.items()
+        }
+    return [replace(found, error=errors.get(position, found.error)) for position, found in enumerate(decoded)]

@@ -13,6 +13,7 @@ from imagetwins.storage.base import (
 from imagetwins.storage.bucket import BucketStorage
 from imagetwins.storage.local import LocalStorage
 from imagetwins.storage.location import Location, is_path, is_url, parse_location
+from imagetwins.storage.names import Route
 from imagetwins.storage.reserved import DUPLICATES, MARKER
 from imagetwins.storage.writable import can_be_written, private_directory
 
@@ -27,6 +28,7 @@ __all__ = [
     "Location",
     "Move",
     "Mover",
+    "Route",
     "Storage",
     "can_be_written",
     "is_inside",

@@ -176,8 +176,8 @@ class Mover(ABC):
     """Whether a move is verified by the content's digest: where times and inodes do not survive it."""
 
     @abstractmethod
-    def check_source(self, listed: Listed, target: Location) -> FileStamp:
-        """Return what the file to move is, if it is still what was listed.
+    def check_source(self, listed: Listed, base: Location) -> FileStamp:
+        """Return what the file to move is, which lies below the folder `base`, if it is still what was listed.
 
         Raises:
             RefusedError: it is gone, or changed.
@@ -197,36 +197,36 @@ class Mover(ABC):
         """
 
     @abstractmethod
-    def making_directories(self, target: Location, source: Location) -> AbstractContextManager[None]:
-        """Create the directories that `target` needs; remove them again if the context ends with an error.
+    def making_directories(self, target: Location, base: Location) -> AbstractContextManager[None]:
+        """Create the directories that `target` needs below the folder `base`; remove them again if the context ends with an error.
 
         Raises:
             OSError: a directory cannot be created, or a name on the way is a file or a symbolic link.
         """
 
     @abstractmethod
-    def check_way(self, target: Location, source: Location) -> None:
-        """Refuse a way to `target`, below the folder that it shares with `source`, that leads over a symbolic link.
+    def check_way(self, target: Location, base: Location) -> None:
+        """Refuse a way from the folder `base` to `target` that leads over a symbolic link.
 
         Raises:
             OSError: it does, or something on it is gone.
         """
 
     @abstractmethod
-    def remove_emptied(self, target: Location, source: Location) -> None:
-        """Remove the directory of `target` and those above it that are empty, up to the folder that it shares with `source`."""
+    def remove_emptied(self, target: Location, base: Location) -> None:
+        """Remove the directory of `target` and those above it that are empty, as far as they are below the folder `base`."""
 
     @abstractmethod
-    def mark(self, target: Location, source: Location) -> None:
-        """Put the marker, which keeps a folder from being scanned, into the existing `Duplicates` that `target` is in; on the disk on return.
+    def mark(self, aside: Location) -> None:
+        """Put the marker, which keeps a folder from being scanned, into the existing folder `aside`; on the disk on return.
 
         Raises:
             OSError: it cannot be put there.
         """
 
     @abstractmethod
-    def unmark(self, target: Location, source: Location) -> None:
-        """Remove the marker of the `Duplicates` that `target` was in, and the folder with it, if nothing else is there."""
+    def unmark(self, aside: Location) -> None:
+        """Remove the marker of the folder `aside`, and the folder with it, if nothing else is there."""
 
     @abstractmethod
     def move(self, move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:

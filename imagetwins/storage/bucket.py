@@ -28,7 +28,7 @@ from imagetwins.storage.objects import (
     reaching,
     read_starts,
 )
-from imagetwins.storage.reserved import DUPLICATES, LEASE, MARKER
+from imagetwins.storage.reserved import MARKER, OWN_LEASE
 
 
 class BucketStorage(Storage):
@@ -181,7 +181,7 @@ class BucketStorage(Storage):
         machine = read_machine(settings.cache_directory())
         with (
             lock_directory(directory, str(folder), holder),
-            hold_lease(folder / DUPLICATES / LEASE, holder, machine),
+            hold_lease(folder / OWN_LEASE, holder, machine),
         ):
             yield
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
 from imagetwins.storage.base import AnyMove, FileStamp, Listed, Move, MoveLog, Mover
 from imagetwins.storage.location import Location
-from imagetwins.storage.names import find_duplicates, iter_numbered
+from imagetwins.storage.names import iter_numbered
 from imagetwins.storage.objects import (
     copy_object,
     create_object,
@@ -22,7 +22,7 @@ from imagetwins.storage.objects import (
     key_of,
     remove_object,
 )
-from imagetwins.storage.reserved import LEASE, MARKER, MARKER_TEXT
+from imagetwins.storage.reserved import LEASE, MARKER, MARKER_TEXT, OWN_LEASE
 
 _MAX_KEY_BYTES = 1024
 """Of the whole name of an object, on S3 and Google's storage alike."""
@@ -39,8 +39,8 @@ class BucketMover(Mover):
 
     verifies_content = True
 
-    def check_source(self, listed: Listed, target: Location) -> FileStamp:
-        del target
+    def check_source(self, listed: Listed, base: Location) -> FileStamp:
+        del base
         stamp = read_stamp(listed.location)
         if stamp is None:
             raise RefusedError(Reason(ReasonCode.SOURCE_MISSING))
@@ -58,29 +58,27 @@ class BucketMover(Mover):
         return iter_numbered(target, _MAX_KEY_BYTES - len(key_of(target.parent).encode()) - 1)
 
     @contextmanager
-    def making_directories(self, target: Location, source: Location) -> Iterator[None]:
-        del target, source
+    def making_directories(self, target: Location, base: Location) -> Iterator[None]:
+        del target, base
         yield
 
-    def check_way(self, target: Location, source: Location) -> None:
+    def check_way(self, target: Location, base: Location) -> None:
         """Do nothing."""
 
-    def remove_emptied(self, target: Location, source: Location) -> None:
+    def remove_emptied(self, target: Location, base: Location) -> None:
         """Do nothing."""
 
-    def mark(self, target: Location, source: Location) -> None:
-        if duplicates := find_duplicates(target, source):
-            with suppress(FileExistsError):
-                create_object(duplicates / MARKER, MARKER_TEXT.encode())
+    def mark(self, aside: Location) -> None:
+        with suppress(FileExistsError):
+            create_object(aside / MARKER, MARKER_TEXT.encode())
 
-    def unmark(self, target: Location, source: Location) -> None:
-        duplicates = find_duplicates(target, source)
+    def unmark(self, aside: Location) -> None:
         with suppress(OSError):
-            if duplicates and (marker := find_object(duplicates / MARKER)):
-                # The lease is there while a run or a restore is at work.
-                left = {name for name, _ in iter_objects(duplicates, recursive=True)} - {MARKER, LEASE}
+            if marker := find_object(aside / MARKER):
+                # A lease is there while a run or a restore is at work: of the folder whose `Duplicates` it is, or its own.
+                left = {name for name, _ in iter_objects(aside, recursive=True)} - {MARKER, LEASE, OWN_LEASE}
                 if not left:
-                    remove_object(duplicates / MARKER, marker.etag)
+                    remove_object(aside / MARKER, marker.etag)
 
     def move(self, move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:
         copy_object(move.source, move.target, move.stamp.etag)

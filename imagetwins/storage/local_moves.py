@@ -20,7 +20,7 @@ from typing import Any
 from imagetwins.reasons import Reason, ReasonCode, RefusedError
 from imagetwins.storage.base import AnyMove, FileStamp, Listed, Move, MoveLog, Mover, clamp_ns
 from imagetwins.storage.location import Location
-from imagetwins.storage.names import find_duplicates, iter_numbered
+from imagetwins.storage.names import iter_numbered
 from imagetwins.storage.reserved import MARKER, MARKER_TEXT, PART_PREFIX, PART_SUFFIX
 
 _AT_FDCWD = -100
@@ -61,10 +61,10 @@ class LocalMover(Mover):
 
     verifies_content = False
 
-    def check_source(self, listed: Listed, target: Location) -> FileStamp:
+    def check_source(self, listed: Listed, base: Location) -> FileStamp:
         source = as_path(listed.location)
         try:
-            check_unlinked(source.parent, _shared_folder(source, as_path(target)))
+            check_unlinked(source.parent, as_path(base))
             status = os.lstat(source)
         except FileNotFoundError:
             raise RefusedError(Reason(ReasonCode.SOURCE_MISSING)) from None
@@ -82,32 +82,25 @@ class LocalMover(Mover):
         return iter_numbered(path, os.pathconf(path.parent, "PC_NAME_MAX"))
 
     @contextmanager
-    def making_directories(self, target: Location, source: Location) -> Iterator[None]:
-        directory = as_path(target).parent
-        created = make_directories(directory, _shared_folder(as_path(source), as_path(target)))
+    def making_directories(self, target: Location, base: Location) -> Iterator[None]:
+        created = make_directories(as_path(target).parent, as_path(base))
         try:
             yield
         except BaseException:
             remove_directories(created)
             raise
 
-    def check_way(self, target: Location, source: Location) -> None:
-        path = as_path(target)
-        check_unlinked(path.parent, _shared_folder(as_path(source), path))
+    def check_way(self, target: Location, base: Location) -> None:
+        check_unlinked(as_path(target).parent, as_path(base))
 
-    def remove_emptied(self, target: Location, source: Location) -> None:
-        path = as_path(target)
-        remove_directories(_directories_between(path.parent, _shared_folder(as_path(source), path)))
+    def remove_emptied(self, target: Location, base: Location) -> None:
+        remove_directories(_directories_between(as_path(target).parent, as_path(base)))
 
-    def mark(self, target: Location, source: Location) -> None:
-        if duplicates := find_duplicates(target, source):
-            create_marker(as_path(duplicates) / MARKER)
+    def mark(self, aside: Location) -> None:
+        create_marker(as_path(aside) / MARKER)
 
-    def unmark(self, target: Location, source: Location) -> None:
-        duplicates = find_duplicates(target, source)
-        if duplicates is None:
-            return
-        directory = as_path(duplicates)
+    def unmark(self, aside: Location) -> None:
+        directory = as_path(aside)
         with suppress(OSError), os.scandir(directory) as entries:
             # Two names tell: the folder may hold many.
             if [entry.name for entry in itertools.islice(entries, 2)] == [MARKER]:
@@ -137,11 +130,6 @@ class LocalMover(Mover):
     def is_same_file(self, location: Location, stamp: FileStamp, moved: Move) -> bool:
         del location
         return stamp.is_unchanged(moved.arrived)
-
-
-def _shared_folder(source: Path, target: Path) -> Path:
-    """Return the folder both lie in: the user's folder, since the target is the source's path below `Duplicates`."""
-    return Path(os.path.commonpath([source.parent, target.parent]))
 
 
 def create_marker(marker: Path) -> None:

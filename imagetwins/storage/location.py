@@ -24,7 +24,10 @@ Location = Union[Path, "UPath"]
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "memory": "fsspec"}
 """The protocols whose buckets are known to keep what moves promise, and the package that speaks each."""
 
-REMEDIES = {"s3fs": "pip install 'imagetwins[s3]'", "gcsfs": "pip install gcsfs"}
+REMEDIES = {
+    package: f"`pipx inject imagetwins {package}`, `uv tool install --with {package} ...`, or `pip install {package}` where imagetwins is"
+    for package in ("s3fs", "gcsfs")
+}
 
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
 

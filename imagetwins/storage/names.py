@@ -1,8 +1,9 @@
-"""Names for files whose own is taken, and the folder that they go to."""
+"""Names for files whose own is taken, and between which folders they go."""
 
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from imagetwins.storage.location import Location
 from imagetwins.storage.reserved import DUPLICATES
@@ -27,11 +28,32 @@ def iter_numbered(target: Location, limit_bytes: int) -> Iterator[Location]:
     raise OSError(errno.EEXIST, f"{_MAX_NAMES} files have this name already", str(target))
 
 
-def find_duplicates(target: Location, source: Location) -> Location | None:
-    """Return the `Duplicates`, of the folder that both files are in, to which the file `source` goes; None if `target` is elsewhere."""
-    above = set(source.parents)
-    outside = [folder for folder in target.parents if folder not in above]
-    return outside[-1] if outside and outside[-1].name == DUPLICATES else None
+@dataclass(frozen=True)
+class Route:
+    """Between which folders a file goes, out and back. What lies above these two is the user's: nothing is asked of it.
+
+    Attributes:
+        home: the user's folder that the file lies in.
+        above: the existing folder that `aside` is in, or is made in.
+        aside: the folder that duplicates are put into, and which is marked; None if it is not known.
+    """
+
+    home: Location
+    above: Location
+    aside: Location | None
+
+    @classmethod
+    def into(cls, home: Location, aside: Location) -> "Route":
+        """Return the route from a folder to any other."""
+        return cls(home, aside.parent, aside)
+
+    @classmethod
+    def between(cls, source: Location, target: Location) -> "Route":
+        """Return the route of a file that goes to the same path below the `Duplicates` of its folder: the one that both are in."""
+        above = set(source.parents)
+        outside = [folder for folder in target.parents if folder not in above]
+        home = next((folder for folder in target.parents if folder in above), source.parent)
+        return cls(home, home, outside[-1] if outside and outside[-1].name == DUPLICATES else None)
 
 
 def _shorten(stem: str, limit_bytes: int) -> str:

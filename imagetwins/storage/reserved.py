@@ -15,5 +15,8 @@ MARKER_TEXT = (
 LEASE = ".imagetwins-lease"
 """The object, in the `Duplicates` of a bucket folder, that says which run is at work there."""
 
+OWN_LEASE = f"{DUPLICATES}/{LEASE}"
+"""The same, as seen from the folder that it is held on."""
+
 PART_PREFIX, PART_SUFFIX = ".imagetwins-", ".part"
 """What the name of an unfinished copy begins and ends with; it lies beside its target."""

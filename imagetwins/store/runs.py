@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagetwins.errors import StoreError
-from imagetwins.storage import DUPLICATES, Location, storage_of
+from imagetwins.storage import Location, storage_of
 from imagetwins.store.record import RunRecord, RunStatus
 
 
@@ -171,9 +171,10 @@ def find_put_aside(store: Location) -> list[Location]:
     Each has a marker, unless an older version moved the files.
     """
     return [
-        record.parameters.location / DUPLICATES
+        aside
         for run in list_runs(store)
         if _has_moved(run, record := run.read_record())
+        for aside in record.parameters.layout.asides
     ]
 
 

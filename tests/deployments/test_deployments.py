@@ -1,6 +1,7 @@
 """Deployed to a real server, run by a real worker: schedule, parameters, and what happens to the files."""
 
 import datetime as dt
+import json
 import time
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import FlowRunFilter, LogFilter
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import AwaitingRetry
 
+from deployments.registering import register
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import DECISIONS
 from imagetwins.store.tables import read_table
@@ -56,7 +60,7 @@ def test_serve_schedules_its_folders(service):
     with service.client() as client:
         nightly = client.read_deployment_by_name("deduplicate-images/nightly")
     assert [one.parameters for one in nightly.schedules] == [{"folder": str(service.nightly_folder)}]
-    assert nightly.parameters == {"max_move_share": 0.2}
+    assert nightly.parameters == {"options": {"max_move_share": 0.2}}
 
 
 def test_no_run_copies_the_folder_where_serve_was_started(service, pictures):
@@ -83,6 +87,21 @@ def test_prefect_deploy_registers_everything_and_the_schedule_makes_runs(service
         waiting = wait_for_scheduled_runs(client, nightly.id)
     now = dt.datetime.now(dt.UTC)
     assert all(run.expected_start_time > now and run.expected_start_time.hour == 3 for run in waiting)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_schedules_of_before_there_were_options_are_given_their_form(service):
+    schedule = CronSchedule(cron="0 4 * * *", timezone="UTC")
+    before = {"folder": "/scans", "threshold": 0.95, "keep": "size"}
+    with service.client() as client:
+        deployment = client.read_deployment_by_name("deduplicate-images/on-demand").id
+        old = DeploymentScheduleCreate(schedule=schedule, active=False, parameters=before)
+        (old,) = client.create_deployment_schedules(deployment, [old])
+        register(client, [])
+        (found,) = client.read_deployment_schedules(deployment)
+        client.delete_deployment_schedule(deployment, found.id)
+    assert (found.id, found.schedule, found.active) == (old.id, schedule, False)
+    assert found.parameters == {"folder": "/scans", "threshold": 0.95, "options": {"keep": "size"}}
 
 
 def wait_for_scheduled_runs(client, deployment, seconds=120):
@@ -127,12 +146,27 @@ def check_run_at(threshold, scores, pictures, run, flow_run):
     assert [Path(path).exists() for path in decisions["NewPath"]] == [True] * 4
 
 
-def test_a_person_is_told_of_what_is_for_review(service, pictures):
-    service.wait_for(service.start_run(folder=str(pictures), max_move_share=0.1), "Completed")
-    wait_until(
-        lambda: any("for review" in text and service.url in text for text in service.messages),
-        "told of what is for review",
-    )
+def test_options_of_the_deployment_hold_where_a_run_gives_others_and_a_person_is_told_what_is_for_review(
+    service, pictures
+):
+    run = service.start_run("deduplicate-images/nightly", folder=str(pictures), keep="size")
+    service.wait_for(run, "Completed")
+    parameters = json.loads(next(service.store.glob(f"runs/*-{str(run)[:8]}/run.json")).read_text())["parameters"]
+    assert (parameters["keep"], parameters["max_move_share"]) == ("size", 0.2)
+    assert not (pictures / "Duplicates").exists()
+
+    def told():
+        return [text for text in service.messages if str(run) in text]
+
+    wait_until(told, "told of what is for review")
+    assert "0 moved, 2 for review. To look at them: imagetwins review" in told()[0]
+    assert f"The run: {service.url}/" in told()[0]
+    again = service.start_run("deduplicate-images/nightly", folder=str(pictures), keep="size")
+    service.wait_for(again, "Completed")
+    more = service.start_run("deduplicate-images/nightly", folder=str(pictures), max_move_share=1.0)
+    service.wait_for(more, "Completed")
+    wait_until(lambda: any(str(more) in text for text in service.messages), "told of what moved")
+    assert not [text for text in service.messages if str(again) in text], "nothing is new"
 
 
 def wait_until(true, what, seconds=120):

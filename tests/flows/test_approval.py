@@ -13,11 +13,11 @@ from prefect.input.run_input import keyset_from_base_key
 from prefect.states import Cancelling, Suspended
 from typer.testing import CliRunner
 
-from flows.deduplicate import deduplicate
 from imagetwins.cli.app import app
 from imagetwins.matching.approval import Answer
 from imagetwins.runtime.approval import ApprovalForm, send_answer
 from imagetwins.runtime.observer import Observer, observer
+from tests.support.flows import deduplicate
 from tests.support.past_runs import image_table, make_record, write_run
 
 
@@ -76,7 +76,7 @@ def test_a_waiting_run_is_answered_from_the_command_line(service, pictures):
 @pytest.fixture
 def deployment():
     with get_client(sync_client=True) as client:
-        identity = client.create_deployment(client.create_flow(deduplicate), "asks")
+        identity = client.create_deployment(client.create_flow_from_name("deduplicate-images"), "asks")
         yield identity
         client.delete_deployment(identity)
 

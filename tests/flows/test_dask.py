@@ -14,7 +14,6 @@ import pytest
 import skimage.data
 from prefect.settings import PREFECT_API_URL
 
-from flows.deduplicate import deduplicate
 from imagetwins.config.parameters import check_parameters
 from imagetwins.errors import ClusterError
 from imagetwins.store.provenance import describe_installation
@@ -23,6 +22,7 @@ from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
 from tasks.load import load_images
 from tests.support import network
+from tests.support.flows import deduplicate
 from tests.support.service import slow_disk
 
 COUNT = 128

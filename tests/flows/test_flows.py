@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 
 from flows.apply import apply
 from flows.calibrate import calibrate
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
@@ -33,6 +32,7 @@ from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table, write_table
 from tests.support import oracle
+from tests.support.flows import deduplicate
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -296,7 +296,7 @@ def test_calibration_for_turned_pictures_recommends_a_command_that_finds_them(tu
     assert command[command.index("--orientations") + 1] == "all"
     shown = CliRunner().invoke(app, [*command[1:], "--store", store, "--json"])
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout.splitlines()[-1])["turned_duplicates"] == 7
+    assert json.loads(shown.stdout)["turned_duplicates"] == 7
 
 
 def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):
@@ -311,13 +311,13 @@ def test_the_tables_are_read_by_duckdb_and_pandas_alone(folder, store):
     assert record["funnel"]["pairs"] == summary["pairs"] == 45
 
 
-def test_the_queries_of_the_readme_run_on_a_store(folder, store, monkeypatch):
+def test_the_queries_of_the_documentation_run_on_a_store(folder, store, monkeypatch):
     (folder / "broken.png").touch()
     (folder / "sub" / AWKWARD[0]).with_suffix(".xmp").touch()
     deduplicate(str(folder), threshold=0.6, audit_floor=-1, store=store, keep="first,companions")
     monkeypatch.chdir(store)
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    queries = re.search(r"```sql\n(.*?)```", readme, re.DOTALL).group(1).split(";")[:-1]
+    page = (Path(__file__).parents[2] / "docs/tables.md").read_text()
+    queries = re.search(r"```sql\n(.*?)```", page, re.DOTALL).group(1).split(";")[:-1]
     rows = [len(duckdb.sql(query).fetchall()) for query in queries]
     assert len(rows) == 7
     assert all(count > 0 for number, count in enumerate(rows) if number != 1)
@@ -473,7 +473,7 @@ def test_calibrate_recommends_a_command_that_works(folder, store):
     command = shlex.split(answer["command"])
     shown = CliRunner().invoke(app, [*command[1:], "--store", store, "--json"])
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout.splitlines()[-1])["moved"] == 0
+    assert json.loads(shown.stdout)["moved"] == 0
 
 
 def test_two_runs_on_one_folder_exclude_each_other(folder, store):
@@ -517,22 +517,22 @@ def test_a_run_publishes_one_artifact_a_kind(folder, store):
     with get_client(sync_client=True) as client:
         chosen = FlowRunFilter(id={"any_": [run.read_record().flow_run_id]})
         found = {artifact.key: artifact.data for artifact in client.read_artifacts(flow_run_filter=chosen)}
-    kinds = ("summary", "gallery", "decisions", "report")
+    kinds = ("summary", "gallery", "decisions")
     assert set(found) == {f"imagetwins-{kind}" for kind in kinds}
-    assert str(run.report) in found["imagetwins-report"]
+    assert f"The report: `{run.report}`" in found["imagetwins-summary"]
     assert f"imagetwins restore {run.run_id}" in found["imagetwins-summary"]
     assert found["imagetwins-gallery"].count("data:image/") == 2 * summary["duplicates"]
     assert len(json.loads(found["imagetwins-decisions"])) == summary["duplicates"]
 
 
-def test_the_command_line_prints_one_json_object_last(folder, store):
+def test_the_command_line_prints_one_json_object(folder, store):
     shown = CliRunner().invoke(
         app, ["run", str(folder), "--store", store, "--json", "--threshold", "0.95", "--dry-run"]
     )
     assert shown.exit_code == 0, shown.output
-    answer = json.loads(shown.stdout.splitlines()[-1])
+    answer = json.loads(shown.stdout)
     numbers = ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "companions"]
-    numbers += ["review", "errors"]
+    numbers += ["review", "errors", "remembered", "remembered_review"]
     assert list(answer) == ["run_id", *numbers, "left_out", "seconds", "total_seconds"]
     assert list(answer["seconds"]) == ["list", "lookup", "load", "plan", "score", "decide", "move", "report"]
     audit = CliRunner().invoke(app, ["audit", answer["run_id"], "--store", store, "--json"])

@@ -6,8 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -18,17 +20,18 @@ from prefect.client.schemas.filters import LogFilter
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling
 
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from imagetwins.moving.journal import read_journal
 from imagetwins.storage import MARKER
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import DECISIONS
 from imagetwins.store.tables import read_table
+from tests.support.flows import deduplicate
 from tests.support.service import JOURNAL, slow_disk
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
+SHM = Path("/dev/shm")  # noqa: S108 - another device than the temporary folder's
 COPIES = 400
 MOVED_FIRST = 20
 PROGRAM = """
@@ -56,30 +59,30 @@ def folder(tmp_path):
     return home
 
 
-def digests(folder):
+def digests(*folders):
     return Counter(
         hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in folders
         for path in folder.rglob("*")
         if path.is_file() and path.name != MARKER
     )
 
 
-def interrupt(folder, store, number):
+def interrupt(folder, store, number, *more, aside=None):
     """Start a run on a slow disk, and send it the signal `number` once it has moved some files; return its end."""
-    arguments = ["run", str(folder), "--store", str(store), "--size", "32"]
+    arguments = ["run", str(folder), *map(str, more), "--store", str(store), "--size", "32"]
     # Any file that exists says that the disk is slow.
     environment = os.environ | slow_disk(folder, JOURNAL) | {"PREFECT_API_URL": PREFECT_API_URL.value()}
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    wait_for_moves(folder)
+    wait_for_moves(aside or folder / "Duplicates")
     program.send_signal(number)
     output, _ = program.communicate(timeout=180)
     return program.returncode, output.decode()
 
 
-def wait_for_moves(folder):
-    moved = folder / "Duplicates"
+def wait_for_moves(moved):
     deadline = time.monotonic() + 180
     while not moved.exists() or len(list(moved.glob("[!.]*"))) < MOVED_FIRST:
         assert time.monotonic() < deadline, "the run does not move"
@@ -110,16 +113,118 @@ def test_a_killed_run_loses_nothing_and_the_next_finishes_it(folder, tmp_path):
     assert digests(folder) == before
 
 
+def test_a_run_killed_on_the_way_to_another_device_is_finished_by_a_run_on_one_of_its_folders(folder, tmp_path):
+    other, store = tmp_path / "other", tmp_path / "store"
+    other.mkdir()
+    for number in range(0, COPIES, 2):
+        (folder / f"{number:03}.png").rename(other / f"{number:03}.png")
+    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as away:
+        aside = Path(away) / "aside"
+        everywhere = folder, other, Path(away)
+        before, listed = digests(*everywhere), sorted(path for path in tmp_path.rglob("*.png"))
+        code, output = interrupt(folder, store, signal.SIGKILL, other, "--into", aside, aside=aside / "copies")
+        assert code == -signal.SIGKILL, output
+        # What was copied is removed where it was once the copy is on the disk: for a moment there are two.
+        assert set(digests(*everywhere)) == set(before)
+
+        summary = deduplicate(str(other), size=32, store=str(store), into=str(aside))
+
+        assert digests(*everywhere) == before
+        killed, finished = list_runs(store)
+        assert killed.read_record().status == "interrupted"
+        assert killed.read_record().counts["moved"] >= MOVED_FIRST
+        assert finished.read_record().pairs_from == killed.run_id
+        assert summary["moved"] == COPIES // 2 - 1
+        decisions = read_table(killed.decisions, DECISIONS)
+        moved = decisions.loc[decisions["action"] == "moved"]
+        assert all(Path(path).exists() for path in moved["NewPath"])
+        assert set(moved["NewPath"].map(os.path.dirname)) == {f"{aside}/copies"}
+        for run in (finished, killed):
+            assert restore(run.run_id, str(store))["not_restored"] == {}
+        assert sorted(path for path in tmp_path.rglob("*.png")) == listed
+        assert digests(*everywhere) == before
+        assert not aside.exists()
+
+
 def test_cancel_in_the_ui_stops_between_two_moves(service, folder):
     before = digests(folder)
     with service.slow_moves():
         flow_run = service.start_run(folder=str(folder), size=32)
-        wait_for_moves(folder)
+        wait_for_moves(folder / "Duplicates")
         with service.client() as client:
             client.set_flow_run_state(flow_run, Cancelling())
         service.wait_for(flow_run, "Cancelled")
     run = check_interrupted(folder, before, service.store / "runs", str(flow_run).replace("-", "")[:8])
     wait_for_log(service, flow_run, how_to_go_on(run))
+
+
+def kill(flow_run, seconds=60):
+    """Kill the process of a flow run, as the system does that has no memory left."""
+    deadline = time.monotonic() + seconds
+    sought = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
+    while True:
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            # It has ended, or is somebody else's.
+            with suppress(OSError):
+                if sought in environment.read_bytes().split(b"\0"):
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
+                    return
+        assert time.monotonic() < deadline, "the run has no process"
+        time.sleep(0.05)
+
+
+def states_of(service, flow_run):
+    with service.client() as client:
+        return [state.name for state in sorted(client.read_flow_run_states(flow_run), key=lambda one: one.timestamp)]
+
+
+def wait_for_states(service, flow_run, names, seconds=120):
+    deadline = time.monotonic() + seconds
+    while (found := [name for name in states_of(service, flow_run) if name in set(names)]) != names:
+        assert time.monotonic() < deadline, (found, service.log())
+        time.sleep(0.2)
+
+
+def test_a_run_whose_process_dies_is_tried_once_more_and_ends_what_it_began(service, folder):
+    before = digests(folder)
+    with service.slow_moves():
+        flow_run = service.start_run(folder=str(folder), size=32)
+        wait_for_moves(folder)
+        kill(flow_run)
+    wait_for_states(service, flow_run, ["Crashed", "AwaitingRetry", "Completed"])
+    assert digests(folder) == before
+    (place,) = (service.store / "runs").glob(f"*{str(flow_run).replace('-', '')[:8]}")
+    run = Run(service.store, place.name)
+    assert (run.read_record().status, run.read_record().counts["moved"]) == ("completed", COPIES - 1)
+    # The move that was interrupted may have been given up, and made again.
+    assert Counter(one.state for one in read_journal(run.journal) if one.state != "void") == {"done": COPIES - 1}
+    assert sorted(path.name for path in folder.glob("*.png")) == ["000.png", "other.png"]
+    told = [text for text in service.messages if str(flow_run) in text]
+    assert len(told) == 1
+    assert f"{COPIES - 1} moved" in told[0]
+
+
+def test_a_run_whose_process_dies_again_stays_crashed_and_a_person_is_told(service, folder):
+    with service.slow_moves():
+        flow_run = service.start_run(folder=str(folder), size=32)
+        wait_for_moves(folder)
+        kill(flow_run)
+        wait_for_states(service, flow_run, ["Crashed", "AwaitingRetry"])
+        service.wait_for(flow_run, "Running")
+        kill(flow_run)
+        wait_for_states(service, flow_run, ["Crashed", "AwaitingRetry", "Crashed"])
+        wait_until_told(service, flow_run)
+    assert states_of(service, flow_run)[-1] == "Crashed"
+
+
+def wait_until_told(service, flow_run, seconds=60):
+    """Wait for the one message about a run."""
+    deadline = time.monotonic() + seconds
+    while not (told := [text for text in service.messages if str(flow_run) in text]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert len(told) == 1
+    assert "Crashed" in told[0]
 
 
 def how_to_go_on(run):

@@ -6,10 +6,10 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from imagetwins.runtime.observer import Observer, observer
 from imagetwins.store.record import Stage
+from tests.support.flows import deduplicate
 from tests.support.pictures import encode
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

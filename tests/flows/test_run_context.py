@@ -7,7 +7,6 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 
-from flows.deduplicate import deduplicate
 from imagetwins.runtime.cluster import local_threads
 from imagetwins.runtime.flow_context import current_flow_run
 from imagetwins.runtime.observer import Observer, observer
@@ -16,6 +15,7 @@ from imagetwins.scanning.activity import iter_other_runs_at_work
 from imagetwins.settings import count_cores
 from imagetwins.store.record import Stage
 from imagetwins.store.runs import Run
+from tests.support.flows import deduplicate
 from tests.support.pictures import encode, photo
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -16,6 +16,8 @@ from threading import Thread
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Scheduled
 
+from imagetwins.config.parameters import nest_options
+
 START_SECONDS = 120
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -185,7 +187,9 @@ class Service:
         return SyncPrefectClient(f"{self.url}/api")
 
     def start_run(self, deployment="deduplicate-images/on-demand", **parameters):
-        """Ask for a run, as the UI's Submit does; return its id."""
+        """Ask for a run, as the UI's Submit does, with all parameters side by side; return its id."""
+        if deployment.startswith("deduplicate-images/"):
+            parameters = nest_options(parameters)
         with self.client() as client:
             found = client.read_deployment_by_name(deployment)
             return client.create_flow_run_from_deployment(found.id, parameters=parameters, state=Scheduled()).id

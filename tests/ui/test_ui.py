@@ -14,12 +14,16 @@ import skimage.data
 from playwright.sync_api import Error, sync_playwright
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 
+from imagetwins.config.parameters import Options
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
 PATIENCE = 60_000
 """For a page to show something, in milliseconds: generous, the machine may be busy."""
+
+FIRST_SCREEN = ["folder", "threshold (Optional)", "dry_run (Optional)", "options (Optional)"]
 
 SOON = 10_000
 """For a press to show its effect, in milliseconds, before it is tried again."""
@@ -101,11 +105,18 @@ def test_the_form_explains_itself_and_refuses_what_is_out_of_bounds(page, servic
     page.evaluate("scrollTo(0, 0)")
     take_picture(page, "form")
 
+    assert page.locator("label").all_inner_texts()[:5] == ["Run Name", *FIRST_SCREEN]
+    page.get_by_role("tab", name="Choose").click()
+    size = page.get_by_label("size (Optional)", exact=True)
+    assert (size.input_value(), size.get_attribute("max")) == ("200", "1024")
+    assert page.get_by_text(Options.model_fields["size"].description).is_visible()
+
 
 def test_a_run_is_started_looked_at_approved_and_done(page, service, pictures):
     open_form(page, service)
     page.get_by_label("folder").fill(str(pictures))
     page.get_by_label("threshold").fill("0.8")
+    page.get_by_role("tab", name="Choose").click()
     for parameter, value in (("orientations", "all"), ("approval", "always")):
         select = page.get_by_role("button", name=f"Select {parameter}")
         choose(page, select, page.get_by_role("option", name=value, exact=True))

@@ -283,7 +283,7 @@ function showChoices() {
   const download = make("button", { type: "button", onclick: () => saveFile(choices) }, "Save choices.json");
   if (desk && desk.can_apply) {
     const apply = make("button", { type: "button", className: "primary" }, "Apply now");
-    const body = [summarize(choices), make("p", { className: "muted" }, "Nothing is deleted, and one command undoes all of it."), make("div", { className: "acts" }, apply, download)];
+    const body = [summarize(choices), make("p", { className: "muted" }, "Nothing is deleted. One command brings back what moves; what is put back stays."), make("div", { className: "acts" }, apply, download)];
     const shownAbove = showAbove("Apply what you chose?", ...body);
     apply.onclick = () => applyNow(apply, shownAbove);
     apply.focus();
@@ -292,7 +292,7 @@ function showChoices() {
   download.className = "primary";
   showAbove("Take your choices with you", summarize(choices),
     make("ol", {}, make("li", {}, download), make("li", {}, "In a terminal, in the folder where it was saved: ", commandOf(data.leave))),
-    make("p", { className: "muted" }, `Nothing is deleted, and one command undoes it. To apply with a button instead, open this page with `, make("code", {}, data.review), "."));
+    make("p", { className: "muted" }, `Nothing is deleted, and one command brings back what moves. To apply with a button instead, open this page with `, make("code", {}, data.review), "."));
   download.focus();
 }
 

@@ -69,13 +69,24 @@ def test_a_duplicate_is_shown_with_its_three_scores_and_a_review_with_its_reason
     run = write_run(tmp_path, "1", images, {(0, 1): (0.97, 0.95), (0, 2): (0.93, 0.4)}, folder="/p")
     printed = io.StringIO()
 
-    print_run(Console(file=printed, width=80), audit_run(run))
+    print_run(Console(file=printed, width=100), audit_run(run))
 
     lines = [line.split() for line in printed.getvalue().splitlines() if line.strip()]
     assert lines[1][:5] == ["picture", "kept", "SSIM", "detail", "local"]
     assert lines[2] == ["b.png", "a.png", "0.9700", "0.9500", "0.9500", "moved"]
     assert lines[4] == ["picture", "kept", "SSIM", "why"]
     assert lines[5][:3] == ["c.png", "a.png", "0.9300"]
+
+
+def test_in_a_narrow_terminal_names_have_the_room_of_two_scores(tmp_path):
+    name = "a name of thirty characters.png"
+    images = image_table(["/p/a.png", f"/p/{name}"])
+    run = write_run(tmp_path, "1", images, {(0, 1): (0.97, 0.95)}, folder="/p")
+    printed = io.StringIO()
+
+    print_run(Console(file=printed, width=80), audit_run(run))
+
+    assert f"{name}  a.png  0.9700  moved" in printed.getvalue()
 
 
 def test_how_a_duplicate_is_turned_is_told_where_any_is(tmp_path):
@@ -104,4 +115,20 @@ def test_orientations_are_words_and_left_out_where_nothing_is_turned():
     assert shown({"path": paths, "orientation": [3.0, 1.0]})[2:] == [
         ["a.png", "turned", "by", "180", "degrees"],
         ["b.png", "as", "it", "is"],
+    ]
+
+
+def test_where_no_picture_was_found_it_says_what_to_try(tmp_path):
+    run = write_run(tmp_path, "1", image_table([]), {}, folder="/p")
+    said = []
+    for left_out in ({}, {"@eaDir/": 1}):
+        with run.editing_record() as record:
+            record.left_out.update(left_out)
+        printed = io.StringIO()
+        print_run(Console(file=printed, width=200), audit_run(run))
+        said += [line for line in printed.getvalue().splitlines() if line.startswith("No picture")]
+
+    assert said == [
+        "No picture was found in /p. Is it the right folder?",
+        "No picture was found in /p. Is it the right folder? --no-default-excludes takes in what is left out.",
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagetwins.config.folders import check_still_there, check_writable, resolve_store
+from imagetwins.config.layout import make_layout
 from imagetwins.config.parameters import Parameters, check_locations, check_parameters
 from imagetwins.errors import ParameterError, StoreError
 from imagetwins.settings import PROJECT, cache_limit_bytes, store_name
@@ -85,10 +86,10 @@ def test_a_run_whose_folder_is_gone_is_not_undone_but_told_how_to(tmp_path, make
     folder = tmp_path / "album"
     make(folder)
     with pytest.raises(StoreError, match=r"album' is no longer there\. Put it back where it was, or connect its drive"):
-        check_still_there(folder)
+        check_still_there(make_layout([str(folder)]))
     folder.unlink(missing_ok=True)
     folder.mkdir()
-    check_still_there(folder)
+    check_still_there(make_layout([str(folder)]))
 
 
 def test_a_store_that_cannot_be_written_is_refused_with_the_variable_to_set(tmp_path):
@@ -98,3 +99,70 @@ def test_a_store_that_cannot_be_written_is_refused_with_the_variable_to_set(tmp_
         check_locations(Parameters(folder=str(tmp_path / "pictures"), store=str(tmp_path / "file")))
     with pytest.raises(ParameterError, match=r"cannot be written\. Name another with --store or IMAGETWINS_STORE"):
         check_writable(tmp_path / "file" / "store")
+
+
+@pytest.fixture
+def places(tmp_path):
+    for name in ("A/sub", "B", "R/sub", "full/sub", "store"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "full/sub/x.txt").touch()
+    (tmp_path / "A/one.png").touch()
+    return tmp_path
+
+
+def asked(places, **parameters):
+    return check_parameters({"folder": str(places / "A"), "more_folders": [str(places / "B")]} | parameters)
+
+
+@pytest.mark.parametrize("into", ["A/sub", "A/aside", "new", "B/Duplicates", "link"])
+def test_duplicates_may_go_to_a_folder_that_is_new_or_empty_also_inside_those_that_are_looked_through(places, into):
+    (places / "link").symlink_to("A/sub")
+    assert asked(places, into=str(places / into)).into == str((places / into).resolve())
+
+
+@pytest.mark.parametrize(
+    ("into", "says"),
+    [
+        ("A", "holds the folder"),
+        (".", "holds the folder"),
+        ("R", "is, holds or lies in the reference"),
+        ("R/sub", "is, holds or lies in the reference"),
+        ("full", "holds other files, which would never be looked through again. Name a new folder"),
+        ("no/such", "there is no folder .*no'. Make it, or connect its drive"),
+        ("A/one.png", "is a file"),
+        ("A/one.png/x", "is a file"),
+    ],
+)
+def test_a_folder_that_duplicates_must_not_go_to_is_refused_and_it_is_said_why(places, into, says):
+    with pytest.raises(ParameterError, match=says):
+        asked(places, into=str(places / into), reference=[str(places / "R")])
+    assert sorted(path.name for path in places.iterdir()) == ["A", "B", "R", "full", "store"]
+
+
+def test_duplicates_go_to_the_kind_of_place_where_the_pictures_are(places):
+    with pytest.raises(ParameterError, match="in two kinds of places"):
+        asked(places, into="memory://bucket/aside")
+
+
+def test_a_folder_that_duplicates_went_to_takes_more(places):
+    (places / "full" / MARKER).touch()
+    assert asked(places, into=str(places / "full")).into == str(places / "full")
+
+
+@pytest.mark.parametrize("into", ["store", "store/aside"])
+def test_duplicates_do_not_go_to_the_store_nor_it_to_them(places, into, monkeypatch):
+    monkeypatch.delenv("IMAGETWINS_ROOTS", raising=False)
+    with pytest.raises(ParameterError, match="is, holds or lies in the store"):
+        check_locations(asked(places, into=str(places / into), store=str(places / "store")))
+    with pytest.raises(ParameterError, match="is, holds or lies in the store"):
+        check_locations(asked(places, into=str(places / "new"), store=str(places / "new/store")))
+
+
+def test_the_folder_that_duplicates_go_to_must_lie_in_the_roots_as_all_others(places, monkeypatch):
+    given = {"into": str(places / "new"), "store": str(places / "A/store")}
+    monkeypatch.setenv("IMAGETWINS_ROOTS", f"{places}/A:{places}/B")
+    with pytest.raises(ParameterError, match="new' is outside the folders that runs may touch"):
+        check_locations(asked(places, **given))
+    with pytest.raises(ParameterError, match="R' is outside the folders that runs may touch"):
+        check_locations(asked(places, more_folders=[str(places / "R")], store=str(places / "A/store")))
+    check_locations(asked(places, **given | {"into": str(places / "B/new")}))

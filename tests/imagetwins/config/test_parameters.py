@@ -9,38 +9,63 @@ from typer.testing import CliRunner
 
 from flows.deduplicate import deduplicate
 from imagetwins.cli.app import app
-from imagetwins.config.parameters import Parameters, check_parameters
+from imagetwins.config.parameters import Essentials, Options, Parameters, check_parameters, nest_options
 from imagetwins.errors import ParameterError
 
 FLOW = inspect.signature(deduplicate.fn).parameters
 
 
-def test_the_flow_has_the_names_and_defaults_of_the_parameters():
-    assert list(FLOW) == list(Parameters.model_fields)
-    for name, field in Parameters.model_fields.items():
+def test_the_flow_asks_for_the_essentials_and_has_the_options_folded():
+    assert list(FLOW) == [*Essentials.model_fields, "options"]
+    assert FLOW["options"].default is None
+    for name, field in Essentials.model_fields.items():
         default = inspect.Parameter.empty if field.is_required() else field.default
         assert FLOW[name].default == default, name
 
 
-def test_the_flow_has_the_limits_of_the_parameters():
+def test_the_flow_has_the_limits_of_the_essentials():
     hints = typing.get_type_hints(deduplicate.fn, include_extras=True)
-    properties = Parameters.model_json_schema()["properties"]
-    for name in set(FLOW) - {"folder"}:
+    properties = Essentials.model_json_schema()["properties"]
+    for name in set(Essentials.model_fields) - {"folder"}:
         listed = {
             key: value for key, value in properties[name].items() if key not in {"default", "title", "description"}
         }
         assert TypeAdapter(hints[name]).json_schema() == listed, name
 
 
-def test_the_form_describes_each_parameter_as_the_model_does():
-    shown = deduplicate.parameters.model_dump()["properties"]
+def test_the_form_describes_each_parameter_as_the_models_do():
+    form = deduplicate.parameters.model_dump()
+    shown = {**form["properties"], **form["definitions"]["Options"]["properties"]}
     for name, field in Parameters.model_fields.items():
+        assert shown[name]["title"] == name
         assert " ".join(shown[name]["description"].split()) == field.description, name
+
+
+def test_the_parameters_are_the_essentials_then_the_options():
+    assert list(Parameters.model_fields) == [*Essentials.model_fields, *Options.model_fields]
+
+
+@pytest.mark.parametrize(
+    ("flat", "nested"),
+    [
+        ({"folder": "f"}, {"folder": "f"}),
+        ({"folder": "f", "keep": "size"}, {"folder": "f", "options": {"keep": "size"}}),
+        (
+            {"dry_run": True, "keep": "size", "options": {"size": 16}},
+            {"dry_run": True, "options": {"keep": "size", "size": 16}},
+        ),
+        ({"threshold": 1, "options": None}, {"threshold": 1}),
+    ],
+)
+def test_the_options_among_parameters_are_put_below_theirs(flat, nested):
+    assert nest_options(flat) == nested
+    assert nest_options(nested) == nested
 
 
 def test_the_command_has_an_option_for_every_parameter():
     shown = " ".join(CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output.split())
-    for name in set(FLOW) - {"folder"}:
+    assert "run [OPTIONS] {FOLDER}..." in shown
+    for name in set(Parameters.model_fields) - {"folder", "more_folders"}:
         assert f"--{name.replace('_', '-')}" in shown
 
 
@@ -62,6 +87,10 @@ def test_the_command_has_an_option_for_every_parameter():
         ({"folder": __file__}, ["is not a folder"]),
         ({"exclude": ["*.gif", "!"]}, ["exclude=", "'!'", ".gitignore"]),
         ({"reference": ["/no/such/folder"]}, ["reference", "does not exist"]),
+        ({"more_folders": ["/no/such/folder"]}, ["folder", "/no/such/folder", "does not exist"]),
+        ({"across": True}, ["there is one", "two or more"]),
+        ({"across": True, "within": "folder", "reference": ["/"]}, ["across", "within='folder'", "exclude each other"]),
+        ({"within": "chapters"}, ["within='chapters'", "'all' or 'folder'"]),
     ],
 )
 def test_wrong_values_are_refused_by_name_limit_and_remedy(given, says, tmp_path):
@@ -109,6 +138,18 @@ def test_folders_are_named_without_links(tmp_path):
     parameters = check_parameters({"folder": f"{tmp_path}/link/sub/..", "reference": [f"{tmp_path}/link/sub"]})
     assert parameters.folder == str((tmp_path / "real").resolve())
     assert parameters.reference == [str((tmp_path / "real/sub").resolve())]
+
+
+def test_a_folder_that_is_named_twice_counts_once(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    names = [f"{tmp_path}/link", f"{tmp_path}/real/", f"{tmp_path}"]
+    parameters = check_parameters({"folder": f"{tmp_path}/real", "more_folders": names})
+    assert parameters.folders == [str(tmp_path / "real"), str(tmp_path)]
+    with pytest.raises(ParameterError, match="there is one"):
+        check_parameters({"folder": f"{tmp_path}/real", "more_folders": names[:2], "across": True})
+    across = {"folder": f"{tmp_path}/real", "reference": [str(tmp_path)], "across": True}
+    assert check_parameters(across).across
 
 
 def test_the_floor_follows_the_threshold_down_to_minus_one():

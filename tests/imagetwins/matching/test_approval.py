@@ -2,6 +2,7 @@
 
 import pytest
 
+from imagetwins.config.layout import make_layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.approval import Answer, ApprovalRequest, apply_answer, find_left_alone, plan_approval
 from imagetwins.matching.decisions import decide
@@ -40,7 +41,7 @@ def test_who_is_asked_about_what(parameters, asked):
 
 def test_an_approval_moves_all_but_the_doubtful_and_what_is_left_alone():
     decisions, _ = decisions_of(approval="always")
-    answered = apply_answer(decisions, Answer(True, ["sub/c d.jpg"], "mine"), "/pictures")
+    answered = apply_answer(decisions, Answer(True, ["sub/c d.jpg"], "mine"), make_layout(["/pictures"]))
     expected = {"a.jpg": "kept", "b.jpg": "would move", "c d.jpg": "not moved", "e.jpg": "kept", "f.jpg": "review"}
     assert actions(answered) == expected
     assert answered["reason"][2] == "left alone by the person asked: mine"
@@ -49,12 +50,12 @@ def test_an_approval_moves_all_but_the_doubtful_and_what_is_left_alone():
 def test_an_approval_moves_what_the_share_held_back():
     decisions, _ = decisions_of(max_move_share=0.1)
     assert actions(decisions)["b.jpg"] == "review"
-    assert actions(apply_answer(decisions, Answer(True), "/pictures"))["b.jpg"] == "would move"
+    assert actions(apply_answer(decisions, Answer(True), make_layout(["/pictures"])))["b.jpg"] == "would move"
 
 
 def test_without_an_approval_nothing_moves():
     decisions, _ = decisions_of(approval="always")
-    answered = apply_answer(decisions, Answer(False, comment="not today"), "/pictures")
+    answered = apply_answer(decisions, Answer(False, comment="not today"), make_layout(["/pictures"]))
     assert "would move" not in set(answered["action"])
     assert answered["reason"][1] == "not approved: not today"
 
@@ -62,5 +63,5 @@ def test_without_an_approval_nothing_moves():
 def test_names_to_leave_alone_may_be_copied_from_the_gallery():
     decisions, _ = decisions_of()
     names = ["/pictures/b.jpg", "sub/\u200bc d.jpg", "a.jpg", "nobody.jpg"]
-    found = find_left_alone(decisions, Answer(True, names), "/pictures")
+    found = find_left_alone(decisions, Answer(True, names), make_layout(["/pictures"]))
     assert found == ([1, 2], ["a.jpg", "nobody.jpg"]), "a stays anyway"

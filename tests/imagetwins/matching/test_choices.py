@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from imagetwins.config.layout import make_layout
 from imagetwins.errors import ParameterError
 from imagetwins.matching.choices import Choice, Choices, check_choices, parse_choices
 from tests.support.past_runs import image_table
@@ -25,7 +26,9 @@ def choice(number, other, **changes):
 
 
 def check(images, run_id=RUN, **lists):
-    check_choices(parse_choices(json.dumps({"run_id": RUN} | lists), "c.json"), run_id, images, "/p", "c.json")
+    check_choices(
+        parse_choices(json.dumps({"run_id": RUN} | lists), "c.json"), run_id, images, make_layout(["/p"]), "c.json"
+    )
 
 
 def test_what_fits_the_run_is_read_as_it_is(images):

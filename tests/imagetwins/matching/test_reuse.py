@@ -362,7 +362,7 @@ def test_a_file_that_changed_as_it_was_listed_is_read_again(tmp_path, folder, mo
 def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(tmp_path, folder, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(lookup.shutil, "disk_usage", lambda _: usage._replace(free=10_000))
-    with pytest.raises(StoreError, match=r"9 pictures to prepare need 0\.\d GB .* smaller size"):
+    with pytest.raises(StoreError, match=r"9 pictures to prepare need \d\.\d MB .* smaller size"):
         run_once(tmp_path, folder, "one")
 
 

@@ -39,6 +39,33 @@ def test_a_finished_run_on_the_folder_is_reused(past):
     assert find(past).run == past
 
 
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (["/pictures", "/B"], "both, later"),
+        (["/B", "/pictures", "/C"], "both, later"),
+        (["/B"], "both, later"),
+        (["/pictures"], "first alone, last"),
+        (["/C"], None),
+    ],
+)
+def test_of_several_runs_the_one_that_had_most_of_the_folders_is_reused_and_of_equal_ones_the_last(
+    tmp_path, folders, expected
+):
+    past = {"both": ["/pictures", "/B"], "both, later": ["/B", "/pictures"], "first alone, last": ["/pictures"]}
+    runs = {}
+    for run_id, (first, *more) in past.items():
+        scores = {(0, 1): (0.95, 0.9)}
+        run = write_run(tmp_path, run_id, image_table(PATHS), scores, folder=first, more_folders=more)
+        with run.editing_record() as record:
+            record.scores_depend_on = describe_scores(PARAMETERS)
+        runs[run] = run_id
+
+    found = find_reusable_run(Run(tmp_path, "now"), Parameters(folder=folders[0], more_folders=folders[1:])).run
+
+    assert runs.get(found) == expected
+
+
 @pytest.mark.parametrize("name", DEPENDS_ON)
 def test_whatever_a_score_depends_on_must_be_the_same(name, past):
     assert name in describe_scores(PARAMETERS)

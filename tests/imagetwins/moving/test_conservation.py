@@ -1,8 +1,8 @@
 """Whatever happens in whatever order, no file is lost and none appears: a state machine drives the core and a person.
 
-Runs, killed and resumed; restores, killed and repeated; dry runs; and between any two of them a person who adds,
-edits, renames, copies and removes files, in the folder and in `Duplicates`. The model is a table of what should be in
-the folder, by content. After every step nothing may be missing from it; once what was killed has been recovered, nothing
+Runs on two folders, killed and resumed; restores, killed and repeated; dry runs; and between any two of them a person who adds,
+edits, renames, copies and removes files, in the folders and where their duplicates are. The model is a table of what should be
+there, by content. After every step nothing may be missing from it; once what was killed has been recovered, nothing
 may be there too much, no unfinished copy is left, and every moved file is in a journal with where it came from.
 """
 
@@ -26,12 +26,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from imagetwins.config.layout import Layout
 from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import read_journal
 from imagetwins.moving.plan import PlannedCompanion, PlannedMove
 from imagetwins.moving.restore import restore_moves
 from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES, MARKER, local_moves
+from imagetwins.storage import MARKER, Route, local_moves
 from imagetwins.storage.reserved import PART_PREFIX
 from tests.support.figures import FIGURES
 from tests.support.syscalls import killed_at
@@ -59,16 +60,18 @@ class Conservation(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.base = Path(tempfile.mkdtemp(dir=SHM if SHM.is_dir() else None))
-        self.folder = self.base / "folder"
-        self.place = self._place()
+        self.folders = [self.base / "folder", self.base / "other"]
+        for folder in self.folders:
+            folder.mkdir()
+        self.layout = Layout(tuple(self.folders), self._into())
         self.runs = itertools.count()
         self.journals, self.moves = [], {}
         self.model, self.owned, self.recovered, self.forgiven = Counter(), set(), True, Counter()
         self.serial = itertools.count()
         FIGURES["sequences of steps"] += 1
 
-    def _place(self):
-        return self.folder / DUPLICATES
+    def _into(self):
+        return None
 
     def teardown(self):
         for transfers in map(read_journal, self.journals):
@@ -78,8 +81,8 @@ class Conservation(RuleBasedStateMachine):
 
     @initialize(pictures=st.lists(PICTURES, min_size=3, max_size=len(NAMES)))
     def start(self, pictures):
-        for name, picture in zip(NAMES, pictures, strict=False):
-            self._write(self.folder / name, picture)
+        for number, (name, picture) in enumerate(zip(NAMES, pictures, strict=False)):
+            self._write(self.folders[number % 3 == 2] / name, picture)
 
     # What a person does
 
@@ -100,17 +103,18 @@ class Conservation(RuleBasedStateMachine):
         self.owned.discard(path)
 
     def _everything(self):
-        files = {file for root in (self.folder, self.place) for file in root.rglob("*") if file.is_file()}
+        files = {file for root in self.layout.places for file in root.rglob("*") if file.is_file()}
         return {file for file in files if file.name != MARKER}
 
     def _files(self):
         """Return all files but unfinished copies."""
         return sorted(file for file in self._everything() if not file.name.startswith(PART_PREFIX))
 
-    @rule(name=st.sampled_from(NAMES), picture=PICTURES)
-    def add(self, name, picture):
-        if not os.path.lexists(self.folder / name):
-            self._write(self.folder / name, picture)
+    @rule(data=st.data(), name=st.sampled_from(NAMES), picture=PICTURES)
+    def add(self, data, name, picture):
+        folder = data.draw(st.sampled_from(self.folders))
+        if not os.path.lexists(folder / name):
+            self._write(folder / name, picture)
 
     @rule(data=st.data(), picture=PICTURES)
     def edit(self, data, picture):
@@ -131,7 +135,7 @@ class Conservation(RuleBasedStateMachine):
     @rule(data=st.data(), name=st.sampled_from(NAMES), kind=st.sampled_from(["rename", "copy"]))
     def rename_or_copy(self, data, name, kind):
         files = self._files()
-        root = data.draw(st.sampled_from([self.folder, self.place]))
+        root = data.draw(st.sampled_from([*self.folders, *self.layout.asides]))
         if files and not os.path.lexists(root / name):
             path = data.draw(st.sampled_from(files))
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -150,14 +154,19 @@ class Conservation(RuleBasedStateMachine):
     def _plan(self):
         """Plan what a run would: of equal contents the first listed is kept."""
         first, moves = {}, []
-        for image, file in enumerate(list_candidates(self.folder, recursive=True, exclude=[], reference=[], skip=[])):
+        folder, *more = self.folders
+        listed = list_candidates(
+            folder, more_folders=more, recursive=True, exclude=[], reference=[], skip=self.layout.asides
+        )
+        for image, file in enumerate(listed):
             kept = first.setdefault(digest_of(file.location), file.location)
             if file.error is None and kept != file.location:
-                target = self.place / file.location.relative_to(self.folder)
+                home, target = self.layout.plan_target(file.location)
+                route = Route.into(home, self.layout.into) if self.layout.into else None
                 known = (file.size_bytes, file.mtime_ns, digest_of(file.location))
                 names = [companion.location for companion in file.companions]
                 following = tuple(PlannedCompanion(image, name, (file.location,)) for name in names)
-                moves.append(PlannedMove(image, file.location, target, *known, kept, following))
+                moves.append(PlannedMove(image, file.location, target, *known, kept, following, route))
         return moves
 
     def _do(self, work, moment):
@@ -236,14 +245,20 @@ class Conservation(RuleBasedStateMachine):
     def every_moved_file_is_in_a_journal(self):
         if self.recovered:
             told = {one.target for journal in self.journals for one in read_journal(journal) if one.state == "done"}
-            assert {path for path in self._files() if path.is_relative_to(self.place)} <= told | self.owned
+            aside = {path for path in self._files() if any(map(path.is_relative_to, self.layout.asides))}
+            assert aside <= told | self.owned
 
     @invariant()
     def nothing_that_was_moved_is_scanned_from_above(self):
-        if self.place.name == DUPLICATES:
-            moved = {one.target for journal in self.journals for one in read_journal(journal) if one.direction == "out"}
-            above = list_candidates(self.base, recursive=True, exclude=[], reference=[], skip=[])
-            assert not {file.location for file in above} & moved - self.owned
+        moved = {one.target for journal in self.journals for one in read_journal(journal) if one.direction == "out"}
+        above = list_candidates(
+            self.base, more_folders=[self._above()], recursive=True, exclude=[], reference=[], skip=[]
+        )
+        assert not {file.location for file in above} & moved - self.owned
+
+    def _above(self):
+        """Return a folder that all duplicates are below, too."""
+        return self.base
 
 
 class ByLink(Conservation):
@@ -259,15 +274,20 @@ class ByLink(Conservation):
 
 
 class ByCopy(Conservation):
-    """Where duplicates go to another device."""
+    """Where the duplicates of both folders go to one, on another device."""
 
-    def _place(self):
-        away = Path(tempfile.mkdtemp())
-        (away / "not ours").touch()
-        return away / "folder"
+    def _into(self):
+        return Path(tempfile.mkdtemp()) / "aside"
+
+    def _above(self):
+        return self.layout.into.parent
+
+    @invariant()
+    def what_is_above_is_left_alone(self):
+        assert self._above().is_dir()
 
     def teardown(self):
-        shutil.rmtree(self.place.parent)
+        shutil.rmtree(self._above())
         super().teardown()
 
 

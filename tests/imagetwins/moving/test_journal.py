@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import check_journal, open_journal, read_journal
 from imagetwins.moving.plan import PlannedMove
 from imagetwins.moving.restore import restore_moves
-from imagetwins.storage import local_moves
+from imagetwins.storage import Route, local_moves
 from imagetwins.storage.local_moves import stamp_of
 from tests.support.syscalls import intercepted
 
@@ -154,4 +155,37 @@ def test_a_journal_that_names_a_copy_outside_its_folder_is_refused(name, interru
     interrupted.announce_copy()
 
     with pytest.raises(StoreError, match=r"of somebody else.*not in the folder of its run"):
-        check_journal(interrupted.journal, interrupted.folder)
+        check_journal(interrupted.journal, [interrupted.folder])
+
+
+def test_a_move_into_another_folder_names_the_two_it_goes_between_and_nothing_above_them_is_asked(tmp_path):
+    home, aside = tmp_path / "linked/home", tmp_path / "away/aside"
+    (tmp_path / "real/home/sub").mkdir(parents=True)
+    (tmp_path / "away").mkdir()
+    # A person moved the folder's parent to another disk, and left a link: only below the folder no link is followed.
+    (tmp_path / "linked").symlink_to("real")
+    for name in ("kept.png", "sub/a.png"):
+        (home / name).write_bytes(name.encode())
+    stamp, journal = stamp_of(os.lstat(home / "sub/a.png")), tmp_path / "journal.jsonl"
+    known = stamp.size_bytes, stamp.mtime_ns, "not read"
+    route = Route.into(home, aside)
+    move = PlannedMove(0, home / "sub/a.png", aside / "home/sub/a.png", *known, home / "kept.png", route=route)
+
+    assert apply_moves([move], journal)[0].moved
+    (out,) = read_journal(journal)
+    assert out.route == route
+    check_journal(journal, [home, aside])
+    for places in ([home], [aside], [home / "sub", aside]):
+        with pytest.raises(StoreError, match="not in the folder of its run"):
+            check_journal(journal, places)
+
+    assert [outcome.restored for outcome in restore_moves(journal)] == [True]
+    assert [transfer.route for transfer in read_journal(journal)] == [route, route]
+    assert (home / "sub/a.png").read_bytes() == b"sub/a.png"
+    assert list((tmp_path / "away").iterdir()) == []
+
+
+def test_a_move_to_the_duplicates_of_its_folder_is_announced_as_ever(interrupted):
+    assert not {"home", "aside"} & json.loads(interrupted.journal.read_bytes().splitlines()[1]).keys()
+    (transfer,) = read_journal(interrupted.journal)
+    assert transfer.route.home == interrupted.folder

@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from imagetwins.config.layout import make_layout
 from imagetwins.errors import StoreError
 from imagetwins.moving.execute import apply_moves, recover_journal
 from imagetwins.moving.journal import open_journal, read_journal
@@ -25,7 +26,7 @@ from imagetwins.moving.recover import recover_run
 from imagetwins.moving.restore import restore_moves
 from imagetwins.reasons import ReasonCode
 from imagetwins.scanning.candidates import list_candidates
-from imagetwins.storage import DUPLICATES, MARKER, local_moves, storage_of
+from imagetwins.storage import DUPLICATES, MARKER, Route, local_moves, storage_of
 from imagetwins.storage.local_moves import stamp_of
 from imagetwins.storage.location import to_columns
 from imagetwins.storage.reserved import MARKER_TEXT
@@ -49,12 +50,13 @@ SECONDS = {
 """Seconds since 1970 of years in which a clock of some number of bits begins or ends."""
 
 
-def planned(folder, image, name, kept="kept.png", duplicates=None):
+def planned(folder, image, name, kept="kept.png", duplicates=None, route=None):
     source = folder / name
     status = source.lstat()
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     target = (duplicates or folder / DUPLICATES) / name
-    return PlannedMove(image, source, target, status.st_size, status.st_mtime_ns, digest, folder / kept)
+    known = status.st_size, status.st_mtime_ns, digest
+    return PlannedMove(image, source, target, *known, folder / kept, route=route)
 
 
 def snapshot(*folders):
@@ -72,7 +74,7 @@ class Job:
 
     COMPANIONS = ("a.xmp", "sub/b.MOV")
 
-    def __init__(self, folder, duplicates, journal):
+    def __init__(self, folder, duplicates, journal, route=None):
         self.folder, self.duplicates, self.journal = folder, duplicates, journal
         (folder / "sub").mkdir(parents=True)
         duplicates.mkdir(parents=True, exist_ok=True)
@@ -80,9 +82,8 @@ class Job:
             (folder / name).write_bytes(name.encode() * 30)
         (duplicates / "a.png").write_bytes(b"taken")
         self.before = snapshot(folder, duplicates)
-        self.moves = [
-            planned(folder, i, name, duplicates=duplicates) for i, name in enumerate(("a.png", "sub/b.png", "c.png"))
-        ]
+        names = ("a.png", "sub/b.png", "c.png")
+        self.moves = [planned(folder, i, name, duplicates=duplicates, route=route) for i, name in enumerate(names)]
         self.moves[:2] = [
             replace(move, companions=(PlannedCompanion(move.image, folder / name, (move.source,)),))
             for move, name in zip(self.moves, self.COMPANIONS, strict=False)
@@ -137,7 +138,9 @@ def new_job(request, tmp_path, memory, monkeypatch):
         # What is flushed most, the copies and the journal, lies in memory.
         journal = memory / f"{name}.jsonl"
         if request.param == "copy":
-            return Job(tmp_path / name, memory / name, journal)
+            # One folder for the duplicates of all, as `into`.
+            folder, aside = tmp_path / name, memory / f"{name}-aside"
+            return Job(folder, aside / "folder", journal, Route.into(folder, aside))
         return Job(memory / name, memory / name / DUPLICATES, journal)
 
     return new
@@ -682,7 +685,7 @@ def interrupted_run(home):
 
 def apply_run(run, folder):
     companions = read_table(run.companions, COMPANIONS)
-    apply_moves(plan_moves(folder, read_table(run.images, IMAGES), [(1, 0)], companions), run.journal)
+    apply_moves(plan_moves(make_layout([folder]), read_table(run.images, IMAGES), [(1, 0)], companions), run.journal)
 
 
 @pytest.mark.slow
@@ -742,7 +745,7 @@ def test_a_raw_file_that_was_an_image_too_has_moved_because_its_picture_did(tmp_
 @pytest.mark.parametrize("person", ["took it back", "put another in its place", "removed it"])
 def test_it_stays_where_a_person_has_changed_something_since(tmp_path, person):
     run, folder = interrupted_run(tmp_path)
-    (moved,) = plan_moves(folder, read_table(run.images, IMAGES), [(1, 0)])
+    (moved,) = plan_moves(make_layout([folder]), read_table(run.images, IMAGES), [(1, 0)])
     target = apply_moves([moved], run.journal)[0].new_path
     if person == "put another in its place":
         (folder / "b.png").write_bytes(b"another")
@@ -778,7 +781,7 @@ def test_what_follows_which_of_several_pictures(duplicates, expected):
     columns = {"image": [image for image, _ in rows], "path": [path for _, path in rows]}
     columns |= {"size_bytes": [1] * len(rows), "mtime_ns": [1] * len(rows), "new_path": columns["path"]}
 
-    moves = plan_moves(Path("/f"), image_table(paths), duplicates, as_frame(columns, COMPANIONS))
+    moves = plan_moves(make_layout(["/f"]), image_table(paths), duplicates, as_frame(columns, COMPANIONS))
 
     found = {move.image: [one.source.name for one in move.companions] for move in moves if move.companions}
     assert {image: sorted(names) for image, names in found.items()} == {
@@ -899,7 +902,7 @@ def test_plan_puts_relative_paths_below_duplicates():
         "error": [None] * 3,
     }
 
-    moves = plan_moves(Path("/f"), as_frame(columns, IMAGES), [(2, 0), (1, 0)])
+    moves = plan_moves(make_layout(["/f"]), as_frame(columns, IMAGES), [(2, 0), (1, 0)])
 
     assert moves == [
         PlannedMove(2, paths[2], Path(os.fsdecode(b"/f/Duplicates/\xff.png")), 3, 6, "d2", paths[0]),

@@ -4,10 +4,11 @@ import os
 
 import pytest
 
-from imagetwins.moving.journal import open_journal
+from imagetwins.moving.journal import open_journal, read_journal
 from imagetwins.moving.recover import recover_runs
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.activity import hold_run
+from imagetwins.storage import storage_of
 from imagetwins.storage.local_moves import stamp_of
 from imagetwins.store.record import RunStatus
 from imagetwins.store.schemas import DECISIONS
@@ -17,13 +18,13 @@ from tests.support.past_runs import image_table, write_run
 NAMES = ["kept.png", "moved.png", "restored.png", "refused.png", "not begun.png", "linked.png"]
 
 
-def write_killed(tmp_path, run_id, folder="folder", status=RunStatus.RUNNING):
+def write_killed(tmp_path, run_id, folder="folder", status=RunStatus.RUNNING, **parameters):
     """Write a run on a folder that ended while it moved: it was to move all but the first file."""
     folder = tmp_path / folder
     (folder / "Duplicates").mkdir(parents=True, exist_ok=True)
     images = image_table([str(folder / name) for name in NAMES])
     scores = {(0, image): (0.95, 0.9) for image in range(1, len(NAMES))}
-    run = write_run(tmp_path / "store", run_id, images, scores, folder=str(folder), moved=False)
+    run = write_run(tmp_path / "store", run_id, images, scores, folder=str(folder), moved=False, **parameters)
     run.journal.unlink()
     (run.decisions / "decisions.parquet").rename(run.decisions / "part-0.parquet")
     with run.editing_record() as record:
@@ -59,7 +60,7 @@ def killed(tmp_path):
 
 
 def recover(run, own="20260109T000000Z-own"):
-    return recover_runs(run.store, run.read_record().parameters.folder, own, 10**9)
+    return recover_runs(run.store, run.read_record().parameters.folders, own, 10**9)
 
 
 def test_the_decisions_say_where_each_file_is_and_why(killed, tmp_path):
@@ -115,3 +116,26 @@ def test_what_an_unfinished_run_held_of_the_cache_is_free_and_what_others_hold_i
     assert not killed.workspace.exists()
     assert elsewhere.lock.exists()
     assert elsewhere.workspace.exists()
+
+
+@pytest.mark.parametrize("asking", ["folder", "other"])
+def test_a_run_on_one_of_its_folders_recovers_a_killed_one_unless_another_is_at_work_on_the_rest(tmp_path, asking):
+    other = tmp_path / "other"
+    other.mkdir()
+    killed = write_killed(tmp_path, "1", more_folders=[str(other)])
+    move_some(killed, tmp_path / "folder")
+    rest = other if asking == "folder" else tmp_path / "folder"
+
+    def recover_on(folder):
+        with storage_of(folder).lock(folder, "own run"):
+            return recover_runs(killed.store, [str(folder)], "own", 10**9)
+
+    with storage_of(rest).lock(rest, "a run at work"):
+        assert recover_on(tmp_path / asking) == []
+    assert killed.read_record().status is RunStatus.RUNNING
+    assert read_journal(killed.journal)[-1].state == "open"
+
+    assert recover_on(tmp_path / asking) == ["1"]
+    assert killed.read_record().status is RunStatus.INTERRUPTED
+    assert killed.read_record().counts["moved"] == 1
+    assert read_journal(killed.journal)[-1].state != "open"

@@ -40,8 +40,18 @@ def test_nothing_is_advised_where_no_larger_copy_moves_or_the_user_chose(counts,
 
 def test_the_command_of_a_run_gives_the_parameters_of_it():
     asked = Parameters(
-        folder="/a b", threshold=0.8, rule="plain", recursive=False, dry_run=True, size=64, reference=["/x", "/y z"]
+        folder="/a b",
+        more_folders=["/c", "/d"],
+        threshold=0.8,
+        rule="plain",
+        recursive=False,
+        dry_run=True,
+        size=64,
+        reference=["/x", "/y z"],
+        into="/aside",
+        across=True,
     )
     _, command, *arguments = shlex.split(format_run(asked))
     given = typer.main.get_command(app).commands[command].make_context(command, arguments).params
+    given["folder"], *given["more_folders"] = given.pop("folders")
     assert Parameters(**{name: given[name] for name in Parameters.model_fields}) == asked

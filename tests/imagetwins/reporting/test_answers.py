@@ -1,11 +1,14 @@
 """Every answer can be JSON, and its table Parquet."""
 
+import csv
+import io
 import json
 
 import duckdb
 import pandas as pd
+import pytest
 
-from imagetwins.reporting.answers import to_plain, write_answer
+from imagetwins.reporting.answers import to_csv, to_plain, write_answer, write_csv
 from imagetwins.reporting.files import explain_file, explain_pair
 from imagetwins.reporting.runs import audit_run, compare_runs
 from imagetwins.reporting.thresholds import audit_threshold
@@ -42,3 +45,32 @@ class TestHandingOn:
             ("/pictures/c.jpg",),
         ]
         assert len(pd.read_parquet(target)) == 2
+
+    def test_a_table_is_csv_for_whoever_reads_no_parquet(self, run, tmp_path):
+        target, table = tmp_path / "answer.csv", audit_run(run).review
+
+        write_csv(table, target)
+
+        found = duckdb.read_csv(str(target)).project("FullPath, ssim").fetchall()
+        assert found == list(table[["FullPath", "ssim"]].itertuples(index=False, name=None))
+        assert target.read_bytes().endswith(b"\r\n")
+
+    @pytest.mark.parametrize(
+        "name", ["plain.png", 'a "b", c.png', "new\nline.png", "carriage\rreturn.png", "é図.png", " -1.png"]
+    )
+    def test_whatever_a_name_holds_it_is_the_same_in_csv(self, name):
+        rows = read_csv(
+            pd.DataFrame({"FullPath": [f"/p/{name}", None], "FileName": [name, None], "ssim": [-0.25, None]})
+        )
+
+        assert rows == [["FullPath", "FileName", "ssim"], [f"/p/{name}", name, "-0.25"], ["", "", ""]]
+
+    @pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\t=1.png", "\r=1.png"])
+    def test_what_a_spreadsheet_would_compute_has_its_folder_before_it(self, name):
+        rows = read_csv(pd.DataFrame({"FullPath": [f"/p/{name}"], "FileName": [name]}))
+
+        assert rows[1] == [f"/p/{name}", f"./{name}"]
+
+
+def read_csv(table):
+    return list(csv.reader(io.StringIO(to_csv(table).decode(), newline="")))

@@ -9,12 +9,15 @@ import pytest
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import decide
-from imagetwins.reporting.gallery import MAX_ROWS, breakable, draw_gallery, draw_summary, escape
+from imagetwins.reporting import gallery as module
+from imagetwins.reporting.digest import Digest
+from imagetwins.reporting.gallery import MAX_ROWS, breakable, draw_gallery, escape, link_desk
 from imagetwins.scanning.thumbnails import Missing
 from imagetwins.text import ZERO_WIDTH_SPACE
 from tests.support.past_runs import comparison_table, image_table, make_record
 
 PARAMETERS = Parameters(folder="/pictures")
+LAYOUT = PARAMETERS.layout
 
 
 def noise(images):
@@ -23,7 +26,7 @@ def noise(images):
 
 def gallery_of(paths, scores):
     images = image_table(paths)
-    return draw_gallery(decide(images, comparison_table(scores), PARAMETERS), images, noise, "/pictures")
+    return draw_gallery(decide(images, comparison_table(scores), PARAMETERS), images, noise, LAYOUT)
 
 
 def rows_of(gallery):
@@ -54,7 +57,7 @@ def test_each_picture_is_the_one_of_the_name_beside_it():
     images = image_table(["/pictures/dark.png", "/pictures/light.png"])
     decisions = decide(images, comparison_table({(0, 1): (0.99, 0.98)}), PARAMETERS)
     gallery = draw_gallery(
-        decisions, images, lambda ids: [np.full((200, 200, 3), shades[one], np.uint8) for one in ids], "/pictures"
+        decisions, images, lambda ids: [np.full((200, 200, 3), shades[one], np.uint8) for one in ids], LAYOUT
     )
     (shown,) = rows_of(gallery)
     for cell, name, shade in zip(shown.split(" | ")[:2], ("dark", "light"), (30, 220), strict=True):
@@ -76,7 +79,7 @@ def test_the_other_picture_is_turned_to_match_the_kept_one_and_it_is_said_how():
         decide(images, comparison_table({(0, 1): (0.99, 0.98, 6)}), PARAMETERS),
         images,
         lambda ids: [thumbnails[one] for one in ids],
-        "/pictures",
+        LAYOUT,
     )
 
     (row,) = rows_of(gallery)
@@ -94,7 +97,7 @@ def test_a_picture_that_is_no_longer_there_is_said_to_be_missing():
     images = image_table(["/pictures/a.png", "/pictures/b.png"])
     decisions = decide(images, comparison_table({(0, 1): (0.99, 0.98)}), PARAMETERS)
 
-    gallery = draw_gallery(decisions, images, lambda ids: [*noise(ids[:1]), Missing.GONE], "/pictures")
+    gallery = draw_gallery(decisions, images, lambda ids: [*noise(ids[:1]), Missing.GONE], LAYOUT)
 
     assert gallery.count("![") == 1
     assert "(no longer there) b" in gallery
@@ -144,6 +147,29 @@ def record(**changes):
         "seconds": {"load": 2.0, "score": 0.5},
     }
     return make_record("20261123T010203Z-0a1b2c3d", **entries | changes)
+
+
+def draw_summary(record, report="/store/runs/1/report.html"):
+    return module.draw_summary(record, Digest(moved=3, would_move=0, review=2, new=1, remembered=0), report)
+
+
+def test_a_summary_begins_with_what_matters_and_where_to_settle_it(monkeypatch):
+    matched = record(counts={"images": 10, "duplicates": 3, "moved": 3, "matches": 5})
+    monkeypatch.delenv("IMAGETWINS_DESK", raising=False)
+    assert "**3 moved, 2 for review (1 new).** To look at them: `imagetwins review 2026" in draw_summary(matched)
+    monkeypatch.setenv("IMAGETWINS_DESK", "http://127.0.0.1:4201/{run}/?token=a(b)c")
+    link = "http://127.0.0.1:4201/20261123T010203Z-0a1b2c3d/?token=a%28b%29c"
+    assert f"[Look at them on the desk]({link})." in draw_summary(matched)
+    assert link_desk(record()) == "", "no two pictures match"
+
+
+@pytest.mark.parametrize("report", ["/a b/report.html", "s3://bucket/report.html"])
+def test_a_summary_names_the_report_so_that_it_can_be_copied(report):
+    assert f"The report: `{report}`" in draw_summary(record(), report)
+
+
+def test_a_report_with_marks_of_code_in_its_name_is_escaped():
+    assert f"The report: {escape('/a`b/report.html')}" in draw_summary(record(), "/a`b/report.html")
 
 
 def test_a_summary_says_how_to_undo():

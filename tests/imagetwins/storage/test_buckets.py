@@ -21,7 +21,6 @@ from moto.server import ThreadedMotoServer
 
 from benchmarks.stages import run_stages
 from flows.apply import apply
-from flows.deduplicate import deduplicate
 from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.config.folders import check_folder, check_local_folder, resolve_store
@@ -49,6 +48,7 @@ from imagetwins.store.runs import Run, find_run, list_runs
 from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
 from tests.support.figures import FIGURES
+from tests.support.flows import deduplicate
 from tests.support.past_runs import make_record
 from tests.support.pictures import encode, photo, tiny_png
 
@@ -143,7 +143,7 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setattr(locations, "find_spec", sys.modules.get)
     locations._check_protocol.cache_clear()
-    with pytest.raises(ParameterError, match=r"s3fs: pip install 'imagetwins\[s3\]'"):
+    with pytest.raises(ParameterError, match="s3fs: `pipx inject imagetwins s3fs`"):
         parse_location("s3://bucket/a")
     locations._check_protocol.cache_clear()
 

@@ -186,15 +186,14 @@ def test_a_change_since_it_was_listed_is_found(filled, content, code):
 
 def test_a_source_that_is_gone_or_changed_is_not_moved(filled):
     mover, location = storage_of(filled).mover, filled / "a.png"
-    target = filled / "Duplicates/a.png"
     known = listed(location)
-    assert mover.check_source(known, target) == storage_of(location).stat(location)
+    assert mover.check_source(known, filled) == storage_of(location).stat(location)
     write(location, b"edited, and longer")
     with pytest.raises(RefusedError, match="it changed since it was listed"):
-        mover.check_source(known, target)
+        mover.check_source(known, filled)
     storage_of(location).remove_tree(location)
     with pytest.raises(RefusedError, match="no longer there"):
-        mover.check_source(known, target)
+        mover.check_source(known, filled)
 
 
 def test_a_taken_name_gets_a_number(filled):

@@ -135,7 +135,7 @@ def test_its_scores_are_acted_on(runs, store):
 def test_its_killed_run_is_recovered_and_explains_its_moves_like_any_other(runs, store, tmp_path):
     killed, folder = runs[3], tmp_path / "photos/two"
     before = contents(folder)
-    assert recover_runs(store, str(folder), "another", limit=10**9) == [killed.run_id]
+    assert recover_runs(store, [str(folder)], "another", limit=10**9) == [killed.run_id]
     assert contents(folder) == before
     assert killed.read_record().status is RunStatus.INTERRUPTED
     moved = [transfer.image for transfer in read_journal(killed.journal) if transfer.state == "done"]

@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from imagetwins.config.parameters import Parameters
+from imagetwins.stages.list import list_files
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import LISTING
 from imagetwins.store.tables import read_table
-from tasks.list import list_files
 from tests.support.pictures import tiny_png
 
 
@@ -28,10 +28,10 @@ def folder(tmp_path):
 
 def test_a_retry_of_the_run_finds_the_listing_and_what_was_left_out(run, folder):
     parameters = Parameters(folder=str(folder))
-    first = list_files.fn(run, parameters)
+    first = list_files(run, parameters)
     (folder / "b.png").write_bytes(tiny_png(1))
 
-    again = list_files.fn(run, parameters)
+    again = list_files(run, parameters)
 
     assert first == again == Counter({"@eaDir/": 1, "._*": 1})
     assert read_table(run.listing, LISTING)["path"].tolist() == [str(folder / "a.png")]
@@ -41,7 +41,7 @@ def test_a_retry_of_the_run_finds_the_listing_and_what_was_left_out(run, folder)
 def test_a_file_of_a_far_year_is_a_row_like_any_other(run, folder, seconds):
     os.utime(folder / "a.png", ns=(0, seconds * 10**9))
 
-    list_files.fn(run, Parameters(folder=str(folder)))
+    list_files(run, Parameters(folder=str(folder)))
 
     listed = read_table(run.listing, LISTING)
     assert listed["error"].isna().all()
