@@ -550,6 +550,10 @@ class TestWithTheServer:
             with serving(desk, server.port):
                 begin(page, "review")
                 press(page, "ArrowDown", "k")
-                wait_for(page, run.choices.is_file)
+                all_of_it = dict(AS_PROPOSED[0]) | {C1: C, D1: D}
+                wait_for(page, lambda: run.choices.is_file() and saved_moves(run) == all_of_it)
                 wait_for(page, problem.is_hidden)
-                assert read_choices(run, run.choices.read_bytes()).moving == dict(AS_PROPOSED[0]) | {C1: C, D1: D}
+
+
+def saved_moves(run):
+    return read_choices(run, run.choices.read_bytes()).moving
