@@ -350,7 +350,9 @@ function showOutcome(outcome) {
     body.push(make("p", { className: "problem" }, `${count(outcome.not_moved.length, "picture")} not moved:`),
       make("ul", {}, ...outcome.not_moved.map(({ path, reason }) => make("li", {}, make("span", { className: "path" }, path), ` ${reason}`))));
   }
-  body.push(make("p", {}, "This undoes it: ", commandOf(outcome.undo)), make("p", { className: "muted" }, "To change something of it, load this page again."));
+  if (outcome.moved) body.push(make("p", {}, "This takes the moves back: ", commandOf(outcome.undo)));
+  if (outcome.remembered) body.push(make("p", {}, "This shows what is remembered, to be forgotten if you like: ", commandOf("imagetwins memory list")));
+  body.push(make("p", { className: "muted" }, "To change something of it, load this page again."));
   showAbove("Applied", ...body).querySelector("h2").focus();
 }
 
