@@ -242,7 +242,7 @@ def restore(
         undone = find_run(resolve_store(store), run_id)
         # As Prefect takes them, and tables hold them: names need not be UTF-8.
         names = [name_to_columns(file)[0] for file in files or ()]
-        images = find_images(undone, names)
+        images = find_images(undone, names) if names else []
         if remember is None and images and not json and sys.stdin.isatty() and sys.stderr.isatty():
             remember = ask_remember(undone, images)
         prepare_environment(verbose=verbose)

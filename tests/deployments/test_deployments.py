@@ -77,7 +77,9 @@ def test_prefect_deploy_registers_everything_and_the_schedule_makes_runs(service
     service.prefect("deploy", "--prefect-file", "deployments/prefect.yaml", "--all", IMAGETWINS_FOLDER="/a folder")
     with service.client() as client:
         found = {one.name: one for one in client.read_deployments()}
-        assert set(found) == {"nightly", "on-demand", "restore", "rethreshold", "apply", "calibrate"}
+        assert set(found) == {
+            "nightly", "on-demand", "restore", "rethreshold", "apply", "apply-choices", "calibrate",
+        }  # fmt: skip
         assert {one.work_pool_name for one in found.values()} == {"imagetwins"}
         nightly = found["nightly"]
         assert (nightly.parameters["folder"], nightly.concurrency_options.collision_strategy) == (
@@ -159,7 +161,7 @@ def test_options_of_the_deployment_hold_where_a_run_gives_others_and_a_person_is
         return [text for text in service.messages if str(run) in text]
 
     wait_until(told, "told of what is for review")
-    assert "0 moved, 2 for review. To look at them: imagetwins review" in told()[0]
+    assert "0 moved, 2 for review. To look at them: http://127.0.0.1:" in told()[0]
     assert f"The run: {service.url}/" in told()[0]
     again = service.start_run("deduplicate-images/nightly", folder=str(pictures), keep="size")
     service.wait_for(again, "Completed")

@@ -13,6 +13,7 @@ from flows.apply import apply
 from flows.restore import restore
 from flows.rethreshold import rethreshold
 from imagetwins.cli.app import app
+from imagetwins.reporting.digest import make_digest
 from imagetwins.reporting.files import explain_file, explain_pair
 from imagetwins.reporting.gallery import draw_summary
 from imagetwins.store.memory import list_entries, read_memory
@@ -104,7 +105,9 @@ def test_the_second_night_asks_nothing_again_wherever_the_files_are_by_then(fold
     pair = explain_pair(run, "renamed.png", "new/b2.png")
     assert pair.verdict.startswith("kept apart: SSIM 0.9")
     assert first["run_id"] in pair.remembered[0]
-    assert "6 matches kept apart" in draw_summary(run.read_record())
+    assert "6 matches kept apart" in draw_summary(
+        run.read_record(), make_digest(run, read_table(run.decisions, DECISIONS)), str(run.report)
+    )
     assert "6 matches kept apart" in run.report.read_text()
     assert run.read_record().counts["remembered"] == 6
 

@@ -7,7 +7,7 @@ import pytest
 from imagetwins.reasons import _SENTENCES, Reason, ReasonCode, RefusedError
 
 DETAILS = {
-    "other": "c.png", "before": "matches a.png", "why": "it is gone", "who": "me", "decided": "2026-11-27T10:00:00+00:00", "source": "desk",
+    "other": "c.png", "before": "matches a.png", "why": "it is gone", "who": "ann", "decided": "2026-11-27T09:50:12+00:00", "source": "desk",
     "more": 2, "moved": "d.png",
     "kept": "a.png", "count": 2, "first": "1x2", "second": "2x1", "detail": 0.3, "local": 0.4, "limit": 0.7, "difference": 9, "moves": 3,
     "movable": 4, "error": "Permission denied", "comment": "mine", "now": 0.5, "then": 0.25, "run_id": "r1", "changes": "size",

@@ -202,7 +202,7 @@ def answer(page, *, leave_alone, comment):
     form = page.get_by_role("dialog")
     form.get_by_text("4 files of").wait_for()
     form.get_by_role("switch").click()
-    form.get_by_role("button", name="Add item").click()
+    form.get_by_role("button", name="Add item").first.click()
     form.get_by_role("textbox").first.fill(leave_alone)
     form.get_by_label("Comment").fill(comment)
     take_picture(page, "approval")

@@ -23,7 +23,7 @@ def test_a_worker_that_does_not_reach_the_server_is_refused(tmp_path):
     ("api", "missing", "says"),
     [
         (None, [], "imagetwins serve"),
-        ("http://127.0.0.1:9/api", ["prefect_dask.task_runners"], r"pip install imagetwins\[dask\]"),
+        ("http://127.0.0.1:9/api", ["prefect_dask.task_runners"], "pip install prefect-dask"),
         ("http://127.0.0.1:9/api", [], "no Dask scheduler answers at tcp://127.0.0.1:9"),
     ],
 )
