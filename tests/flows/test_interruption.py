@@ -189,7 +189,7 @@ def test_a_run_whose_process_dies_is_tried_once_more_and_ends_what_it_began(serv
     before = digests(folder)
     with service.slow_moves():
         flow_run = service.start_run(folder=str(folder), size=32)
-        wait_for_moves(folder)
+        wait_for_moves(folder / "Duplicates")
         kill(flow_run)
     wait_for_states(service, flow_run, ["Crashed", "AwaitingRetry", "Completed"])
     assert digests(folder) == before
@@ -207,7 +207,7 @@ def test_a_run_whose_process_dies_is_tried_once_more_and_ends_what_it_began(serv
 def test_a_run_whose_process_dies_again_stays_crashed_and_a_person_is_told(service, folder):
     with service.slow_moves():
         flow_run = service.start_run(folder=str(folder), size=32)
-        wait_for_moves(folder)
+        wait_for_moves(folder / "Duplicates")
         kill(flow_run)
         wait_for_states(service, flow_run, ["Crashed", "AwaitingRetry"])
         service.wait_for(flow_run, "Running")

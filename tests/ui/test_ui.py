@@ -161,7 +161,7 @@ def test_a_run_is_started_looked_at_approved_and_done(page, service, pictures):
 
     table = show_artifact(page, service, run, "decisions", "table-display")
     table.get_by_text("Duplicates/coffee small.png").wait_for()
-    page.get_by_text(f"To look at them: imagetwins review {record['run_id']}").wait_for()
+    page.get_by_text("Look at them on the desk").wait_for()
     take_picture(page, "table")
 
 
