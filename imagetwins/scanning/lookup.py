@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
@@ -21,11 +22,13 @@ from imagetwins.scanning.cache import Cache, Rows, file_names, find_rows_of_othe
 from imagetwins.storage import storage_of
 from imagetwins.storage.location import from_file_name
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import LOOKUP
-from imagetwins.store.tables import as_frame, write_table
+from imagetwins.store.schemas import IMAGES, LOOKUP
+from imagetwins.store.tables import as_frame, read_table_if_any, write_table
 
 RACY_WINDOW_NS = 2_000_000_000
 """A file that changed less than this before it was listed may change again without a trace; FAT's clock ticks every 2 s."""
+
+CONTENTS = pa.schema([IMAGES.field("image"), IMAGES.field("digest")])
 
 VERSION_COLUMNS = ["file", "size_bytes", "mtime_ns", "validator"]
 """What must be the same for a file not to be opened."""
@@ -64,6 +67,7 @@ def lookup_files(
     digest = digest.where(listing["error"].isna(), None)
     unchanged = int(digest.notna().sum())
     digest = _hash_files(listed, digest, set(known["size_bytes"]), workers, progress)
+    digest = digest.fillna(_read_earlier(run, len(listing)))
     with lock_caches(run.home):
         cache = open_cache(run, parameters)
         max_rows = limit // ssim.row_bytes(cache.size, with_pixels=parameters.keeps_pixels)
@@ -75,6 +79,16 @@ def lookup_files(
         run.lock.write_text(cache.directory.name, encoding="utf-8")
     counts = {"unchanged": unchanged, "cached": int(table["digest"].notna().sum())}
     return counts | {"to_decode": int(needs_decoding(table).sum())}
+
+
+def _read_earlier(run: Run, count: int) -> pd.Series:
+    """Return what the `count` files contained when an earlier try of `run` read them, null of others.
+
+    One that is no longer where it was listed, that try has probably moved: it is the same picture still.
+    """
+    earlier = read_table_if_any(run.images, CONTENTS)
+    digests: pd.Series = earlier.set_index("image")["digest"].astype(object).reindex(range(count))
+    return digests
 
 
 def needs_decoding(table: pd.DataFrame) -> "pd.Series[bool]":

@@ -14,7 +14,7 @@ from imagetwins.scanning.activity import hold_run, lock_caches
 from imagetwins.scanning.cache import INDEX, Cache, open_cache, read_index
 from imagetwins.scanning.lookup import lookup_files
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import CACHED, LISTING, LOOKUP
+from imagetwins.store.schemas import CACHED, IMAGES, LISTING, LOOKUP
 from imagetwins.store.tables import read_table, write_table
 from tests.support.tables import make_table
 
@@ -98,6 +98,16 @@ def test_a_file_of_a_known_version_is_not_opened(known):
 
     assert counts == {"unchanged": 1, "cached": 1, "to_decode": 0}
     assert (digests, rows) == ([digest(b"002")], [2])
+
+
+def test_a_file_that_an_earlier_try_of_the_run_has_moved_is_what_that_try_read(known):
+    rows = [{"image": image, "path": f"/p/{image}", "digest": digest(b"%03d" % (image + 1))} for image in range(2)]
+    write_table(make_table(IMAGES, rows), IMAGES, known.run.images / "part-0.parquet")
+
+    counts, digests, rows = known.look_up(("gone", None, {"mtime_ns": 4}), ("here", b"003", {"mtime_ns": 4}))
+
+    assert counts == {"unchanged": 0, "cached": 2, "to_decode": 0}
+    assert (digests, rows) == ([digest(b"001"), digest(b"003")], [1, 3])
 
 
 @pytest.mark.parametrize("changes", [{"size_bytes": 4}, {"mtime_ns": 4}, {"validator": "6:8"}], ids=str)
