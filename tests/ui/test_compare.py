@@ -144,7 +144,8 @@ def test_a_click_shows_the_pair_and_escape_returns_to_where_one_was(page):
     page.keyboard.press("Escape")
     assert not page.locator("dialog").is_visible()
     assert page.evaluate("document.activeElement.innerText.includes('.png')")
-    assert page.evaluate("here.group.members.includes(seen.member)"), "one goes on where one has come to"
+    # One goes on where one has come to.
+    wait_for(page, lambda: page.evaluate("here.group.members.includes(seen.member)"))
 
 
 def test_the_facts_of_both_are_told_and_those_that_differ_are_marked(page):

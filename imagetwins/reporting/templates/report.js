@@ -175,7 +175,7 @@ async function drawMap(canvas) {
     drawn.data[4 * i + 3] = 255 * Math.sqrt(depth);
   });
   canvas.width = canvas.height = side;
-  canvas.getContext("2d").putImageData(drawn, 0, 0);
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(drawn, 0, 0);
 }
 
 // Maps are drawn where they are seen, one after the other, so that the page can be scrolled meanwhile.

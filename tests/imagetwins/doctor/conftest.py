@@ -1,5 +1,7 @@
 """A user of whom nothing is set, and what an examination said of a subject."""
 
+import sys
+
 import pytest
 
 
@@ -12,6 +14,14 @@ def nothing_is_set(monkeypatch, tmp_path):
     # Settings of Prefect are looked for in the current folder, too.
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
+    if "prefect" not in sys.modules:
+        yield
+        return
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - another test has imported it
+
+    # Other tests of this process have a server of their own.
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
 
 
 @pytest.fixture
