@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Annotated, Any, TextIO
 
 import typer
+from rich.console import Console, ConsoleDimensions
 from typer.core import TyperGroup
 
 JSON_OPTION = "--json"
@@ -70,6 +71,14 @@ def print_error(message: str) -> None:
     output = _output.get()
     if output and not output.is_used:
         output.write({"error": message})
+
+
+class AnswerConsole(Console):
+    """Prints answers; where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal."""
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
+        return super().size if self.is_terminal else ConsoleDimensions(160, 25)
 
 
 class Commands(TyperGroup):

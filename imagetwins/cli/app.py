@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console
 
 from imagetwins import settings
-from imagetwins.cli.answers import Json, print_json
+from imagetwins.cli.answers import AnswerConsole, Json, print_json
 from imagetwins.cli.connecting import Connection, connecting
 from imagetwins.cli.errors import EXIT_CODES, ExitStatus, ending_quickly, exiting_on_errors
 from imagetwins.cli.help import GroupedCommand, GroupedCommands
 from imagetwins.cli.markup import escape_markup
 from imagetwins.cli.memory import ask_remember, choose_remember, memory
-from imagetwins.cli.options import takes_parameters
+from imagetwins.cli.options import Store, takes_parameters
 from imagetwins.cli.serve import serve
 from imagetwins.cli.server import server
 from imagetwins.cli.timing import seconds_since_start
@@ -59,15 +59,7 @@ To begin with:
 )
 
 
-class _Answers(Console):
-    """Prints answers; where nobody looks, in a pipe or a log, a table need not be as narrow as a terminal."""
-
-    @property  # type: ignore[misc]  # nobody sets it
-    def size(self) -> ConsoleDimensions:
-        return super().size if self.is_terminal else ConsoleDimensions(160, 25)
-
-
-console = _Answers(highlight=False)
+console = AnswerConsole(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
 EXAMPLES_HELP = """\b
@@ -82,12 +74,6 @@ STANDARD_OUTPUT = "-"
 """What --csv calls it."""
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
-Store = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
-    ),
-]
 ChoicesFile = Annotated[
     str | None,
     typer.Option(

@@ -1,14 +1,14 @@
 """`imagetwins memory`: what was said about pictures before, and forgetting it."""
 
-import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from imagetwins.cli.answers import Json, print_json
+from imagetwins.cli.answers import AnswerConsole, Json, print_json
 from imagetwins.cli.errors import exiting_on_errors
 from imagetwins.cli.markup import escape_markup
+from imagetwins.cli.options import Store
 from imagetwins.config.folders import check_writable, resolve_store
 from imagetwins.config.parameters import Remember
 from imagetwins.errors import ParameterError
@@ -16,7 +16,7 @@ from imagetwins.storage import parse_location
 from imagetwins.store.runs import Run
 from imagetwins.text import pluralize
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+console = AnswerConsole(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
 memory = typer.Typer(
@@ -26,12 +26,6 @@ memory = typer.Typer(
     rich_markup_mode=None,
 )
 
-Store = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder of the tables and journals, or its URL. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store)."
-    ),
-]
 
 EMPTY = """Nothing is remembered yet. Later runs follow what you say with one of these:
 

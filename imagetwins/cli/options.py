@@ -9,6 +9,8 @@ import typer
 
 from imagetwins.config.parameters import Parameters
 
+Store = Annotated[str | None, typer.Option(help=Parameters.model_fields["store"].description)]
+
 FOLDERS = ("folder", "more_folders")
 """The parameters that are arguments of a command, and not options."""
 
