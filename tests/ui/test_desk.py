@@ -43,6 +43,9 @@ SCORES = {
 PROPOSED = [("b.png", "stays"), ("b copy.png", "goes"), ("b.png", "goes")]
 """The first group of the page: the least alike match first."""
 
+A_MOMENT_MS = 250
+"""What a browser was told to store is on its way to its database, where it is lost if the tab is closed at once."""
+
 
 def write_desk(place, *, moved, run_id="20261127T020000Z-1f2e"):
     """A run that found a pair, a family of three, two pairs in doubt, and a copy of a reference; and its report."""
@@ -375,18 +378,21 @@ class TestKeeping:
         begin(page, "review")
         press(page, "n")
         before = chosen(page)
+        page.wait_for_timeout(A_MOMENT_MS)
         page.reload()
-        assert chosen(page) == before
+        wait_for(page, lambda: chosen(page) == before)
         assert page.locator("#dock b").inner_text() == "2 of 5 decided"
 
         other = page.context.new_page()
         other.goto(run.report.as_uri())
+        wait_for(other, lambda: chosen(other) == before)
         begin(other, "review")
         press(other, "ArrowDown", "k")
         before = chosen(other)
-        other.close(run_before_unload=True)
+        page.wait_for_timeout(A_MOMENT_MS)
+        other.close()
         page.reload()
-        assert chosen(page) == before
+        wait_for(page, lambda: chosen(page) == before)
 
     def test_they_leave_as_a_file_that_fits_the_run_and_with_the_command(self, page, run):
         begin(page)
@@ -523,6 +529,7 @@ class TestWithTheServer:
             assert applied[0].apart == [(D1, D)]
             assert applied[0].moving == dict(AS_PROPOSED[0]) | {C1: C}
             press(page, "Escape")
+            page.locator("dialog.above").wait_for(state="detached")
             assert [status(page, group) for group in range(2)] == ["settled"] * 2
 
             begin(page)
@@ -545,6 +552,7 @@ class TestWithTheServer:
             press(page, "Enter", "Enter")
             assert "Not applied" in page.locator("dialog.above [role=alert]").inner_text()
             press(page, "Escape")
+            page.locator("dialog.above").wait_for(state="detached")
             assert status(page) == "decided"
 
             with serving(desk, server.port):
