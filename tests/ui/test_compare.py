@@ -389,7 +389,7 @@ def test_the_map_is_drawn_over_the_picture(page):
     page.keyboard.press("m")
 
     canvas = page.locator("#pair-view canvas")
-    has_colour = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)"
+    has_colour = "canvas => canvas.getContext('2d', { willReadFrequently: true }).getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)"
     wait_for(page, lambda: canvas.evaluate(has_colour))
 
 

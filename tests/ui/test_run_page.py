@@ -182,7 +182,7 @@ def ask_drawn(page, member, side):
         {PACK}
         const canvas = mapOf(member);
         await drawMap(canvas);
-        return pack(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
+        return pack(canvas.getContext("2d", {{ willReadFrequently: true }}).getImageData(0, 0, canvas.width, canvas.height).data);
     }}"""
     return unpack(page.evaluate(draw, member), np.uint8, side).astype(float)
 
