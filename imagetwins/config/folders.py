@@ -118,9 +118,9 @@ def _check_usable(into: Location) -> None:
     Raises:
         ParameterError: naming it and the remedy.
     """
+    _check_new_folder("into", into, "Name another.")
     storage = storage_of(into)
     try:
-        storage.check_new_folder(into)
         if is_path(into):
             storage.find_folder(into.parent)
         is_own = storage.stat(into / MARKER) is None and _holds_files(into)
@@ -128,10 +128,6 @@ def _check_usable(into: Location) -> None:
         raise ParameterError(
             f"into {str(into)!r} cannot be made: there is no folder {str(into.parent)!r}. Make it, or connect its drive."
         ) from None
-    except NotADirectoryError as error:
-        raise ParameterError(f"into {str(into)!r} cannot be a folder: {error.strerror}. Name another.") from None
-    except ValueError as error:
-        raise ParameterError(f"into {str(into)!r} cannot be used: {error}. Name another.") from None
     except OSError as error:
         raise _not_listed("into", into, error) from None
     if is_own:
@@ -213,19 +209,9 @@ def resolve_store(store: str | Location | None) -> Location:
         ParameterError: it is outside the allowed roots, a file is in its way, or it is in a bucket that cannot be reached.
     """
     named = parse_location(store or settings.store_name())
-    storage = storage_of(named)
-    location = storage.absolute(named)
+    location = storage_of(named).absolute(named)
     check_roots([location], allowed_roots())
-    try:
-        storage.check_new_folder(location)
-    except NotADirectoryError as error:
-        raise ParameterError(
-            f"store {str(location)!r} cannot be a folder: {error.strerror}. Name another with --store or IMAGETWINS_STORE."
-        ) from None
-    except ValueError as error:
-        raise ParameterError(f"store {str(location)!r} cannot be used: {error}. Choose another.") from None
-    except OSError as error:
-        raise _not_listed("store", location, error) from None
+    _check_new_folder("store", location, "Name another with --store or IMAGETWINS_STORE.")
     return location
 
 
@@ -239,6 +225,22 @@ def check_writable(store: Location) -> None:
         raise ParameterError(
             f"store {str(store)!r} cannot be written. Name another with --store or IMAGETWINS_STORE: what undoes a run is in it."
         )
+
+
+def _check_new_folder(parameter: str, location: Location, remedy: str) -> None:
+    """Refuse a folder, which need not exist yet, that cannot be one.
+
+    Raises:
+        ParameterError: naming it and the remedy.
+    """
+    try:
+        storage_of(location).check_new_folder(location)
+    except NotADirectoryError as error:
+        raise ParameterError(f"{parameter} {str(location)!r} cannot be a folder: {error.strerror}. {remedy}") from None
+    except ValueError as error:
+        raise ParameterError(f"{parameter} {str(location)!r} cannot be used: {error}. {remedy}") from None
+    except OSError as error:
+        raise _not_listed(parameter, location, error) from None
 
 
 def _not_listed(parameter: str, location: Location, error: OSError) -> ParameterError:

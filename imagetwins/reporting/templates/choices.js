@@ -294,13 +294,10 @@ function keep(changed) {
   saving.isUnsaved = true;
   changed.forEach(refresh);
   remember();
-  if (desk) {
-    clearTimeout(saving.timer);
-    saving.timer = setTimeout(save, SAVE_AFTER_MS);
-  } else {
-    saving.isUnsaved = !saving.canStore;
-  }
   refreshDock();
+  if (!desk) return;
+  clearTimeout(saving.timer);
+  saving.timer = setTimeout(save, SAVE_AFTER_MS);
 }
 
 function send(method, address, choices, keepalive = false) {
@@ -310,7 +307,6 @@ function send(method, address, choices, keepalive = false) {
 
 async function save() {
   clearTimeout(saving.timer);
-  remember();
   saving.isUnsaved = false;  // What is changed while this is on its way is saved next.
   try {
     const answer = await send("PUT", "./choices", makeChoices());

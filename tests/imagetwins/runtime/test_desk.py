@@ -204,25 +204,16 @@ def test_a_header_alone_shows_nothing(page, header):
     assert page.get("file/0", headers=header).status_code == 403
 
 
-@pytest.mark.parametrize(("method", "address"), ASKED[:4])
-def test_pages_of_others_are_refused(page, server, token, header, applying, method, address):
-    for origin in (
+FOREIGN = {
+    "Origin": (
         "http://evil.example",
         "null",
         "https://127.0.0.1:{}",
         "http://127.0.0.1",
         "http://localhost:{}",
         "",
-    ):
-        named = {"Origin": origin.format(server.port)}
-        answer = page.request(method, address, params=token, headers=header | named, json=choices())
-        assert (answer.status_code, list(answer.json())) == (403, ["error"]), origin
-    assert applying.given == []
-
-
-@pytest.mark.parametrize(("method", "address"), ASKED[:4])
-def test_another_name_of_this_machine_is_refused(page, server, token, header, applying, method, address):
-    for host in (
+    ),
+    "Host": (
         "evil.example",
         "evil.example:{}",
         "127.0.0.1",
@@ -230,10 +221,20 @@ def test_another_name_of_this_machine_is_refused(page, server, token, header, ap
         "127.0.0.1.evil.example:{}",
         "[::1]:{}",
         "",
-    ):
-        named = {"Host": host.format(server.port)}
+    ),
+}
+"""What names the page of somebody else, and what another name of this machine."""
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize(("method", "address"), ASKED[:4])
+def test_pages_of_others_and_other_names_of_this_machine_are_refused(
+    page, server, token, header, applying, method, address, name
+):
+    for value in FOREIGN[name]:
+        named = {name: value.format(server.port)}
         answer = page.request(method, address, params=token, headers=header | named, json=choices())
-        assert (answer.status_code, list(answer.json())) == (403, ["error"]), host
+        assert (answer.status_code, list(answer.json())) == (403, ["error"]), value
     assert applying.given == []
 
 
