@@ -159,8 +159,11 @@ class LocalMover(Mover):
         return move, bool(target and target.may_be(move.stamp) and source != move.stamp)
 
     def is_same_file(self, location: Location, stamp: FileStamp, moved: Move) -> bool:
-        del location
-        return stamp.is_unchanged(moved.arrived)
+        if stamp.is_unchanged(moved.arrived):
+            return True
+        # A time that was set may be rounded by the file system afterwards, as it is where files are uploaded.
+        is_copy = moved.copied is not None and moved.copied.size_bytes == stamp.size_bytes
+        return is_copy and _digest_file(as_path(location)) == moved.digest
 
 
 def create_marker(marker: Path) -> None:
@@ -214,7 +217,7 @@ def _copy(move: AnyMove, log: MoveLog[AnyMove], part: Path) -> AnyMove:
         with suppress(OSError):
             part.unlink()
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
-    move = log.copied(move, copied)
+    move = log.copied(move, copied, digest)
     if part != target:
         rename_noreplace(part, target)
     sync_directory(target.parent)
@@ -262,15 +265,15 @@ def _recover_copy(move: Move, part: Path) -> bool:
 
 
 def _name_copy(part: Path, target: Path) -> None:
-    """Name a whole copy whose original is gone, without replacing anything; may be killed and repeated."""
+    """Name a whole copy whose original is gone, without replacing anything.
+
+    Killed while it copies, it leaves `part` as it is, and a piece of it that keeps the name from being given.
+    """
     try:
         rename_noreplace(part, target)
     except OSError as error:
         if not asks_for_copy(error):
             raise
-        if _is_beginning(target, part):
-            # Of the call that was killed.
-            target.unlink()
         copy_verified(part, target)
         sync_directory(target.parent)
         part.unlink()
@@ -457,12 +460,21 @@ def _check_written(path: Path, expected: str) -> FileStamp:
         if hasattr(os, "posix_fadvise"):
             # From the disk, where the system can do so, and not from its memory of what was written.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        digest = hashlib.sha256()
-        while chunk := os.read(descriptor, _CHUNK_BYTES):
-            digest.update(chunk)
-        if digest.hexdigest() != expected:
+        if _digest(descriptor) != expected:
             raise OSError(errno.EIO, "the copy, read again, differs from what was written")
         return stamp_of(os.fstat(descriptor))
+
+
+def _digest(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    while chunk := os.read(descriptor, _CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _digest_file(path: Path) -> str:
+    with _opened(path) as descriptor:
+        return _digest(descriptor)
 
 
 # -- directories -----------------------------------------------------------------------------------------------------
