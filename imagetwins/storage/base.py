@@ -78,7 +78,8 @@ class Found(NamedTuple):
             object. The word is HTTP's (RFC 9110, 8.8).
         changed_ns: when it changed last, by the file system's clock; 0 where the validator shows every change however soon it
             follows another.
-        inode_key: device and inode, the same for all hard links to a file; None of an object.
+        inode_key: what is the same for all hard links to a file, and differs for another file; None of an object, and where the
+            file system does not tell.
         error: why nothing more is known of it; None of a file.
     """
 
@@ -88,7 +89,7 @@ class Found(NamedTuple):
     mtime_ns: int = 0
     validator: str = ""
     changed_ns: int = 0
-    inode_key: tuple[int, int] | None = None
+    inode_key: tuple[int, ...] | None = None
     error: str | None = None
 
     @property
