@@ -426,7 +426,7 @@ def try_all(systems: Sequence[FileSystem], place: Path) -> list[Trial | str]:
 
 
 def _try_one(system: FileSystem, place: Path, commands: Commands) -> Trial | str:
-    trial = Trial(system, place / system.name.replace(" ", "-"), commands)
+    trial = Trial(system, place / "".join(letter for letter in system.name if letter.isalnum()), commands)
     try:
         trial.run()
     except MountError as error:
