@@ -1,6 +1,6 @@
 """What holds on which file system: the command line at work on many of them, mounted for the purpose.
 
-    sudo python -m benchmarks.filesystems [--only NAME ...] [--out benchmarks/results/filesystems.txt]
+    sudo python -m benchmarks.filesystems [--only NAME ...] [--out benchmarks/results]
 
 On each file system lies a small folder: pictures and their copies, one of them with a sidecar, one beside a file that has taken its
 name in `Duplicates`, names with capitals and umlauts, a hard link and a symbolic link where there are such. On it
@@ -31,7 +31,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ from benchmarks.mounts import FILE_SYSTEMS, FileSystem, MountError, fill
 from benchmarks.ssim_join import describe_machine
 from benchmarks.waiting import started_server
 from imagetwins.runtime.server import QUIET, bypass_proxy_on_loopback
-from imagetwins.storage import DUPLICATES, MARKER, storage_of
+from imagetwins.storage import DUPLICATES, MARKER, local_moves, storage_of
 
 PAIRS = 16
 LINK = "kopien/zweiter.jpg"
@@ -264,10 +264,21 @@ def find_counts(store: Path) -> dict[str, int]:
     return counts
 
 
-def find_way(store: Path) -> str:
-    """Return how the journals of a store say that files were moved."""
+def find_way(store: Path, folder: Path) -> str:
+    """Return how the journals of a store, and the system, say that files of `folder` are moved."""
     events = b"".join(journal.read_bytes() for journal in store.glob("runs/*/journal*") if journal.is_file())
-    return "verified copy" if b'"part"' in events else "rename or link"
+    if b'"part"' in events:
+        return "verified copy"
+    return "rename" if knows_flags(folder) else "link and unlink"
+
+
+def knows_flags(folder: Path) -> bool:
+    """Whether files of `folder` can be renamed by a call that refuses to replace."""
+    with tempfile.TemporaryDirectory(prefix=".imagetwins-", dir=folder) as temporary:
+        source, target = Path(temporary, "a"), Path(temporary, "b")
+        source.touch()
+        rename = local_moves._renameat2  # noqa: SLF001 - that it is not there, or refuses, is what is asked
+        return rename is not None and not rename(-100, os.fsencode(source), -100, os.fsencode(target), 1)
 
 
 # -- the checks --------------------------------------------------------------------------------------------------------
@@ -347,7 +358,7 @@ class Trial:
             said = self._commands.run("run", pictures.folder, "--store", store)
             aside = pictures.folder / DUPLICATES
             self.found["moved"] = summarize(find_wrong_moves(pictures, before, aside)) + _describe_error(said)
-            self.found["by"] = find_way(store)
+            self.found["by"] = find_way(store, pictures.folder)
             self._check_unchanged(pictures.folder, store)
             said = self._commands.restore_all(store)
             differences = find_differences(before, read_versions(pictures.folder))
@@ -451,22 +462,39 @@ def show_one(system: FileSystem, result: Trial | str) -> None:
 
 
 def save(systems: Sequence[FileSystem], results: Sequence[Trial | str], out: Path) -> None:
-    """Write the table."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8") as file:
-        console = Console(width=200, file=file)
-        console.print(describe_machine())
-        table = Table(title="imagetwins on file systems; see benchmarks/filesystems.py", show_lines=True)
-        for column in ("file system", *CHECKS, "besides"):
-            table.add_column(column)
-        for system, result in zip(systems, results, strict=True):
-            name = f"{system.name}\n{system.how}"
-            if isinstance(result, str):
-                table.add_row(name, f"skipped: {result}")
-            else:
-                table.add_row(name, *(result.found.get(check, "") for check in CHECKS), "; ".join(result.notes))
-        console.print(table)
-    print(f"saved {out}")
+    """Write what was found, and the table; what is there of other file systems stays."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "filesystems.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else {}
+    for system, result in zip(systems, results, strict=True):
+        rows[system.name] = _to_plain(system, result)
+    rows = {system.name: rows[system.name] for system in FILE_SYSTEMS if system.name in rows}
+    machine = describe_machine()
+    file.write_text(
+        json.dumps({"machine": machine, "rows": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    with (out / "filesystems.txt").open("w", encoding="utf-8") as text:
+        show_all(machine, rows, Console(width=220, file=text))
+    print(f"saved {file}, .txt")
+
+
+def _to_plain(system: FileSystem, result: Trial | str) -> dict[str, Any]:
+    if isinstance(result, str):
+        return {"how": system.how, "skipped": result}
+    return {"how": system.how, "found": result.found, "notes": result.notes}
+
+
+def show_all(machine: object, rows: dict[str, dict[str, Any]], console: Console) -> None:
+    """Print the table."""
+    console.print(machine)
+    table = Table(title="imagetwins on file systems; see benchmarks/filesystems.py", show_lines=True)
+    for column in ("file system", *CHECKS, "besides"):
+        table.add_column(column)
+    for name, row in rows.items():
+        found = row.get("found", {"doctor": f"skipped: {row.get('skipped')}"})
+        cells = (found.get(check, "") for check in CHECKS)
+        table.add_row(f"{name}\n{row['how']}", *cells, "; ".join(row.get("notes", [])))
+    console.print(table)
 
 
 def enter_namespace() -> None:
@@ -479,7 +507,7 @@ def enter_namespace() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[system.name for system in FILE_SYSTEMS])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/filesystems.txt"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     given = parser.parse_args()
     if os.geteuid():
         sys.exit("Mounting file systems needs root: sudo python -m benchmarks.filesystems")
