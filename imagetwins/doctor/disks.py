@@ -1,6 +1,7 @@
 """Disks: what kind of file system a folder is on, and how much is free there."""
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,12 @@ NETWORK = (
 WINDOWS = ("9p", "drvfs", "v9fs")
 """How WSL shows the disks of Windows."""
 
+FOREIGN = ("exfat", "vfat", "msdos", "ntfs", "ntfs3", "fuseblk", "hfs", "hfsplus")
+"""File systems of other systems, of cameras and sticks; fuseblk is exFAT or NTFS by FUSE."""
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+"""How the system writes blanks in names."""
+
 
 def find_existing(folder: Path) -> Path:
     """Return `folder`, or the nearest of those around it that exists."""
@@ -36,11 +43,11 @@ def free_bytes(folder: Path) -> int:
 
 def find_file_system(folder: Path) -> str:
     """Return the type of the file system of `folder`, as in ext4 or nfs4; "" where the system does not tell."""
-    device = find_existing(folder).stat().st_dev
-    name = f"{os.major(device)}:{os.minor(device)}"
+    kinds: dict[str, str] = {}
     with suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             mounted, _, kind = line.partition(" - ")
-            if mounted.split()[2] == name:
-                return kind.split()[0]
-    return ""
+            # What is mounted last on a folder is what is seen there.
+            kinds[_ESCAPED.sub(lambda code: chr(int(code[1], 8)), mounted.split()[4])] = kind.split()[0]
+    there = find_existing(folder).resolve()
+    return next((kinds[str(part)] for part in (there, *there.parents) if str(part) in kinds), "")

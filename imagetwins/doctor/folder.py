@@ -1,5 +1,6 @@
 """A folder of pictures: whether a run could list it, and move its duplicates."""
 
+import errno
 import os
 import tempfile
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from imagetwins.config.folders import allowed_roots, check_folder, resolve_store
 from imagetwins.config.parameters import Parameters
 from imagetwins.config.roots import check_roots
-from imagetwins.doctor.disks import NETWORK, WINDOWS, find_file_system, free_bytes
+from imagetwins.doctor.disks import FOREIGN, NETWORK, WINDOWS, find_file_system, free_bytes
 from imagetwins.doctor.findings import Finding, ok, problem, warning
 from imagetwins.errors import ImagetwinsError
 from imagetwins.scanning.candidates import list_for_run
@@ -25,6 +26,12 @@ STORED_BYTES = 0.13e6
 """What a new picture takes in the store while a run is at work."""
 
 NO_MOVE = "Move the pictures to another disk for the run, or look with --dry-run, which moves nothing."
+
+NO_MOVES = {
+    errno.EROFS: "Mount it so that it can be written, or look with --dry-run, which moves nothing.",
+    errno.ENOSPC: "Free some room: a few kilobytes will do. Or look with --dry-run, which moves nothing.",
+}
+"""What to do about the errors by which a disk takes no files."""
 
 COPIED = "It works: files are copied, compared and only then removed, which takes longer than a rename."
 
@@ -85,6 +92,8 @@ def _examine_file_system(folder: Path) -> Iterator[Finding]:
             f"{kind}: a disk of Windows, or one shared with a virtual machine",
             "It works, but reading takes longer than on a disk of Linux's own.",
         )
+    elif kind in FOREIGN:
+        yield ok("file system", f"{kind}: it may keep neither owners nor permissions, and times to 2 s")
     elif kind:
         yield ok("file system", kind)
 
@@ -104,7 +113,11 @@ def examine_moves(folder: Path) -> Iterator[Finding]:
         try:
             can_rename &= _try_to_move(place)
         except OSError as error:
-            yield problem("moves", f"nothing can be moved in {place}: {describe_os_error(error)}", NO_MOVE)
+            yield problem(
+                "moves",
+                f"nothing can be moved in {place}: {describe_os_error(error)}",
+                NO_MOVES.get(error.errno or 0, NO_MOVE),
+            )
             return
     if duplicates.is_dir() and duplicates.stat().st_dev != folder.stat().st_dev:
         yield warning("moves", f"{duplicates} is on another disk than the pictures", COPIED)

@@ -4,9 +4,8 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
-from imagetwins.errors import StoreError
+from imagetwins.storage.locks import lock_file
 from imagetwins.store.runs import Run
 
 
@@ -19,7 +18,7 @@ def hold_run(run: Run) -> Iterator[None]:
     """
     run.lock.parent.mkdir(parents=True, exist_ok=True)
     with run.lock.open("a+b") as file:
-        _lock(file, fcntl.LOCK_EX)
+        lock_file(file.fileno(), fcntl.LOCK_EX, file.name)
         yield
 
 
@@ -32,7 +31,7 @@ def lock_caches(home: Path) -> Iterator[None]:
     """
     home.mkdir(parents=True, exist_ok=True)
     with (home / "lock").open("a+b") as file:
-        _lock(file, fcntl.LOCK_EX)
+        lock_file(file.fileno(), fcntl.LOCK_EX, file.name)
         yield
 
 
@@ -43,15 +42,6 @@ def iter_other_runs_at_work(run: Run) -> Iterator[Run]:
         with suppress(FileNotFoundError), lock.open("rb") as file:
             if other.run_id != run.run_id:
                 try:
-                    _lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    lock_file(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB, file.name)
                 except BlockingIOError:
                     yield other
-
-
-def _lock(file: IO[bytes], kind: int) -> None:
-    try:
-        fcntl.flock(file, kind)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        raise StoreError(f"{file.name} cannot be locked: {error}. Put it on a file system with locks.") from None

@@ -229,7 +229,7 @@ def _without_double(path: str) -> str:
 
 def _mark_hard_links(files: Iterable[Found]) -> Iterator[Found]:
     """Yield `files`, those that are a further name of one before them with an error that says so."""
-    first: dict[tuple[int, int], str] = {}
+    first: dict[tuple[int, ...], str] = {}
     for file in files:
         if file.inode_key is None or (before := first.setdefault(file.inode_key, file.path)) is file.path:
             yield file

@@ -5,6 +5,7 @@ Beside the arrays of the thumbnails themselves there are those that the bounds k
 as the kernels read them while a run is at work, and packed between two runs (pixels.py).
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -234,7 +235,7 @@ def open_workspace(directory: Path, *, write: bool = False) -> Workspace:
     """Map the arrays of `directory`; changes to them reach the files only with `write`.
 
     Raises:
-        StoreError: `create_workspace` was not completed there, or a file has been cut short since.
+        StoreError: `create_workspace` was not completed there, a file has been cut short since, or the file system maps no files.
     """
     meta = directory / META
     try:
@@ -275,6 +276,10 @@ def flush_workspace(directory: Path) -> None:
         _sync(file)
 
 
+_NO_MAPS = (errno.ENODEV, errno.ENOTSUP, errno.ENOSYS)
+"""Errors by which a file system says that it maps no files: some of FUSE."""
+
+
 @contextmanager
 def flushing(directory: Path) -> Iterator[Callable[[], None]]:
     """Provide a function that begins to write what was stored to the disk, while more is made; at the end, all is written.
@@ -311,12 +316,20 @@ def _sync(path: Path) -> None:
 def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Workspace:
     # Readers map copies on write: they cannot change the files, and the kernels are compiled for one type of array.
     mode: Any = "r+" if write else "c"
-    arrays = {
-        name: np.asarray(
-            np.memmap(file_of(directory, name), dtype=spec.dtype, mode=mode, shape=(max(n_rows, 1), *spec.shape))
-        )
-        for name, spec in plan_arrays(size).items()
-    }
+    try:
+        arrays = {
+            name: np.asarray(
+                np.memmap(file_of(directory, name), dtype=spec.dtype, mode=mode, shape=(max(n_rows, 1), *spec.shape))
+            )
+            for name, spec in plan_arrays(size).items()
+        }
+    except OSError as error:
+        if error.errno not in _NO_MAPS:
+            raise
+        raise StoreError(
+            f"files in {directory} cannot be mapped into memory ({error.strerror}), which comparing needs. Name a store on another "
+            "file system, a disk of this machine if possible, with --store or IMAGETWINS_STORE."
+        ) from None
     return Workspace(directory, n_rows, size, arrays)
 
 

@@ -27,6 +27,19 @@ def clamp_ns(time_ns: int) -> int:
     return _MAX_NS if time_ns > 0 else -_MAX_NS
 
 
+_CLOCK_UNITS_NS = (100, 1_000, 10_000_000, 1_000_000_000, 2_000_000_000)
+"""How finely clocks count: NTFS, `utimes`, exFAT, many network file systems, FAT."""
+
+
+def is_same_time(time_ns: int, other_ns: int) -> bool:
+    """Whether two times are the same, or one is the other as a coarser clock cuts it off.
+
+    A move may cut it off even on one file system: a union may copy the file from one of its disks to another.
+    """
+    early, late = sorted((time_ns, other_ns))
+    return early == late or any(early % unit == 0 and late - early < unit for unit in _CLOCK_UNITS_NS)
+
+
 @dataclass(frozen=True)
 class FileStamp:
     """What identifies one version of a file among others of the same name, without reading it.
@@ -44,10 +57,13 @@ class FileStamp:
     etag: str = ""
 
     def is_unchanged(self, other: "FileStamp") -> bool:
-        """Whether this is `other`, or a copy with its times. Inodes do not count: a new file may get a removed one's."""
+        """Whether this is `other`, or a copy with its times, as far as a file system keeps them.
+
+        Inodes do not count: a new file may get a removed one's.
+        """
         if self.etag or other.etag:
             return (self.size_bytes, self.etag) == (other.size_bytes, other.etag)
-        return (self.size_bytes, self.mtime_ns) == (other.size_bytes, other.mtime_ns)
+        return self.size_bytes == other.size_bytes and is_same_time(self.mtime_ns, other.mtime_ns)
 
     def may_be(self, other: "FileStamp") -> bool:
         """Whether this is `other`, perhaps edited since."""
@@ -78,7 +94,8 @@ class Found(NamedTuple):
             object. The word is HTTP's (RFC 9110, 8.8).
         changed_ns: when it changed last, by the file system's clock; 0 where the validator shows every change however soon it
             follows another.
-        inode_key: device and inode, the same for all hard links to a file; None of an object.
+        inode_key: what is the same for all hard links to a file, and differs for another file; None of an object, and where the
+            file system does not tell.
         error: why nothing more is known of it; None of a file.
     """
 
@@ -88,7 +105,7 @@ class Found(NamedTuple):
     mtime_ns: int = 0
     validator: str = ""
     changed_ns: int = 0
-    inode_key: tuple[int, int] | None = None
+    inode_key: tuple[int, ...] | None = None
     error: str | None = None
 
     @property

@@ -20,8 +20,8 @@ from imagetwins.storage.locks import lock_directory
 from imagetwins.storage.logs import open_local_log
 from imagetwins.storage.reserved import MARKER, PART_PREFIX, PART_SUFFIX
 
-InodeKey = tuple[int, int]
-"""Device and inode: what a file or directory is, whatever it is called."""
+InodeKey = tuple[int, ...]
+"""What a file or directory is, whatever it is called, see `_identify`."""
 
 
 class LocalStorage(Storage):
@@ -71,8 +71,8 @@ class LocalStorage(Storage):
         never: Sequence[Location],
         seen: set[Any],
     ) -> Iterator[Found]:
-        # Directories are identified by device and inode, so that one is entered once even if a root lies inside another one,
-        # or a mount makes it appear twice.
+        # A directory is entered once even if a root lies inside another one (its name is the same), or a mount makes it appear
+        # twice.
         seen.update(key for path in never if is_path(path) and (key := _inode_key(path)))
         # Strings, each with what the names in it begin with, below `root`: to make a path of a name, or to ask one for it,
         # takes longer than the file system.
@@ -81,7 +81,7 @@ class LocalStorage(Storage):
         while pending:
             directory, start = pending.pop()
             key = _inode_key(directory)
-            if key in seen:
+            if directory in seen or key in seen:
                 continue
             try:
                 with os.scandir(directory) as scanned:
@@ -89,6 +89,7 @@ class LocalStorage(Storage):
             except OSError as error:
                 yield Found(directory, "folder", error=f"cannot be read: {error.strerror}")
                 continue
+            seen.add(directory)
             if key:
                 seen.add(key)
             if directory != top and any(entry.name == MARKER for entry in entries):
@@ -189,10 +190,20 @@ class LocalStorage(Storage):
 
 def _inode_key(path: Path | str) -> InodeKey | None:
     try:
-        status = Path(path).stat()
+        return _identify(Path(path).stat())
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+
+
+def _identify(status: os.stat_result) -> InodeKey | None:
+    """Return what is the same for all names of a file or directory, and differs for another one; None where nothing tells.
+
+    Device and inode alone do not: some file systems give every file the inode 0, and one that shows several disks as one (FUSE
+    unions, bindfs) may give files of two disks the same.
+    """
+    if not status.st_ino:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _examine(entry: os.DirEntry[str]) -> Found | None:
@@ -214,7 +225,7 @@ def _examine(entry: os.DirEntry[str]) -> Found | None:
         clamp_ns(modified),
         f"{changed}:{inode}",
         newest,
-        (status.st_dev, inode),
+        _identify(status),
     )
 
 

@@ -37,8 +37,11 @@ _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 _NO_RENAME = (*_UNSUPPORTED, errno.EPERM)
 """Of a rename that refuses to replace: some sandboxes answer a call that they do not know with EPERM."""
 
-_NO_LINK = (*_NO_RENAME, errno.EACCES, errno.EMLINK)
-"""Of a link. EPERM and EACCES may be about the files as well: what is done in place of the link finds out."""
+_NO_LINK = (*_NO_RENAME, errno.EACCES, errno.EMLINK, errno.EIO)
+"""Of a link; EIO is what rclone says. EPERM, EACCES and EIO may be about the files as well: what is done in place of the link finds
+out."""
+
+_USUAL_NAME_BYTES = 255
 
 _NO_SUCH_NAME = (errno.EINVAL, errno.EILSEQ, errno.ENOENT)
 """Errors by which a file system refuses to create a name in a folder that is there."""
@@ -108,7 +111,7 @@ class LocalMover(Mover):
 
     def iter_free_names(self, target: Location) -> Iterator[Location]:
         path = as_path(target)
-        return iter_numbered(path, os.pathconf(path.parent, "PC_NAME_MAX"))
+        return iter_numbered(path, _find_name_limit(path.parent))
 
     @contextmanager
     def making_directories(self, target: Location, base: Location) -> Iterator[None]:
@@ -159,11 +162,15 @@ class LocalMover(Mover):
         return move, bool(target and target.may_be(move.stamp) and source != move.stamp)
 
     def is_same_file(self, location: Location, stamp: FileStamp, moved: Move) -> bool:
-        if stamp.is_unchanged(moved.arrived):
-            return True
-        # A time that was set may be rounded by the file system afterwards, as it is where files are uploaded.
-        is_copy = moved.copied is not None and moved.copied.size_bytes == stamp.size_bytes
-        return is_copy and _digest_file(as_path(location)) == moved.digest
+        return stamp.is_unchanged(moved.arrived) or _is_copy(as_path(location), moved)
+
+
+def _find_name_limit(directory: Path) -> int:
+    """Return how many bytes a name in `directory` may have; what is usual where the file system does not tell."""
+    with suppress(OSError):
+        if (limit := os.pathconf(directory, "PC_NAME_MAX")) > 0:
+            return limit
+    return _USUAL_NAME_BYTES
 
 
 def create_marker(marker: Path) -> None:
@@ -213,7 +220,7 @@ def _copy(move: AnyMove, log: MoveLog[AnyMove], part: Path) -> AnyMove:
         # What has the name is not ours: a recovery must not take it for our unfinished copy.
         log.copying(move, None)
         raise
-    if not _is_there(source, move.stamp) or move.digest not in (None, digest):
+    if not _is_version(source, move.stamp, digest) or move.digest not in (None, digest):
         with suppress(OSError):
             part.unlink()
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
@@ -221,15 +228,27 @@ def _copy(move: AnyMove, log: MoveLog[AnyMove], part: Path) -> AnyMove:
     if part != target:
         rename_noreplace(part, target)
     sync_directory(target.parent)
-    if not _is_there(source, move.stamp) or not _is_there(target, copied):
+    if not _is_version(source, move.stamp, digest) or not _is_copy(target, move):
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
     source.unlink()
     return move
 
 
-def _is_there(path: Path, stamp: FileStamp) -> bool:
+def _is_copy(path: Path, move: Move) -> bool:
+    """Whether `path` is the whole copy that `move` announced."""
+    return move.copied is not None and _is_version(path, move.copied, move.digest)
+
+
+def _is_version(path: Path, stamp: FileStamp, digest: str | None) -> bool:
+    """Whether the file `path` is what it was when it had `stamp`, and the content `digest`.
+
+    Its content decides where its time is another: one that was set may be rounded by the file system afterwards, or, as rclone's,
+    be another for as long as the file waits to be uploaded.
+    """
     found = read_stamp(path)
-    return found is not None and found.is_unchanged(stamp)
+    if found is None or found.size_bytes != stamp.size_bytes:
+        return False
+    return found.is_unchanged(stamp) or _digest_file(path) == digest
 
 
 def _recover_in_place(move: Move) -> bool:
@@ -242,7 +261,7 @@ def _recover_in_place(move: Move) -> bool:
         target.unlink()
         return False
     # The original is gone, or a person changed it meanwhile: the copy may be the last one.
-    return move.copied is not None and _is_there(target, move.copied)
+    return _is_copy(target, move)
 
 
 def _recover_copy(move: Move, part: Path) -> bool:
@@ -250,7 +269,7 @@ def _recover_copy(move: Move, part: Path) -> bool:
     source, target = as_path(move.source), as_path(move.target)
     has_part = read_stamp(part) is not None
     # As long as the copy has its unfinished name, the target is somebody else's, unless both are names of one file.
-    is_named = move.copied is not None and _is_there(target, move.copied) and (not has_part or _is_link(target, part))
+    is_named = _is_copy(target, move) and (not has_part or _is_link(target, part))
     copy = target if is_named else part
     if move.copied and (is_named or has_part) and not _is_beginning(copy, source):
         # A person took the original away meanwhile: the copy may be the last one.

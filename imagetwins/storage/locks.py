@@ -17,8 +17,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from imagetwins.errors import FolderBusyError
+from imagetwins.errors import FolderBusyError, StoreError
 from imagetwins.storage.writable import private_directory
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
+"""Errors by which a file system says that it has no locks: NFS locks no directory, SMB and some FUSE drivers nothing at all."""
+
+
+def lock_file(descriptor: int, kind: int, shown: str) -> None:
+    """Lock a file of a store, which is called `shown`, with `flock`.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        StoreError: the store is on a file system without locks.
+    """
+    try:
+        fcntl.flock(descriptor, kind)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"{shown} cannot be locked ({error.strerror}), and without locks two runs would write over each other. Name a store "
+            "on another file system, a disk of this machine if possible, with --store or IMAGETWINS_STORE."
+        ) from None
 
 
 @contextmanager
@@ -51,8 +72,8 @@ def _flock(directory: Path, kind: int, held: ExitStack, folder: Path, shown: str
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            # A file system without locks: nothing excludes runs there, and refusing them would help no one.
-            if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EBADF, errno.EINVAL):
+            # Nothing excludes runs there, and refusing them would help no one.
+            if error.errno in _NO_LOCKS:
                 return
             raise
         raise FolderBusyError(

@@ -14,6 +14,7 @@ from imagetwins.errors import StoreError
 from imagetwins.storage.base import AppendLog
 from imagetwins.storage.local_moves import sync_directory
 from imagetwins.storage.location import Location
+from imagetwins.storage.locks import lock_file
 from imagetwins.storage.objects import create_object, filesystem, key_of, reaching, replace_object
 
 PIECE_BYTES = 64_000
@@ -109,7 +110,7 @@ def open_local_log(path: Path) -> Iterator[LocalLog]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, str(path))
         except BlockingIOError:
             raise _in_use(path) from None
         yield LocalLog(path, descriptor)

@@ -71,6 +71,8 @@ def test_where_nothing_can_be_copied_either_nothing_can_be_moved(told, folder):
         return call(*arguments)
 
     with no_rename(), intercepted(fill):
-        level, what = told(list(examine_folder(str(folder), None)), "moves")
+        findings = list(examine_folder(str(folder), None))
+    level, what = told(findings, "moves")
     assert level == "problem"
     assert "No space left" in what
+    assert findings[-1].remedy.startswith("Free some room")

@@ -79,6 +79,7 @@ def folder(tmp_path):
         (errno.ENOTSUP, errno.ENOSYS),
         (errno.EPERM, errno.EMLINK),
         (errno.EINVAL, errno.EACCES),
+        (errno.EINVAL, errno.EIO),
     ],
     ids=errno.errorcode.get,
 )

@@ -1,6 +1,8 @@
 """What the cache says of a file is what its rows hold, and what is in use is left alone."""
 
+import errno
 import fcntl
+import mmap
 import os
 import shutil
 import threading
@@ -12,10 +14,12 @@ import pytest
 
 from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
+from imagetwins.errors import StoreError
 from imagetwins.scanning import cache as caching
 from imagetwins.scanning.activity import hold_run, iter_other_runs_at_work, lock_caches
 from imagetwins.scanning.cache import Cache, collect_loaded, describe_thumbnails, open_cache, read_index
 from imagetwins.scanning.eviction import release_run
+from imagetwins.storage.logs import open_local_log
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import CACHED, LISTING, LOADED, LOOKUP
 from imagetwins.store.tables import read_table, write_table
@@ -232,3 +236,25 @@ def test_a_file_that_changed_within_a_tick_of_fats_clock_before_it_was_listed_is
     (is_racy,) = read_table(run.listing, LISTING)["is_racy"]
     # FAT's clock ticks every two seconds.
     assert is_racy or time.monotonic() - started > 2
+
+
+def refusing(code):
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS], ids=errno.errorcode.get)
+def test_a_store_whose_file_system_has_no_locks_is_refused_with_the_remedy(code, run, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", refusing(code))
+    for hold in (hold_run(run), lock_caches(run.home), open_local_log(run.home / "journal")):
+        with pytest.raises(StoreError, match=r"cannot be locked.*--store or IMAGETWINS_STORE"), hold:
+            pass
+
+
+def test_a_store_whose_file_system_maps_no_files_is_refused_with_the_remedy(run, monkeypatch):
+    directory, _ = make_arrays(run, "thumbnails-a-1")
+    monkeypatch.setattr(mmap, "mmap", refusing(errno.ENODEV))
+    with pytest.raises(StoreError, match=r"cannot be mapped into memory \(No such device\).*IMAGETWINS_STORE"):
+        ssim.open_workspace(directory, write=True)

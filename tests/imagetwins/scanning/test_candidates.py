@@ -12,6 +12,7 @@ from imagetwins.decoding.model import MAX_BYTES
 from imagetwins.errors import ParameterError
 from imagetwins.scanning.candidates import APPLE_DOUBLE_MAGIC, list_candidates
 from imagetwins.storage import DUPLICATES, MARKER
+from tests.support.inodes import number_inodes
 from tests.support.pictures import encode, photo, tiny_png
 
 PNG = tiny_png(0)
@@ -225,6 +226,26 @@ def test_links_are_not_followed(tmp_path):
     (folder / "again.png").symlink_to("a.png")
 
     assert names(folder) == ["a.png", "sub/b.png"]
+
+
+@pytest.mark.parametrize("number", [0, 12], ids=["none", "one of another disk"])
+def test_files_and_folders_whose_inodes_are_alike_are_not_taken_for_one(number, tmp_path, monkeypatch):
+    fill(tmp_path, "a.png", "a/b.png", "c/d.png", "c/e.png", "c/f/g.png")
+    for position, path in enumerate(tmp_path.rglob("*")):
+        # Where there is no inode at all, times that are the same say nothing.
+        os.utime(path, ns=(1, position if number else 1))
+    with monkeypatch.context() as patch:
+        number_inodes(patch, number)
+        files = listed(tmp_path, more_folders=[tmp_path / "c"], reference=[tmp_path / "c/f"])
+
+    assert [str(file.location.relative_to(tmp_path)) for file in files] == [
+        "a.png",
+        "a/b.png",
+        "c/d.png",
+        "c/e.png",
+        "c/f/g.png",
+    ]
+    assert [file.error for file in files] == [None] * 5
 
 
 def test_of_hard_links_the_first_counts(tmp_path):

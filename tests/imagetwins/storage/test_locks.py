@@ -1,5 +1,6 @@
 """Two runs on one folder exclude each other; the second is told who is at work; the dead hold nothing."""
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -138,3 +139,16 @@ def test_a_read_only_folder_can_be_locked(folder):
         pass
 
     folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("code", [errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS], ids=errno.errorcode.get)
+def test_a_folder_that_its_file_system_cannot_lock_is_no_error(code, folder, monkeypatch):
+    asked = []
+
+    def refuse(*arguments):
+        asked.append(arguments)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with storage_of(folder).lock(folder, "1"), storage_of(folder).lock(folder, "2"):
+        assert len(asked) == 2 * (1 + len(folder.parents))

@@ -9,18 +9,18 @@ from imagetwins.moving.plan import PlannedMove
 from imagetwins.moving.restore import restore_moves
 from imagetwins.storage import FileStamp
 
-STAMP = FileStamp(inode=7, size_bytes=100, mtime_ns=5_000)
+STAMP = FileStamp(inode=7, size_bytes=100, mtime_ns=5_050)
 
 
 @pytest.mark.parametrize(
     ("other", "is_unchanged", "may_be"),
     [
-        (FileStamp(7, 100, 5_000), True, True),
-        (FileStamp(8, 100, 5_000), True, True),
-        (FileStamp(7, 101, 5_000), False, True),
-        (FileStamp(7, 100, 5_001), False, True),
-        (FileStamp(8, 101, 5_000), False, False),
-        (FileStamp(8, 100, 5_001), False, False),
+        (FileStamp(7, 100, 5_050), True, True),
+        (FileStamp(8, 100, 5_050), True, True),
+        (FileStamp(7, 101, 5_050), False, True),
+        (FileStamp(7, 100, 5_051), False, True),
+        (FileStamp(8, 101, 5_050), False, False),
+        (FileStamp(8, 100, 5_051), False, False),
     ],
 )
 def test_a_file_is_unchanged_if_its_size_and_its_time_are_and_may_be_an_edited_one_by_its_inode(
@@ -30,11 +30,30 @@ def test_a_file_is_unchanged_if_its_size_and_its_time_are_and_may_be_an_edited_o
     assert (STAMP.may_be(other), other.may_be(STAMP)) == (may_be, may_be)
 
 
+@pytest.mark.parametrize(
+    ("kept_ns", "is_unchanged"),
+    [
+        (1_600_000_001_123_456_700, True),
+        (1_600_000_001_123_456_000, True),
+        (1_600_000_001_120_000_000, True),
+        (1_600_000_001_000_000_000, True),
+        (1_600_000_000_000_000_000, True),
+        (1_599_999_999_000_000_000, False),
+        (1_600_000_001_123_456_788, False),
+        (1_600_000_003_000_000_000, False),
+    ],
+    ids=["NTFS", "utimes", "exFAT", "seconds", "FAT", "older", "by a nanosecond", "newer"],
+)
+def test_a_time_that_a_coarser_clock_cuts_off_is_the_same(kept_ns, is_unchanged):
+    written, kept = FileStamp(7, 100, 1_600_000_001_123_456_789), FileStamp(8, 100, kept_ns)
+    assert (written.is_unchanged(kept), kept.is_unchanged(written)) == (is_unchanged, is_unchanged)
+
+
 @pytest.mark.parametrize(("etag", "size_bytes", "is_unchanged"), [("a", 100, True), ("a", 9, False), ("b", 100, False)])
 def test_an_object_is_unchanged_if_its_size_and_its_tag_are(etag, size_bytes, is_unchanged):
     stamp, other = FileStamp(0, 100, 5_000, "a"), FileStamp(0, size_bytes, 6_000, etag)
     assert (stamp.is_unchanged(other), other.is_unchanged(stamp)) == (is_unchanged, is_unchanged)
-    assert not stamp.is_unchanged(FileStamp(0, 100, 5_000))
+    assert not stamp.is_unchanged(FileStamp(0, 100, 5_050))
 
 
 def plan_one(folder):
@@ -53,7 +72,7 @@ def write_other(folder, move, content, later_ns):
 
 
 differing = pytest.mark.parametrize(
-    ("content", "later_ns"), [(b"longer than it was", 0), (b"pixels", 1)], ids=["size", "time"]
+    ("content", "later_ns"), [(b"longer than it was", 0), (b"pixels", 3_000_000_000)], ids=["size", "time"]
 )
 
 
