@@ -89,7 +89,8 @@ def build_pictures(folder: Path) -> Pictures:
     """Put the pictures into `folder`."""
     rng = np.random.default_rng(16)
     built = Pictures(folder)
-    names = [*(f"Bild{number:02}" for number in range(PAIRS - 2)), "Grüße aus Köln", "IMG_1"]
+    # To some file systems the names with and without capitals are one.
+    names = [*(f"Bild{number:02}" for number in range(PAIRS - 4)), "gleich", "Grüße aus Köln", "GLEICH", "IMG_1"]
     for number, name in enumerate(names):
         picture = cv2.resize(rng.integers(0, 256, (7, 9, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
         suffix = ".JPG" if number % 2 else ".jpg"
@@ -113,7 +114,8 @@ def build_pictures(folder: Path) -> Pictures:
 
 def _write(file: Path, picture: np.ndarray, suffix: str, number: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(cv2.imencode(suffix, picture)[1].tobytes())
+    with file.open("xb") as opened:
+        opened.write(cv2.imencode(suffix, picture)[1].tobytes())
     # Odd seconds and a fraction: some file systems know only even ones.
     time_ns = (1_600_000_001 + 1000 * number) * 10**9 + 123_456_789
     os.utime(file, ns=(time_ns, time_ns))
@@ -307,11 +309,11 @@ class Trial:
             if self._system.is_full:
                 fill(folder)
             self.notes += pictures.refused
-            with self._mounted_anew():
-                self._try(pictures)
+            self._mount_anew()
+            self._try(pictures)
 
     def _try(self, pictures: Pictures) -> None:
-        before = read_versions(pictures.folder)
+        before = self._read(pictures.folder)
         time.sleep(SECONDS_TO_SETTLE)
         self._check_doctor(pictures.folder)
         if self._system.takes_moves:
@@ -328,13 +330,20 @@ class Trial:
         with ExitStack() as self._mount:
             yield self._mount.enter_context(contextmanager(self._system.mount)(self._place / "fs"))
 
-    @contextmanager
-    def _mounted_anew(self) -> Iterator[None]:
-        """Have the file system mounted once more: nothing that its process or the kernel knew of it is known any more."""
+    def _mount_anew(self) -> None:
+        """Mount the file system once more: nothing that its process or the kernel knew of it is known any more."""
         if self._system.is_kept:
             self._mount.close()
             self._mount.enter_context(contextmanager(self._system.mount)(self._place / "fs"))
-        yield
+
+    def _read(self, folder: Path) -> dict[str, Version]:
+        """Read the versions of the files of `folder`, as they are when all has been written."""
+        time.sleep(self._system.seconds_to_settle)
+        return read_versions(folder)
+
+    def _find_wrong(self, pictures: Pictures, before: dict[str, Version], aside: Path) -> list[str]:
+        time.sleep(self._system.seconds_to_settle)
+        return find_wrong_moves(pictures, before, aside)
 
     def _check_doctor(self, folder: Path) -> None:
         said = self._commands.run("doctor", folder, "--store", self._place / "store")
@@ -349,24 +358,27 @@ class Trial:
     def _check_moves(self, pictures: Pictures, before: dict[str, Version]) -> None:
         store = self._place / "store"
         self.found["killed"] = self._commands.run_killed(pictures.folder, store)
+        if LINK in before and not find_counts(store).get("errors"):
+            self.notes.append("hard links are taken for copies")
         lost = {version.content for version in before.values()} - {
-            version.content for version in read_versions(pictures.folder).values()
+            version.content for version in self._read(pictures.folder).values()
         }
         if lost:
             self.found["killed"] += f"; {len(lost)} files are gone"
-        with self._mounted_anew():
-            said = self._commands.run("run", pictures.folder, "--store", store)
-            aside = pictures.folder / DUPLICATES
-            self.found["moved"] = summarize(find_wrong_moves(pictures, before, aside)) + _describe_error(said)
-            self.found["by"] = find_way(store, pictures.folder)
-            self._check_unchanged(pictures.folder, store)
-            said = self._commands.restore_all(store)
-            differences = find_differences(before, read_versions(pictures.folder))
-            self.found["restored"] = summarize(differences) + _describe_error(said)
-            self._check_lock(pictures.folder)
-            self._check_places(pictures)
+        self._mount_anew()
+        said = self._commands.run("run", pictures.folder, "--store", store)
+        aside = pictures.folder / DUPLICATES
+        self.found["moved"] = summarize(self._find_wrong(pictures, before, aside)) + _describe_error(said)
+        self.found["by"] = find_way(store, pictures.folder)
+        self._check_unchanged(pictures.folder, store)
+        said = self._commands.restore_all(store)
+        differences = find_differences(before, self._read(pictures.folder))
+        self.found["restored"] = summarize(differences) + _describe_error(said)
+        self._check_lock(pictures.folder)
+        self._check_places(pictures)
 
     def _check_unchanged(self, folder: Path, store: Path) -> None:
+        self._mount_anew()
         time.sleep(SECONDS_TO_SETTLE)
         said = self._commands.run("run", folder, "--store", store)
         counts = find_counts(store)
@@ -387,16 +399,16 @@ class Trial:
 
     def _check_store_and_into(self, built: Pictures, store: Path, aside: Path) -> None:
         """Take pictures of an ext4 disk, with the store and the place for duplicates on the file system."""
-        before = read_versions(built.folder)
+        before = self._read(built.folder)
         said = self._commands.run("run", built.folder, "--store", store, "--into", aside)
         if said.code:
             self.found["store"] = _describe_error(said)
             return
-        wrong = find_wrong_moves(built, before, aside)
+        wrong = self._find_wrong(built, before, aside)
         again = self._commands.run("run", built.folder, "--store", store, "--into", aside)
         decoded = find_counts(store).get("to_decode")
         restored = self._commands.restore_all(store)
-        wrong += find_differences(before, read_versions(built.folder))
+        wrong += find_differences(before, self._read(built.folder))
         self.found["into it"] = summarize(wrong)
         self.found["store"] = _describe_error(again) + _describe_error(restored) or "yes"
         if decoded:
@@ -404,14 +416,12 @@ class Trial:
 
     def _check_out(self, pictures: Pictures, aside: Path, store: Path) -> None:
         """Take the pictures of the file system, with the place for duplicates on an ext4 disk."""
-        before = read_versions(pictures.folder)
+        before = self._read(pictures.folder)
         said = self._commands.run("run", pictures.folder, "--into", aside, "--store", store)
-        wrong = find_wrong_moves(pictures, before, aside)
+        wrong = self._find_wrong(pictures, before, aside)
         restored = self._commands.restore_all(store)
-        wrong += find_differences(before, read_versions(pictures.folder))
+        wrong += find_differences(before, self._read(pictures.folder))
         self.found["out of it"] = summarize(wrong) + _describe_error(said) + _describe_error(restored)
-        if LINK in before and not said.answer.get("errors"):
-            self.notes.append("hard links are taken for copies")
 
 
 def _describe_error(said: Said) -> str:

@@ -12,8 +12,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+DAVFS_SETTINGS = Path("/etc/davfs2/davfs2.conf")
 SFTP_SERVER = Path("/usr/lib/openssh/sftp-server")
 SECONDS_TO_MOUNT = 15.0
+SECONDS_TO_UPLOAD = 9.0
+"""rclone uploads what was written 5 s after it was closed."""
 
 
 class MountError(Exception):
@@ -38,6 +41,7 @@ class FileSystem:
         in_folder: whether the pictures lie in a folder of it, and not in its root.
         takes_moves: whether files can be moved on it at all.
         is_full: whether nothing is free on it.
+        seconds_to_settle: how long after a change files may show other times.
     """
 
     name: str
@@ -50,6 +54,7 @@ class FileSystem:
     in_folder: bool = True
     takes_moves: bool = True
     is_full: bool = False
+    seconds_to_settle: float = 0.0
 
     def find_missing(self) -> str | None:
         """Return what this machine lacks for it; None if nothing."""
@@ -91,6 +96,26 @@ def mounted(point: Path, *command: str | Path) -> Iterator[Path]:
         yield point
     finally:
         unmount(point)
+
+
+@contextmanager
+def mounted_over(there: Path, file: Path) -> Iterator[None]:
+    """Let `file` be seen in place of the file `there`."""
+    call("mount", "--bind", file, there)
+    try:
+        yield
+    finally:
+        unmount(there)
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End a server, at once if it does not end by itself."""
+    server.terminate()
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def unmount(point: Path) -> None:
@@ -238,19 +263,24 @@ def _gocryptfs(place: Path) -> Iterator[Path]:
 
 def _davfs(place: Path) -> Iterator[Path]:
     """Mount by WebDAV what rclone serves on a port of 127.0.0.1."""
-    (place / "back").mkdir(exist_ok=True)
+    for folder in ("back", "cache"):
+        (place / folder).mkdir(exist_ok=True)
     settings = place / "davfs2.conf"
-    settings.write_text(f"ask_auth 0\nuse_locks 0\ndelay_upload 0\ncache_dir {place}/cache\n", encoding="ascii")
+    settings.write_text(
+        f"dav_user root\ndav_group root\nask_auth 0\nuse_locks 0\ndelay_upload 0\ncache_dir {place}/cache\n",
+        encoding="ascii",
+    )
     command = ["rclone", "serve", "webdav", "--config", "/dev/null", "--addr", "127.0.0.1:4325", place / "back"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         time.sleep(1.5)
-        given = ["-t", "davfs", "-o", f"conf={settings},uid=0,gid=0", "http://127.0.0.1:4325", place / "mount"]
-        with mounted(place / "mount", "mount", *given) as point:
-            yield point
+        # Whom its process runs as, and where it keeps files, only the machine's settings may say: ours lie over them.
+        with mounted_over(DAVFS_SETTINGS, settings):
+            given = ["-t", "davfs", "http://127.0.0.1:4325", place / "mount"]
+            with mounted(place / "mount", "mount", *given) as point:
+                yield point
     finally:
-        server.terminate()
-        server.wait()
+        end(server)
 
 
 def _samba(place: Path) -> Iterator[Path]:
@@ -259,16 +289,17 @@ def _samba(place: Path) -> Iterator[Path]:
         (place / folder).mkdir(exist_ok=True)
     settings = place / "smb.conf"
     settings.write_text(SMB_SETTINGS.format(place=place), encoding="ascii")
-    server = subprocess.Popen(["smbd", "-s", settings, "--foreground", "--no-process-group"], stdin=subprocess.DEVNULL)
+    # In a session of its own: when it ends, it ends all of its group.
+    command = ["smbd", "-s", settings, "--foreground", "--no-process-group"]
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         time.sleep(2)
-        command = [part.format(place=place) for part in (*RCLONE, "--vfs-cache-mode", "writes")]
+        mount = [part.format(place=place) for part in (*RCLONE, "--vfs-cache-mode", "writes")]
         share = ":smb,host=127.0.0.1,port=4326,user=guest:share"
-        with mounted(place / "mount", *command, share, place / "mount") as point:
+        with mounted(place / "mount", *mount, share, place / "mount") as point:
             yield point
     finally:
-        server.terminate()
-        server.wait()
+        end(server)
 
 
 def _read_only(place: Path) -> Iterator[Path]:
@@ -374,6 +405,7 @@ FILE_SYSTEMS = (
         _over_folder(*RCLONE, "--vfs-cache-mode", "writes", "{back}", "{point}"),
         {"rclone": "rclone", "fusermount3": "fuse3"},
         ["fuse"],
+        seconds_to_settle=SECONDS_TO_UPLOAD,
     ),
     FileSystem(
         "rclone, no cache",
@@ -381,9 +413,17 @@ FILE_SYSTEMS = (
         _over_folder(*RCLONE, "{back}", "{point}"),
         {"rclone": "rclone", "fusermount3": "fuse3"},
         ["fuse"],
+        seconds_to_settle=SECONDS_TO_UPLOAD,
     ),
     FileSystem("WebDAV", "davfs2", _davfs, {"mount.davfs": "davfs2", "rclone": "rclone"}, ["fuse"]),
-    FileSystem("SMB", "Samba, mounted by rclone", _samba, {"smbd": "samba", "rclone": "rclone"}, ["fuse"]),
+    FileSystem(
+        "SMB",
+        "Samba, mounted by rclone",
+        _samba,
+        {"smbd": "samba", "rclone": "rclone"},
+        ["fuse"],
+        seconds_to_settle=SECONDS_TO_UPLOAD,
+    ),
     FileSystem("gocryptfs", "on ext4", _gocryptfs, {"gocryptfs": "gocryptfs"}, ["fuse"]),
     FileSystem("read-only", "bind mount", _read_only, {}, below="back", takes_moves=False),
     FileSystem("full", "tmpfs without room", _full, {}, ["tmpfs"], is_kept=False, is_full=True),
