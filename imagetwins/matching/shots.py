@@ -74,6 +74,54 @@ def _differ(name: str, one: float, other: float) -> bool:
     return abs(one - other) > (SAME_STOPS if name == _BIAS else SAME_SHARE * max(one, other))
 
 
+class Shots:
+    """What is known of the shots of a run's images.
+
+    Args:
+        images: `schemas.IMAGES`; row i is the image with the id i.
+
+    Attributes:
+        of_image: (images,) the number of each image's shot: of those that have the same time and the same exposure.
+    """
+
+    def __init__(self, images: pd.DataFrame) -> None:
+        # Tables of older versions have no exposures.
+        known = images.reindex(columns=list(Shot._fields)).astype(object).fillna("")
+        self.of_image: NDArray[np.int64] = pd.factorize(pd.MultiIndex.from_frame(known))[0]
+        shots = known[~pd.Series(self.of_image).duplicated().to_numpy()]
+        self._shots = [Shot(*shot) for shot in shots.itertuples(index=False)]
+        times = [shot.taken.partition(".") for shot in self._shots]
+        self._second = _number([second for second, _, _ in times])
+        self._fraction = _number([fraction for _, _, fraction in times])
+        self._exposure = _number([shot.exposure for shot in self._shots])
+        self.is_known: NDArray[np.bool_] = (self._second >= 0) | (self._exposure >= 0)
+
+    def differ(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which pairs of shots, by their numbers, are two: `find_difference` of each, of millions."""
+        found = _are_unlike(self._second, first, second)
+        # Few are left of which the words must be read.
+        unlike = _are_unlike(self._fraction, first, second) & (self._second[first] == self._second[second])
+        for row in np.flatnonzero(~found & (unlike | _are_unlike(self._exposure, first, second))):
+            found[row] = self.find_difference(first[row], second[row]) is not None
+        return found
+
+    def find_difference(self, first: int, second: int) -> Reason | None:
+        """Return why two shots, by their numbers, are two; None if they may be one."""
+        return find_difference(self._shots[first], self._shots[second])
+
+
+def _number(words: list[str]) -> NDArray[np.int64]:
+    """Return a number for each of `words`, the same for the same one; -1 where there is none."""
+    numbers: NDArray[np.int64] = pd.factorize(np.array([word or None for word in words], object))[0]
+    return numbers
+
+
+def _are_unlike(numbers: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
+    one, other = numbers[first], numbers[second]
+    unlike: NDArray[np.bool_] = (one != other) & (one >= 0) & (other >= 0)
+    return unlike
+
+
 def find_other_shots(pairs: pd.DataFrame, images: pd.DataFrame) -> NDArray[np.object_]:
     """Return for each pair of pictures why they are two shots, None where they may be one.
 
@@ -81,20 +129,12 @@ def find_other_shots(pairs: pd.DataFrame, images: pd.DataFrame) -> NDArray[np.ob
         pairs: has the columns `image1` and `image2` of `schemas.COMPARISONS`.
         images: `schemas.IMAGES`; row i is the image with the id i.
     """
+    shots = Shots(images)
     found = np.full(len(pairs), None, dtype=object)
-    shots, kinds = _number_shots(images)
-    first, second = (shots[pairs[name].to_numpy(np.int64)] for name in ("image1", "image2"))
-    for row in np.flatnonzero(first != second):
-        found[row] = find_difference(kinds[first[row]], kinds[second[row]])
+    first, second = (shots.of_image[pairs[name].to_numpy(np.int64)] for name in ("image1", "image2"))
+    for row in np.flatnonzero(shots.differ(first, second)):
+        found[row] = shots.find_difference(first[row], second[row])
     return found
-
-
-def _number_shots(images: pd.DataFrame) -> tuple[NDArray[np.int64], list[Shot]]:
-    """Return the number of each image's shot, and what is known of the shots."""
-    # Tables of older versions have no exposures.
-    known = images.reindex(columns=list(Shot._fields)).astype(object).fillna("")
-    numbers, kinds = pd.factorize(pd.MultiIndex.from_frame(known))
-    return numbers, [Shot(*kind) for kind in kinds]
 
 
 def find_between(earlier: NDArray[np.int64], later: NDArray[np.int64], images: pd.DataFrame) -> NDArray[np.object_]:
@@ -105,35 +145,45 @@ def find_between(earlier: NDArray[np.int64], later: NDArray[np.int64], images: p
         later: (n,) int64, those that would move. All matches of each must be among them, in either place.
         images: `schemas.IMAGES`; row i is the image with the id i.
     """
+    shots = Shots(images)
     found = np.full(len(later), None, dtype=object)
-    shots, kinds = _number_shots(images)
-    matched = _collect_shots(earlier, later, shots, kinds)
-    for row in np.flatnonzero(np.isin(earlier, list(matched))).tolist():
-        staying, moving = kinds[shots[earlier[row]]], kinds[shots[later[row]]]
-        others = [(kinds[number], image) for number, image in matched[int(earlier[row])].items()]
-        if find_difference(staying, moving) is None:
-            between = (
-                image for kind, image in others if find_difference(moving, kind) and not find_difference(staying, kind)
-            )
-            if (other := next(between, None)) is not None:
-                found[row] = Reason.of(ReasonCode.BETWEEN_SHOTS, other=images["path"].iat[other].rpartition("/")[2])
+    staying, moving = shots.of_image[earlier], shots.of_image[later]
+    # Of what says itself which shot it is, nothing is unclear.
+    rows = np.flatnonzero(shots.is_known[moving] & (staying != moving) & ~shots.differ(staying, moving))
+    matched = _collect_known(earlier, later, shots, np.unique(earlier[rows]))
+    for image, group in pd.Series(rows).groupby(earlier[rows]):
+        left = group.to_numpy()
+        for shot, other in _find_candidates(shots, shots.of_image[image], matched.get(image, {})):
+            is_other = shots.differ(moving[left], np.full(len(left), shot))
+            name = images["path"].iat[other].rpartition("/")[2]
+            found[left[is_other]] = Reason.of(ReasonCode.BETWEEN_SHOTS, other=name)
+            left = left[~is_other]
+            if not len(left):
+                break
     return found
 
 
-def _collect_shots(
-    earlier: NDArray[np.int64], later: NDArray[np.int64], shots: NDArray[np.int64], kinds: list[Shot]
+def _find_candidates(shots: Shots, staying: int, matched: dict[int, int]) -> list[tuple[int, int]]:
+    """Return those of the `matched` shots, each with an image, that the shot `staying` may be; none if that is one alone."""
+    numbers = np.array(list(matched), np.int64)
+    possible = numbers[~shots.differ(np.full(len(numbers), staying), numbers)].tolist()
+    return [(shot, matched[shot]) for shot in possible] if len(possible) > 1 else []
+
+
+def _collect_known(
+    earlier: NDArray[np.int64], later: NDArray[np.int64], shots: Shots, wanted: NDArray[np.int64]
 ) -> dict[int, dict[int, int]]:
-    """Return the shots that each image matches, with an image of each; of those images that match several that are known."""
-    rows = np.column_stack(
-        [np.append(earlier, later), np.append(shots[later], shots[earlier]), np.append(later, earlier)]
-    )
-    is_known = np.array([any(kind) for kind in kinds], bool)
-    rows = rows[is_known[rows[:, 1]]]
-    first_of_each = np.unique(rows[:, :2], axis=0, return_index=True)[1]
+    """Return the shots that each of the `wanted` images matches, of those that are known, with an image of each."""
+    image, other = np.append(earlier, later), np.append(later, earlier)
+    rows = np.flatnonzero(np.isin(image, wanted) & shots.is_known[shots.of_image[other]])
+    keys = image[rows] * len(shots.is_known) + shots.of_image[other[rows]]
+    rows = rows[np.unique(keys, return_index=True)[1]]
     matched: dict[int, dict[int, int]] = defaultdict(dict)
-    for image, shot, other in rows[first_of_each].tolist():
-        matched[image][shot] = other
-    return {image: others for image, others in matched.items() if len(others) > 1}
+    for one, shot, match in zip(
+        *(column.tolist() for column in (image[rows], shots.of_image[other[rows]], other[rows])), strict=True
+    ):
+        matched[one][shot] = match
+    return matched
 
 
 def find_lost_films(earlier: NDArray[np.int64], later: NDArray[np.int64], images: pd.DataFrame) -> NDArray[np.object_]:
