@@ -70,6 +70,7 @@ GUARDS: dict[str, dict[str, Any]] = {
     "peak": {"max_peak_difference": 1e9},
     "colour": {"max_colour_difference": 1e9},
     "aspect": {"max_aspect_change": 1e9},
+    "burst": {"burst": "move"},
 }
 """What switches each guard off; a guard that this version has no parameter for is passed over."""
 

@@ -25,6 +25,11 @@ class ReasonCode(StrEnum):
     ONE_PLACE_DIFFERS = "one-place-differs"
     COLOUR_DIFFERS = "colour-differs"
     OTHER_MOMENT = "other-moment"
+    OTHER_EXPOSURE = "other-exposure"
+    BETWEEN_SHOTS = "between-shots"
+    OTHER_SHOT = "other-shot"
+    FILM_LOST = "film-lost"
+    FILMS_DIFFER = "films-differ"
     BLANK = "blank"  # Of runs with decoder 1
     NOTHING_TO_SEE = "nothing-to-see"
     FRAMES_DIFFER = "frames-differ"
@@ -155,6 +160,11 @@ def _kept_apart(details: Mapping[str, Any]) -> str:
     return f"kept: no duplicate of {details['other']}{others}, {describe_saying(details)}"
 
 
+def _other_shot(details: Mapping[str, Any]) -> str:
+    others = f" and {pluralize(details['more'], 'other')}" if details["more"] else ""
+    return f"kept: another shot than {details['other']}{others}: {details['why']}"
+
+
 _CHANGED = "changed since the run: "
 
 _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
@@ -169,6 +179,11 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.ONE_PLACE_DIFFERS: "one place differs {difference:.1f} times as much as most others, more than {limit:g} times",
     ReasonCode.COLOUR_DIFFERS: "the colour of one place differs by {difference:.0f} levels, more than {limit:g}",
     ReasonCode.OTHER_MOMENT: "they were taken at different times, {first} and {second}",
+    ReasonCode.OTHER_EXPOSURE: "they were exposed differently, {first} and {second}",
+    ReasonCode.BETWEEN_SHOTS: "what would stay may as well be a copy of {other}, which is another shot than this one",
+    ReasonCode.OTHER_SHOT: _other_shot,
+    ReasonCode.FILM_LOST: "a film is behind it (a motion photo), and none behind what would stay",
+    ReasonCode.FILMS_DIFFER: "the films behind them are not the same (motion photos)",
     ReasonCode.BLANK: "both pictures are blank, and differ by {difference} levels (limit {limit})",
     ReasonCode.NOTHING_TO_SEE: "neither picture has any structure at this size, and not all of their pixels are known to be equal",
     ReasonCode.FRAMES_DIFFER: "they have {first} and {second} frames or pages, and only the first ones are compared",
@@ -252,6 +267,13 @@ HINTS: dict[str, str] = {
     ),
     ReasonCode.COLOUR_DIFFERS: "One place has another colour: it may be another product, or the same one retouched.",
     ReasonCode.OTHER_MOMENT: "The camera says that they were taken at different times: two shots of a burst, or one shot with another date.",
+    ReasonCode.OTHER_EXPOSURE: "The camera says that they were exposed differently: two shots of a bracket, as for an HDR picture.",
+    ReasonCode.BETWEEN_SHOTS: (
+        "The one that would stay does not say when it was taken, and is like several shots of a burst: of which it is a copy, a score "
+        "cannot tell."
+    ),
+    ReasonCode.FILM_LOST: "This file holds some seconds of film as well, which the other has lost. Keep this one, if you want the film.",
+    ReasonCode.FILMS_DIFFER: "Both files hold some seconds of film as well, and not the same.",
     ReasonCode.NOTHING_TO_SEE: "Made small, there is nothing to see on either of them, so that being alike says little. Zoom in.",
     ReasonCode.FRAMES_DIFFER: "They are films or documents of different lengths, of which only the beginnings were compared.",
     ReasonCode.FRAMES_UNEQUAL: "They are films or documents, of which only the beginnings were compared.",

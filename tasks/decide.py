@@ -104,7 +104,7 @@ def decide_as_chosen(
     return {
         "images": len(images),
         "errors": int(images["error"].notna().sum()),
-        **{name: counts[name] for name in ("pairs", "matches", "excluded")},
+        **{name: counts[name] for name in ("pairs", "matches", "excluded", "other_shots")},
         "changed": len(changes),
         # In a dry run, what would be.
         "put_back": len(back),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagetwins import orientation, ssim
-from imagetwins.decoding import decoder, headers, jpeg, jxl, model, pixels, program, raw, shared
+from imagetwins.decoding import decoder, film, headers, jpeg, jxl, model, pixels, program, raw, shared
 from imagetwins.ssim import area
 from tests.support.fingerprint import describe, fingerprint
 
@@ -18,7 +18,7 @@ GUARDED = {
     # Of `model` only settings and limits, which are in a cache's key anyway; `formats` says what is decoded, not to what.
     "DECODER_VERSION": (
         model.DECODER_VERSION,
-        [Path(module.__file__) for module in (area, decoder, headers, jpeg, jxl, pixels, program, raw, shared)],
+        [Path(module.__file__) for module in (area, decoder, film, headers, jpeg, jxl, pixels, program, raw, shared)],
     ),
 }
 

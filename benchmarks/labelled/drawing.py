@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.Image import Image as Picture
+from PIL.TiffImagePlugin import IFDRational
 
 Colour = str | int | tuple[int, ...]
 Box = tuple[float, float, float, float]
@@ -107,5 +108,5 @@ def exif(taken: str, fraction: str = "000", exposure: tuple[int, int] = (1, 125)
     tags[0x010F], tags[0x0110], tags[0x0112] = "Camera maker", "Model 1", orientation
     details = tags.get_ifd(0x8769)
     details[0x9003], details[0x9291] = taken, fraction
-    details[0x829A] = exposure
+    details[0x829A] = IFDRational(*exposure)
     return tags.tobytes()

@@ -635,13 +635,14 @@ def _moved(
 
 
 def brackets(sources: Sources, rng: np.random.Generator) -> Iterator[Family]:
-    """An exposure bracket on a tripod: a stop, or two, apart; EXIF has each exposure and its instant, as cameras write it."""
+    """An exposure bracket on a tripod: a stop, or two, apart; EXIF has each exposure, and of half of them the instant in the second."""
     for number, which in enumerate(_BRACKETS):
         light = (to_array(sources.others[which]) / 255.0) ** 2.2
         family = []
         for member, stops in enumerate((0, -1, 1) if number % 2 else (0, -2, 2)):
             seen = 255 * np.clip(light * 2.0**stops, 0, 1) ** (1 / 2.2) + rng.normal(0, 1.5, light.shape)
-            taken = exif("2026:05:03 09:00:00", f"{300 * member:03}", (1, round(125 / 2.0**stops)))
+            instant = f"{300 * member:03}" if number < len(_BRACKETS) // 2 else ""
+            taken = exif("2026:05:03 09:00:00", instant, (1, round(125 / 2.0**stops)))
             family.append(_jpeg(to_picture(seen), exif=taken))
         yield family
 

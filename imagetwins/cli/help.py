@@ -34,6 +34,7 @@ OPTIONS = {
         "max_peak_difference",
         "max_colour_difference",
         "max_aspect_change",
+        "burst",
     ),
     "How pictures are compared": ("size", "resampling", "decoding", "audit_floor"),
     "Where runs keep what they make, and where they work": ("store", "cache_pixels", "dask"),

@@ -21,6 +21,7 @@ from imagetwins.reporting.advice import (
     describe_orientations,
     describe_remembered,
     describe_restriction,
+    describe_shots,
 )
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.runs import RunAudit, RunComparison
@@ -100,7 +101,7 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
 
 def _print_remarks(console: Console, record: RunRecord) -> None:
     """Print what is to be known of how pictures were compared, and of those that were not."""
-    for told in filter(None, (describe_orientations(record), describe_restriction(record))):
+    for told in filter(None, (describe_orientations(record), describe_restriction(record), describe_shots(record))):
         console.print(told)
     if remembered := describe_remembered(record):
         memory = format_command("memory", "list", record.parameters.store, _program())

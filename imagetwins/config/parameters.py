@@ -41,6 +41,7 @@ Sidecars = Literal["move", "leave"]
 ApprovalPolicy = Literal["never", "review", "always"]
 CachePixels = Literal["yes", "no"]
 Within = Literal["all", "folder"]
+Burst = Literal["move", "review", "keep"]
 Count = Annotated[int, Field(ge=0)]
 Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -171,6 +172,14 @@ class Options(BaseModel):
             "review and not moved."
         ),
     ] = 0.1
+    burst: Annotated[
+        Burst,
+        Field(
+            description="Matches that are two shots by their EXIF, taken at different times or exposed differently, as of bursts and "
+            "brackets. review: they are listed for review and not moved. keep: they are no matches, and nobody is asked. move: "
+            "what EXIF says is not looked at."
+        ),
+    ] = "review"
     max_move_share: Annotated[
         Share,
         Field(description="If more than this share of the folder would move, nothing moves and all is for review."),
@@ -298,6 +307,11 @@ class Parameters(Options, Essentials):
     def is_careful(self) -> bool:
         """Whether matches can be for review: the rule is not the plain one."""
         return self.rule == "careful"
+
+    @property
+    def keeps_shots(self) -> bool:
+        """Whether two shots are no match, whatever they score."""
+        return self.is_careful and self.burst == "keep"
 
     @property
     def ranking(self) -> tuple[str, ...]:

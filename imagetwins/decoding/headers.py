@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import Any
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+from imagetwins.decoding.film import digest_film, find_in_boxes
 from imagetwins.decoding.formats import FORMATS, RAW, decoded_formats
 from imagetwins.decoding.jpeg import find_plain_frame, find_start, read_jpeg
 from imagetwins.decoding.jxl import is_jxl, read_jxl_header
@@ -19,7 +21,14 @@ from imagetwins.decoding.raw import import_library, read_raw
 
 _MAKE, _MODEL = 0x010F, 0x0110
 ORIENTATION, _EXIF_DETAILS, _DATE_TIME_ORIGINAL, _SUBSEC_TIME_ORIGINAL = 0x0112, 0x8769, 0x9003, 0x9291
+_EXPOSURE_TIME, _F_NUMBER, _SENSITIVITY, _EXPOSURE_BIAS = 0x829A, 0x829D, 0x8827, 0x9204
 """EXIF 2.32: tags, and the one that points to the details."""
+
+_NO_SENSITIVITY = 65535
+"""What stands for a sensitivity that takes more than 16 bits, and is in another tag."""
+
+_BOXED = ("HEIF", "AVIF")
+"""Formats that are made of boxes, as films are."""
 
 MAX_NAME = 100
 """Characters of a camera's make, or of its model, that are kept: a damaged header may hold any number."""
@@ -45,6 +54,8 @@ class Header:
     extras: int
     taken: str | None
     camera: str | None = None
+    exposure: str | None = None
+    film_digest: str | None = None
     has_preview: bool = False
 
 
@@ -124,7 +135,7 @@ def _read_jpeg(content: bytes, start: int) -> tuple[Header, bytes]:
     jpeg = read_jpeg(content, start)
     frame = find_plain_frame(jpeg.content)
     header = replace(_NO_HEADER, format="JPEG", **frame._asdict()) if frame else read_header(jpeg.content)
-    return replace(header, extras=jpeg.extras), jpeg.content
+    return replace(header, extras=jpeg.extras, film_digest=digest_film(content, jpeg.film)), jpeg.content
 
 
 def _read_raw(content: bytes) -> tuple[Header, bytes]:
@@ -137,6 +148,7 @@ def _read_raw(content: bytes) -> tuple[Header, bytes]:
         height_px=raw.height_px,
         taken=_read_taken(raw.exif),
         camera=_read_camera(raw.exif),
+        exposure=_read_exposure(raw.exif),
     )
     if raw.preview is None:
         return replace(kind, orientation=raw.orientation), content
@@ -145,8 +157,8 @@ def _read_raw(content: bytes) -> tuple[Header, bytes]:
     # A preview may be turned already. What it says itself of that is no evidence: LibRaw writes it.
     is_stored_alike = (header.width_px > header.height_px) == (raw.is_wide if raw.orientation < 5 else not raw.is_wide)
     turn = raw.orientation if is_stored_alike else 1
-    taken, camera = kind.taken or header.taken, kind.camera or header.camera
-    return replace(kind, orientation=turn, taken=taken, camera=camera, has_preview=True), preview
+    told = {name: getattr(kind, name) or getattr(header, name) for name in ("taken", "camera", "exposure")}
+    return replace(kind, orientation=turn, has_preview=True, **told), preview
 
 
 def _read_jxl(content: bytes) -> Header:
@@ -164,6 +176,7 @@ def _read_jxl(content: bytes) -> Header:
         height_px=header.height_px,
         taken=_read_taken(exif),
         camera=_read_camera(exif),
+        exposure=_read_exposure(exif),
     )
 
 
@@ -180,6 +193,7 @@ def read_header(content: bytes) -> Header:
             # To look for EXIF behind the pixels of a PNG, Pillow would decode it.
             exif = picture.getexif() if kind != "PNG" or b"eXIf" in content else Image.Exif()
             orientation = exif.get(ORIENTATION, 1)
+            film = digest_film(content, find_in_boxes(content)) if kind in _BOXED else None
             return Header(
                 format=kind,
                 width_px=picture.width,
@@ -188,9 +202,11 @@ def read_header(content: bytes) -> Header:
                 orientation=orientation if orientation in range(1, 9) and kind != "HEIF" else 1,
                 is_progressive="progressive" in picture.info,
                 frames=1 if kind in _ONE_PICTURE else min(getattr(picture, "n_frames", 1), MAX_FRAMES),
-                extras=_count_extras(picture),
+                extras=_count_extras(picture) + (film is not None),
                 taken=_read_taken(exif),
                 camera=_read_camera(exif),
+                exposure=_read_exposure(exif),
+                film_digest=film,
             )
     except UnidentifiedImageError:
         raise _UnknownFormatError(_describe_unknown(content)) from None
@@ -238,6 +254,33 @@ def _read_taken(exif: Image.Exif) -> str | None:
         return None
     fraction = str(details.get(_SUBSEC_TIME_ORIGINAL, "")).strip("\0 ")
     return f"{taken.isoformat()}.{fraction}" if fraction.isdecimal() and fraction.isascii() else taken.isoformat()
+
+
+def _read_exposure(exif: Image.Exif) -> str | None:
+    """Return the text that `Decoded.exposure` describes; None if EXIF says nothing of it."""
+    try:
+        details = exif.get_ifd(_EXIF_DETAILS)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    seconds, aperture, sensitivity = (_read_number(details, tag) for tag in (_EXPOSURE_TIME, _F_NUMBER, _SENSITIVITY))
+    bias = _read_number(details, _EXPOSURE_BIAS)
+    told = [
+        f"{seconds:.4g} s" if seconds and seconds > 0 else "",
+        f"f/{aperture:.4g}" if aperture and aperture > 0 else "",
+        f"ISO {sensitivity:.0f}" if sensitivity and 0 < sensitivity < _NO_SENSITIVITY else "",
+        f"{bias:+.4g} EV" if bias is not None else "",
+    ]
+    return ", ".join(filter(None, told)) or None
+
+
+def _read_number(details: Mapping[int, Any], tag: int) -> float | None:
+    """Return the number, or the first of several, that a tag has; None where there is none."""
+    value = details.get(tag)
+    try:
+        number = float(value[0] if isinstance(value, tuple) else value)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _read_camera(exif: Image.Exif) -> str | None:

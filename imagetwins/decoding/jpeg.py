@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from imagetwins.decoding.film import find_behind
 from imagetwins.decoding.model import UndecodableError
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
@@ -48,10 +49,12 @@ class Jpeg(NamedTuple):
     Attributes:
         content: begins with the picture; the file's own content where nothing is wrong with it.
         extras: further pictures behind it (MPO, gain maps), and 1 more for a film (motion photos).
+        film: where the film begins in the file; the file's length if there is none.
     """
 
     content: bytes
     extras: int
+    film: int
 
 
 class Frame(NamedTuple):
@@ -97,9 +100,10 @@ def read_jpeg(content: bytes, start: int = 0) -> Jpeg:
     patches = [_correct(content, segment, frame) for segment in own]
     is_regular = start == 0 and is_ended and own is segments and not any(patches)
     if is_regular and not _has_stray_bytes(content, segments, start + 2):
-        return Jpeg(content, _count_extras(content, end))
+        return Jpeg(content, _count_extras(content, end), find_behind(content, end))
     pieces = [patch or content[segment.start : segment.end] for segment, patch in zip(own, patches, strict=True)]
-    return Jpeg(b"".join([b"\xff\xd8", *pieces, b"" if is_ended else _END]), _count_extras(content, end))
+    mended = b"".join([b"\xff\xd8", *pieces, b"" if is_ended else _END])
+    return Jpeg(mended, _count_extras(content, end), find_behind(content, end))
 
 
 def find_plain_frame(content: bytes) -> Frame | None:
@@ -238,19 +242,12 @@ def _check_ends_whole(content: bytes, end: int) -> None:
         UndecodableError: it is.
     """
     following = content.find(b"\xff\xd8\xff", end)
-    if _FRAME.search(content, end, _find_film(content, end) if following < 0 else following):
+    if _FRAME.search(content, end, find_behind(content, end) if following < 0 else following):
         raise UndecodableError("damaged header: it is unclear where the JPEG begins")
 
 
-def _find_film(content: bytes, offset: int) -> int:
-    """Return the offset of the MP4 file behind a picture, the length of `content` if there is none."""
-    brand = content.find(b"ftyp", offset)
-    is_film = brand >= offset + 4 and 8 <= int.from_bytes(content[brand - 4 : brand]) <= MAX_LEADING
-    return brand - 4 if is_film else len(content)
-
-
 def _count_extras(content: bytes, offset: int) -> int:
-    film = _find_film(content, offset)
+    film = find_behind(content, offset)
     count = int(film < len(content))
     while (start := content.find(b"\xff\xd8\xff", offset, film)) >= 0:
         segments = list(itertools.islice(_iter_segments(content, start + 2), MAX_SEGMENTS))

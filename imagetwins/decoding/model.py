@@ -6,8 +6,9 @@ Plain values: whoever only names them does not load OpenCV.
 from dataclasses import dataclass, fields
 from typing import Literal
 
-DECODER_VERSION = 2
-"""To be raised whenever the thumbnail of any file may change: thumbnails and scores stored under another one are not reused."""
+DECODER_VERSION = 3
+"""To be raised whenever the thumbnail of any file may change, or what a guard must know of it: thumbnails and scores stored under
+another one are not reused."""
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused before decoding. With four 16-bit channels, one of this size took 3.1 GB."""
@@ -65,8 +66,11 @@ class Decoded:
         error: why there is no thumbnail; None exactly when there is one.
         frames: how many frames or pages the file has; the thumbnail is of the first. 1 for a single picture.
         extras: what is in the file beside its picture, and is not compared: the pictures and the film behind that of a JPEG
-            (MPO, gain maps, motion photos), the layers of a PSD.
+            (MPO, gain maps, motion photos), the maps and the film of a HEIF, the layers of a PSD.
+        film_digest: SHA-256 of the film behind the picture, in hexadecimal; None if there is none.
         taken: EXIF's DateTimeOriginal with its fractions of a second, ISO 8601 local time: "2019-05-01T12:00:00.25".
+        exposure: EXIF's ExposureTime, FNumber, PhotographicSensitivity and ExposureBiasValue, those that there are:
+            "0.008 s, f/2.8, ISO 100, -1 EV".
         camera: EXIF's Make and Model, "NIKON D750" and not "NIKON CORPORATION NIKON D750"; see `headers.name_camera`.
         pixels_digest: SHA-256 of all that the file shows, in hexadecimal; see `decoder.digest_pixels`. None where nobody
             asked for it, or where it would not be exact.
@@ -79,7 +83,9 @@ class Decoded:
     error: str | None = None
     frames: int | None = None
     extras: int | None = None
+    film_digest: str | None = None
     taken: str | None = None
+    exposure: str | None = None
     camera: str | None = None
     pixels_digest: str | None = None
 

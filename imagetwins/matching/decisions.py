@@ -9,7 +9,7 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
 - *Any grouping.* A duplicate is every image that matches any image ranked before it, even one that is itself moved:
   the plain rule "flag image2 of every matching pair".
 - *Doubt.* A match is doubtful when the pictures agree mostly where they are blank, when one place of them differs, when they
-  were taken at different times, when their aspect ratios differ (square thumbnails hide that), or when their thumbnails say
+  are two shots by their EXIF or a film is behind the one that would move (`shots.py`), when their aspect ratios differ (square thumbnails hide that), or when their thumbnails say
   too little: because there is nothing to see on them, because a file has more frames or pages than the one that is compared,
   or because it is a camera's raw file. Then only files that are equal, or show the same to the last pixel, are without
   doubt. An image whose only matches are doubtful is listed for review, and stays.
@@ -35,6 +35,7 @@ from imagetwins.matching.orientation import invert, lies_on_side, read_orientati
 from imagetwins.matching.ranking import rank_images
 from imagetwins.matching.recall import NOBODY, UNASKED, Recall
 from imagetwins.matching.restriction import find_excluded
+from imagetwins.matching.shots import find_between, find_lost_films, find_other_shots
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.companions import find_raw_pairs
@@ -78,7 +79,9 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
     _add_high(doubts, matches, "peak_difference", parameters.max_peak_difference, ReasonCode.ONE_PLACE_DIFFERS)
     if parameters.min_detail_ssim > -1:
         _add_low_detail(doubts, matches, parameters.min_detail_ssim)
-    _add_other_moments(doubts, matches, images)
+    if parameters.burst == "review":
+        shots = find_other_shots(matches, images)
+        doubts = np.where(_is_any(shots), shots, doubts)
     _add_unequal(doubts, matches, images)
     return doubts
 
@@ -101,19 +104,6 @@ def _add_low_detail(doubts: NDArray[np.object_], matches: pd.DataFrame, limit: f
     detail = matches["detail_ssim"].to_numpy(np.float64, na_value=np.nan)
     for row in np.flatnonzero(detail < limit):
         doubts[row] = Reason.of(ReasonCode.LOW_DETAIL_SSIM, detail=float(detail[row]), limit=limit)
-
-
-def _add_other_moments(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.DataFrame) -> None:
-    """Doubt the matches of pictures that were taken at different times, as bursts and brackets are."""
-    taken = images["taken"].fillna("").to_numpy(object)
-    first, second = (taken[matches[name].to_numpy()] for name in ("image1", "image2"))
-    for row in np.flatnonzero(first != second):
-        one, other = first[row], second[row]
-        # Programs that drop the fraction of a second leave the second.
-        if not (one.startswith(other) or other.startswith(one)):
-            doubts[row] = Reason.of(
-                ReasonCode.OTHER_MOMENT, first=one.replace("T", " "), second=other.replace("T", " ")
-            )
 
 
 def _add_unequal(doubts: NDArray[np.object_], matches: pd.DataFrame, images: pd.DataFrame) -> None:
@@ -196,6 +186,7 @@ class Decider:
     Attributes:
         matches: `schemas.COMPARISONS`, the pairs that are matches; scores and differences as they were given.
         apart: those that would be, but that a person keeps apart.
+        shots: those that would be, but are two shots by their EXIF, which `burst` keeps.
     """
 
     def __init__(
@@ -214,6 +205,11 @@ class Decider:
         said = self._recall.find_apart(*(matches[name].to_numpy(np.int64) for name in ("image1", "image2")))
         self.apart = matches[said != NOBODY].assign(said=said[said != NOBODY])
         matches = matches[said == NOBODY].reset_index(drop=True)
+        shots = np.full(len(matches), None, dtype=object)
+        if parameters.keeps_shots:
+            shots = find_other_shots(matches, images)
+        self.shots = matches[_is_any(shots)].assign(why=shots[_is_any(shots)])
+        matches = matches[~_is_any(shots)].reset_index(drop=True)
         self.matches, self._images, self._parameters = matches, images, parameters
         self._measured = read_measured(matches)
         # The score of identical thumbnails is 1 without anybody's computing it, and there is no difference to measure.
@@ -228,10 +224,21 @@ class Decider:
         # Those of the later pictures, which match the earlier ones.
         self._orientations = np.where(swap, invert(orientations), orientations)
         self._unasked = self._recall.find_doubts(self._earlier, self._later)
+        self._one_sided = self._find_one_sided_doubts()
         doubts = find_doubts(matches.assign(**dict.fromkeys(DIFFERENCES, np.nan)), images, parameters)
-        self._lasting = _is_any(self._unasked) | _is_any(doubts)
+        self._lasting = _is_any(self._unasked) | _is_any(self._one_sided) | _is_any(doubts)
         self._is_doubtful = self._lasting | self._differs(np.arange(len(matches)))
         self._candidates = self._sort_candidates(ranks)
+
+    def _find_one_sided_doubts(self) -> NDArray[np.object_]:
+        """Return for each match the `Reason` not to move its later picture that would not hold if the earlier one moved."""
+        doubts = np.full(len(self.matches), None, dtype=object)
+        if not self._parameters.is_careful:
+            return doubts
+        if self._parameters.burst != "move":
+            doubts = find_between(self._earlier, self._later, self._images)
+        films = find_lost_films(self._earlier, self._later, self._images)
+        return np.where(_is_any(films), films, doubts)
 
     def _differs(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of some matches are doubtful by what was measured of them."""
@@ -302,8 +309,9 @@ class Decider:
         rows = np.fromiter(decisive.values(), np.int64)
         matches = self.matches.iloc[rows].assign(**dict(zip(MEASURED, self._measured[rows].T, strict=True)))
         scores = {name: matches[name].to_numpy(np.float64, na_value=np.nan).tolist() for name in SCORES}
-        doubts, unasked = find_doubts(matches, self._images, self._parameters), self._unasked[rows]
-        doubts = np.where(_is_any(unasked), unasked, doubts)
+        doubts = find_doubts(matches, self._images, self._parameters)
+        for others in (self._one_sided[rows], self._unasked[rows]):
+            doubts = np.where(_is_any(others), others, doubts)
         decisions = _keep_all(self._images)
         copies: dict[int, int] = {}
         turned = self._orientations[rows].tolist()
@@ -318,6 +326,7 @@ class Decider:
             if decisions["action"][image] == Action.KEPT:
                 _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.HAS_DUPLICATES, count=count))
         self._tell_apart(decisions)
+        self._tell_shots(decisions)
         _stop_if_too_many(decisions, self._images, self._parameters.max_move_share)
         return as_frame(decisions, DECISIONS)
 
@@ -332,6 +341,20 @@ class Decider:
                 other, said = found[0]
                 reason = self._recall.tell_apart(said, decisions["FileName"][other], len(found))
                 _decide(decisions, image, Action.KEPT, reason)
+
+    def _tell_shots(self, decisions: dict[str, list[Any]]) -> None:
+        """Give pictures that are kept, and of which nothing else is to be said, the reason that they are shots of their own."""
+        others: dict[int, list[tuple[int, Reason]]] = {}
+        for first, second, why in zip(
+            *(self.shots[name].tolist() for name in ("image1", "image2", "why")), strict=True
+        ):
+            others.setdefault(first, []).append((second, why))
+            others.setdefault(second, []).append((first, why))
+        for image, found in others.items():
+            if decisions["reason_code"][image] == ReasonCode.NO_MATCH:
+                other, why = found[0]
+                details = {"other": decisions["FileName"][other], "more": len(found) - 1, "why": why}
+                _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.OTHER_SHOT, **details))
 
 
 def _is_any(doubts: NDArray[np.object_]) -> NDArray[np.bool_]:

@@ -35,6 +35,14 @@ def describe_restriction(record: RunRecord) -> str:
     return ""
 
 
+def describe_shots(record: RunRecord) -> str:
+    """Return how many matches are none because their EXIF says that they are two shots; "" of a run that does not keep those."""
+    if not record.parameters.keeps_shots:
+        return ""
+    count = record.counts["other_shots"]
+    return f"{pluralize(count, 'pair')} would match, but {'is' if count == 1 else 'are'} two shots by EXIF, and kept (burst keep)."
+
+
 def describe_remembered(record: RunRecord) -> str:
     """Return what the run left as it was because of what persons said before; "" if nothing."""
     apart, review = record.counts["remembered"], record.counts["remembered_review"]

@@ -25,6 +25,7 @@ from imagetwins.reporting.advice import (
     describe_orientations,
     describe_remembered,
     describe_restriction,
+    describe_shots,
 )
 from imagetwins.reporting.digest import Digest
 from imagetwins.scanning.thumbnails import Missing
@@ -66,6 +67,7 @@ def draw_summary(record: RunRecord, digest: Digest, report: str) -> str:
         *_next_step(record),
         RULES[record.parameters.rule],
         *([restriction] if (restriction := describe_restriction(record)) else []),
+        *([shots] if (shots := describe_shots(record)) else []),
         *([turned] if (turned := describe_orientations(record)) else []),
         *([escape(remembered)] if (remembered := describe_remembered(record)) else []),
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),

@@ -25,6 +25,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.matching.recall import NOBODY, Recall
 from imagetwins.matching.restriction import find_excluded
+from imagetwins.matching.shots import find_other_shots
 from imagetwins.moving.asides import note_asides
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
@@ -35,6 +36,7 @@ from imagetwins.reporting.advice import (
     describe_orientations,
     describe_remembered,
     describe_restriction,
+    describe_shots,
 )
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
@@ -161,12 +163,15 @@ def write_report(
 
 
 def _drop_apart(run: Run, tables: Tables) -> pd.DataFrame:
-    """Return the pairs but for those of which a person said that they are no duplicates: they are nobody's near miss."""
+    """Return the pairs that may be near misses: no person said that they are no duplicates, nor does their EXIF where that counts."""
     pairs = tables.comparisons
     said = Recall(read_memory(run.store), tables.images).find_apart(
         *(pairs[name].to_numpy(np.int64) for name in ("image1", "image2"))
     )
-    return pairs[said == NOBODY]
+    pairs = pairs[said == NOBODY]
+    if not tables.parameters.keeps_shots:
+        return pairs
+    return pairs[[why is None for why in find_other_shots(pairs, tables.images)]]
 
 
 # -- what is on the page ---------------------------------------------------------------------------------------------
@@ -249,6 +254,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         rule=RULES[record.parameters.rule],
         orientations=describe_orientations(record),
         restriction=describe_restriction(record),
+        shots=describe_shots(record),
         remembered=describe_remembered(record),
         advice=advise_keep(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",

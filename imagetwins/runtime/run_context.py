@@ -105,7 +105,7 @@ class RunContext:
             "scored": self.record.funnel["scored"],
             **{name: counts[name] for name in ("matches", "duplicates", "turned_duplicates")},
             **{name: counts[name] for name in ("moved", "companions", "review", "errors")},
-            **{name: counts[name] for name in ("remembered", "remembered_review")},
+            **{name: counts[name] for name in ("remembered", "remembered_review", "other_shots")},
             "left_out": dict(self.record.left_out),
             "seconds": {stage.value: seconds for stage, seconds in self.record.seconds.items()},
         }

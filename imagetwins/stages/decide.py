@@ -46,9 +46,10 @@ def decide_duplicates(
 def count_matches(
     pairs: pd.DataFrame, images: pd.DataFrame, decider: Decider, parameters: Parameters
 ) -> dict[str, int]:
-    """Return how many pairs at the threshold or above it are matches, and how many the run's restriction excludes, if it has one."""
+    """Return how many pairs at the threshold or above it are matches, and how many are none by the run's parameters: restricted, or two shots."""
     excluded = int(find_excluded(pairs, images, parameters).sum())
-    counts = {"matches": len(pairs) - excluded - len(decider.apart)}
+    counts = {"matches": len(pairs) - excluded - len(decider.apart) - len(decider.shots)}
+    counts |= {"other_shots": len(decider.shots)} if parameters.keeps_shots else {}
     return counts | ({"excluded": excluded} if excluded else {})
 
 

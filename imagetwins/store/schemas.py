@@ -89,8 +89,8 @@ IMAGES = pa.schema(
 )
 """LISTING with what decoding the file found out (`decoding.model.Decoded` says what each column holds), or the error.
 
-Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`. `camera` is null, too, of pictures that the cache knew
-before there was that column, until they are decoded anew."""
+Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`, and those of decoder 2 no `film_digest` and `exposure`, and of
+some pictures no `camera`."""
 
 COMPARISONS = pa.schema(
     [

@@ -536,7 +536,7 @@ def test_the_command_line_prints_one_json_object(folder, store):
     assert shown.exit_code == 0, shown.output
     answer = json.loads(shown.stdout)
     numbers = ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "companions"]
-    numbers += ["review", "errors", "remembered", "remembered_review"]
+    numbers += ["review", "errors", "remembered", "remembered_review", "other_shots"]
     assert list(answer) == ["run_id", *numbers, "left_out", "seconds", "total_seconds"]
     assert list(answer["seconds"]) == ["list", "lookup", "load", "plan", "score", "decide", "move", "report"]
     audit = CliRunner().invoke(app, ["audit", answer["run_id"], "--store", store, "--json"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 from skimage import data
 from skimage.transform import rescale
 
@@ -33,6 +33,9 @@ def photo(height: int = 96, width: int = 144) -> NDArray[np.uint8]:
 
 def encode(pixels: NDArray, kind: str, **options) -> bytes:
     """Return `pixels` as the content of a file of the format `kind`, a name of Pillow's."""
+    if kind == "JXL":
+        # Pillow knows it by this alone.
+        import pillow_jxl  # noqa: F401, PLC0415
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind, **options)
     return stream.getvalue()
@@ -74,6 +77,28 @@ def oriented(pixels: NDArray, kind: str, orientation: int) -> bytes:
     exif[0x0112] = orientation
     # As bytes: of an object, the encoder of HEIF turns nothing.
     return encode(pixels, kind, exif=exif.tobytes())
+
+
+def box(kind: bytes, *content: bytes) -> bytes:
+    """Return a box as films and HEIFs are made of (ISO/IEC 14496-12)."""
+    inside = b"".join(content)
+    return (8 + len(inside)).to_bytes(4) + kind + inside
+
+
+def film(seed: int = 0) -> bytes:
+    """Return what begins as an MP4 does, and is another for each seed: as a motion photo has it behind its picture."""
+    frames = np.random.default_rng(seed).integers(0, 256, 500, np.uint8).tobytes()
+    return box(b"ftyp", b"mp42", bytes(4), b"isommp42") + box(b"mdat", frames) + box(b"moov", box(b"mvhd", bytes(100)))
+
+
+def exif(taken: str | None = None, fraction: str | None = None, **details: object) -> bytes:
+    """Return the EXIF of a camera; `details` are named as Pillow names the tags, in ExifTags.Base."""
+    tags = Image.Exif()
+    tags[0x010F], tags[0x0110] = "Maker", "Model"
+    times = {"DateTimeOriginal": taken, "SubsecTimeOriginal": fraction}
+    named = {name: value for name, value in (times | details).items() if value is not None}
+    tags.get_ifd(0x8769).update({ExifTags.Base[name].value: value for name, value in named.items()})
+    return tags.tobytes()
 
 
 def tiff(pixels: NDArray, **options) -> bytes:

@@ -86,6 +86,7 @@ def test_one_row_a_picture_with_the_columns_of_decisions(folder):
             "max_move_share": 0.1,
             "min_local_ssim": -1,
             "max_peak_difference": 99.0,
+            "burst": "keep",
         },
         {"threshold": 0.85, "recursive": False, "reference": ["album"], "exclude": ["blurred*"], "folder": "inbox"},
         {"threshold": 0.85, "folder": ["album", "inbox"], "keep": "size", "across": True},

@@ -7,12 +7,25 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
+from PIL.TiffImagePlugin import IFDRational
 
 from imagetwins.decoding.headers import MAX_NAME
 from imagetwins.decoding.model import MAX_FRAMES, MAX_PIXELS, Decoded
 from imagetwins.decoding.pool import digest_files
 from tests.support.decoding import decode_all
-from tests.support.pictures import encode, grey, oriented, photo, pictures, png16, tiff, tiny_png, turned, with_alpha
+from tests.support.pictures import (
+    encode,
+    exif,
+    grey,
+    oriented,
+    photo,
+    pictures,
+    png16,
+    tiff,
+    tiny_png,
+    turned,
+    with_alpha,
+)
 
 COLOUR = photo(20, 30)
 GREY = np.ascontiguousarray(COLOUR[..., 0])
@@ -237,6 +250,32 @@ def test_a_camera_with_an_endless_name_has_a_short_one(tmp_path):
     rows, _ = decode_all(tmp_path, {"a": made_by("JPEG", "x" * 30_000, "y" * 30_000)})
 
     assert rows["a"].camera == f"{'x' * MAX_NAME} {'y' * MAX_NAME}"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF", "JXL"])
+def test_the_exposure_is_that_of_the_exif_data(tmp_path, kind):
+    given = {
+        "0.008 s, f/2.8, ISO 100, -0.3333 EV": {
+            "ExposureTime": IFDRational(1, 125),
+            "FNumber": IFDRational(28, 10),
+            "ISOSpeedRatings": 100,
+            "ExposureBiasValue": IFDRational(-1, 3),
+        },
+        "0.008 s, +0 EV": {"ExposureTime": IFDRational(10, 1250), "ExposureBiasValue": IFDRational(0, 6)},
+        "30 s, ISO 200": {"ExposureTime": IFDRational(30), "ISOSpeedRatings": (200, 0)},
+        "1.25e-05 s": {"ExposureTime": IFDRational(1, 80_000)},
+        "none": {},
+        "nothing": {"ExposureTime": IFDRational(0, 1), "FNumber": IFDRational(1, 0), "ISOSpeedRatings": 65535},
+        "no numbers": {"ExposureTime": "soon", "ISOSpeedRatings": 0},
+    }
+    told = [exif(**tags) for tags in given.values()]
+    # In a JPEG XL the data has its offset before it, which Pillow's plugin leaves to whoever calls it.
+    told = [bytes(4) + one[6:] for one in told] if kind == "JXL" else told
+
+    rows, _ = decode_all(tmp_path, {str(n): encode(COLOUR, kind, exif=one) for n, one in enumerate(told)})
+
+    assert [row.error for row in rows.values()] == [None] * len(told)
+    assert [row.exposure for row in rows.values()] == [*list(given)[:4], None, None, None]
 
 
 def test_what_is_not_known_is_none():

@@ -14,7 +14,8 @@ from benchmarks.stages import run_stages
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import DECISIONS, IMAGES
 from imagetwins.store.tables import read_table
-from tests.support.pictures import encode, glyph, png16, raw
+from tests.support.pictures import encode, exif, glyph, png16, raw
+from tests.support.pictures import film as motion
 
 SIDE = 96
 RNG = np.random.default_rng(1)
@@ -184,3 +185,40 @@ def test_a_raw_file_and_the_picture_beside_it_are_never_copies(tmp_path):
     assert decisions["action"].tolist() == ["kept", "review", "review", "would move"]
     assert decisions["reason_code"].tolist()[1:] == ["raw-preview", "raw-preview", "duplicate"]
     assert decisions["kept_image"].iloc[3] == 1
+
+
+def test_a_motion_photo_stays_and_its_copy_without_the_film_moves(tmp_path):
+    shot, small = PHOTOS[0], encode(PHOTOS[0], "JPEG", quality=70)
+    first = encode(shot, "JPEG", quality=90)
+    contents = [small, first + motion(), small + motion(), first + motion(1)]
+
+    images, decisions = run(tmp_path, contents)
+
+    assert images["film_digest"].isna().tolist() == [True, False, False, False]
+    assert images["film_digest"].nunique() == 2
+    assert decisions["action"].tolist() == ["would move", "kept", "would move", "review"]
+    assert decisions["reason_code"].iloc[3] == "films-differ"
+
+
+def shots(photo, *details):
+    """Return a photograph a shot, by its moment, the fraction of it, and its exposure: alike but for noise."""
+    contents = []
+    for number, (taken, fraction, seconds) in enumerate(details):
+        seen = np.clip(photo + np.random.default_rng(number).normal(0, 2, photo.shape), 0, 255).astype(np.uint8)
+        told = exif(taken, fraction, ExposureTime=seconds)
+        contents.append(encode(seen, "JPEG", quality=90, exif=told))
+    return contents
+
+
+def test_frames_of_a_burst_and_of_a_bracket_are_told_from_copies(tmp_path):
+    second = "2024:08:12 10:00:00"
+    moments = (second, "10", 0.008), (second, "13", 0.008), (second, None, 0.008), (second, "100", 0.0081)
+    burst = shots(PHOTOS[0], *moments)
+    bracket = shots(PHOTOS[1], *((second, None, seconds) for seconds in (0.008, 0.016, 0.008)))
+
+    _, decisions = run(tmp_path, burst + bracket)
+
+    assert decisions["reason_code"].tolist() == [
+        *("has-duplicates", "other-moment", "duplicate", "duplicate"),
+        *("has-duplicates", "other-exposure", "duplicate"),
+    ]
