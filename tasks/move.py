@@ -11,6 +11,7 @@ from prefect import task
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import count_decisions, set_decisions
 from imagetwins.moving.execute import MoveOutcome, apply_moves
+from imagetwins.moving.links import write_current_links
 from imagetwins.moving.plan import PlannedMove, plan_moves
 from imagetwins.moving.recover import note_companions
 from imagetwins.progress import Progress
@@ -41,6 +42,8 @@ def move_duplicates(run: Run, parameters: Parameters) -> dict[str, int]:
         {companion.source: companion.reason for companion in followed if companion.reason},
     )
     write_table(noted, DECISIONS, run.decisions / "part-0.parquet")
+    # A run may have waited for days since it listed them.
+    write_current_links(run.links, run.links)
     moved = sum(outcome.moved for outcome in outcomes)
     return {
         "moved": moved,

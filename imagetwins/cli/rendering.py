@@ -23,6 +23,7 @@ from imagetwins.reporting.advice import (
     describe_restriction,
 )
 from imagetwins.reporting.files import FileExplanation, PairExplanation
+from imagetwins.reporting.links import describe_dangling
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
 from imagetwins.store.record import RunKind, RunRecord, RunStatus
@@ -31,6 +32,9 @@ from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, for
 
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
+
+MAX_LINKS = 5
+"""Symbolic links that are named."""
 
 PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was", "path1", "path2")
 """Columns of tables that hold absolute paths."""
@@ -79,6 +83,7 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
     _print_remarks(console, record)
+    _print_dangling(console, audit)
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
     if record.error:
         console.print(escape_markup(f"It says: {record.error}"))
@@ -199,6 +204,21 @@ def _print_unreadable(console: Console, rows: pd.DataFrame, layout: Layout) -> N
         table.add_row(names[row.FullPath], escape_markup(row.reason))
     console.print(table)
     _print_more(console, len(rows))
+
+
+def _print_dangling(console: Console, audit: RunAudit) -> None:
+    """Print which symbolic links dangle since the run, or would, and how one is made to lead to the picture that stays."""
+    links, shorten = audit.dangling_links, audit.record.parameters.layout.shorten
+    if not links:
+        return
+    console.print(describe_dangling(links, audit.record))
+    for link in links[:MAX_LINKS]:
+        told = f"  {shorten(link.link)} -> {shorten(link.target)}"
+        console.print(escape_markup(told + (f"; {shorten(link.kept)} stays" if link.kept else "")), soft_wrap=True)
+    if len(links) > MAX_LINKS:
+        console.print(f"  ... and {len(links) - MAX_LINKS:,} more: the report and --json have all")
+    if command := next((link.command for link in links if link.command), None):
+        console.print(f"To have one lead to the picture that stays:  [bold]{escape_markup(command)}[/]", soft_wrap=True)
 
 
 def _print_more(console: Console, count: int) -> None:

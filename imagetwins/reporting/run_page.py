@@ -38,6 +38,7 @@ from imagetwins.reporting.advice import (
 )
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
+from imagetwins.reporting.links import describe_dangling, find_dangling
 from imagetwins.reporting.pictures import Pictures, collect_pictures
 from imagetwins.scanning.thumbnails import FilePlaces, Missing, RunThumbnails
 from imagetwins.storage import Location, storage_of
@@ -240,6 +241,10 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         left_out=describe_left_out(record.left_out),
         left_alone=_left_alone(tables.decisions),
         limit_left_alone=MAX_LEFT_ALONE,
+        dangling=(dangling := find_dangling(run, tables.decisions)),
+        describe_dangling=describe_dangling(dangling, record),
+        all_links=f"imagetwins audit {quoted} --json --store {store}",
+        shorten=layout.shorten,
         freed=int(tables.images["size_bytes"].to_numpy()[[pair.other for pair in sections["duplicates"]]].sum()),
         stored=len(tables.comparisons),
         near_misses=_count_near(tables),

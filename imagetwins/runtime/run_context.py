@@ -20,6 +20,8 @@ from imagetwins.matching.reuse import ReusableRun, describe_scores
 from imagetwins.moving.holding import hold_folders
 from imagetwins.moving.recover import recover_run, recover_runs
 from imagetwins.reasons import Reason, ReasonCode
+from imagetwins.reporting.answers import to_plain
+from imagetwins.reporting.links import find_dangling
 from imagetwins.runtime.flow_context import current_flow_run
 from imagetwins.runtime.heartbeats import sending_heartbeats
 from imagetwins.runtime.observer import observer
@@ -32,6 +34,8 @@ from imagetwins.storage import storage_of
 from imagetwins.store.provenance import describe_installation
 from imagetwins.store.record import RunKind, RunRecord, RunStatus, Stage, now
 from imagetwins.store.runs import Run
+from imagetwins.store.schemas import DECISIONS
+from imagetwins.store.tables import read_table
 from imagetwins.text import format_command, pluralize
 
 UPDATE_SECONDS = 1.0
@@ -97,7 +101,7 @@ class RunContext:
         self.run.write_record(self.record)
 
     def summary(self) -> dict[str, Any]:
-        """Return the numbers that the command line prints as JSON."""
+        """Return what the command line prints as JSON."""
         counts = self.record.counts
         return {
             "run_id": self.run.run_id,
@@ -107,6 +111,7 @@ class RunContext:
             **{name: counts[name] for name in ("moved", "companions", "review", "errors")},
             **{name: counts[name] for name in ("remembered", "remembered_review")},
             "left_out": dict(self.record.left_out),
+            "dangling_links": to_plain(find_dangling(self.run, read_table(self.run.decisions, DECISIONS))),
             "seconds": {stage.value: seconds for stage, seconds in self.record.seconds.items()},
         }
 

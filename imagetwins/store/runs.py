@@ -6,6 +6,7 @@
       comparisons/run_id=<run_id>/*.parquet
       decisions/run_id=<run_id>/*.parquet
       companions/run_id=<run_id>/*.parquet
+      links/run_id=<run_id>/*.parquet
       not_duplicates/*.parquet   what persons decided about pairs, see memory.py
       calibrations/<time>/*.parquet, calibration.html
       cache/<run_id>/            listing and plan, while the run works
@@ -80,6 +81,11 @@ class Run:
     def companions(self) -> Location:
         """The files that belong to the images; older versions wrote none."""
         return self.store / "companions" / f"run_id={self.run_id}"
+
+    @property
+    def links(self) -> Location:
+        """The symbolic links that led to the images; older versions wrote none."""
+        return self.store / "links" / f"run_id={self.run_id}"
 
     @property
     def listing(self) -> Path:
