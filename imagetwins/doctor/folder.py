@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagetwins.config.folders import allowed_roots, check_folder, resolve_store
+from imagetwins.config.folders import allowed_roots, check_folder, find_obstacle, resolve_store
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.config.roots import check_roots
 from imagetwins.doctor.disks import NETWORK, WINDOWS, find_file_system, free_bytes
@@ -90,12 +91,8 @@ def _examine_file_system(folder: Path) -> Iterator[Finding]:
 def examine_moves(folder: Path) -> Iterator[Finding]:
     """Yield whether duplicates could be moved: tried with a file of our own in a hidden folder, both of which are removed again."""
     duplicates = folder / DUPLICATES
-    if os.path.lexists(duplicates) and not duplicates.is_dir():
-        yield problem(
-            "moves",
-            f"{duplicates} is in the way: it is no folder",
-            "Rename it: duplicates are moved to a folder of this name.",
-        )
+    if obstacle := find_obstacle(Layout((folder,))):
+        yield problem("moves", *obstacle)
         return
     for place in (folder, duplicates) if duplicates.is_dir() else (folder,):
         if said := _try_to_move(place):

@@ -13,7 +13,7 @@ from prefect.futures import PrefectFutureList, as_completed
 from prefect.logging import get_run_logger
 
 from imagetwins import __version__, ssim
-from imagetwins.config.folders import resolve_store
+from imagetwins.config.folders import find_obstacle, resolve_store
 from imagetwins.config.parameters import Parameters, check_locations
 from imagetwins.errors import StoreError
 from imagetwins.matching.reuse import ReusableRun, describe_scores
@@ -139,6 +139,8 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
         record_endings(run.store)
         recover_runs(run.store, parameters.folders, run.run_id, cache_limit_bytes(), held)
         context.write()
+        if parameters.dry_run and (obstacle := find_obstacle(parameters.layout)):
+            context.announce(f"Without --dry-run nothing is moved: {'. '.join(obstacle)}")
         if not ssim.KEEPS_KERNELS:
             context.announce(
                 "No folder for compiled kernels can be written: they are compiled for this run alone, which takes about 15 s. "
