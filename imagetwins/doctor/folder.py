@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imagetwins.config.folders import allowed_roots, check_folder, find_obstacle, resolve_store
@@ -16,7 +16,7 @@ from imagetwins.doctor.findings import Finding, ok, problem, warning
 from imagetwins.errors import ImagetwinsError
 from imagetwins.scanning.candidates import list_for_run
 from imagetwins.storage import DUPLICATES, Location, is_path
-from imagetwins.storage.local_moves import rename_noreplace
+from imagetwins.storage.local_moves import NoRenameError, copy_verified, rename_noreplace
 from imagetwins.text import describe_left_out, describe_os_error, pluralize
 
 SECONDS = 0.8
@@ -25,7 +25,9 @@ SECONDS = 0.8
 STORED_BYTES = 0.13e6
 """What a new picture takes in the store while a run is at work."""
 
-NO_RENAME = "Move the pictures to another disk for the run, or look with --dry-run, which moves nothing."
+NO_MOVE = "Move the pictures to another disk for the run, or look with --dry-run, which moves nothing."
+
+COPIED = "It works: files are copied, compared and only then removed, which takes longer than a rename."
 
 
 def examine_folder(name: str, store: str | None) -> Iterator[Finding]:
@@ -94,32 +96,43 @@ def examine_moves(folder: Path) -> Iterator[Finding]:
     if obstacle := find_obstacle(Layout((folder,))):
         yield problem("moves", *obstacle)
         return
+    can_rename = True
     for place in (folder, duplicates) if duplicates.is_dir() else (folder,):
-        if said := _try_to_move(place):
-            yield problem("moves", f"nothing can be moved in {place}: {said}", NO_RENAME)
+        try:
+            can_rename &= _try_to_move(place)
+        except OSError as error:
+            yield problem("moves", f"nothing can be moved in {place}: {describe_os_error(error)}", NO_MOVE)
             return
     if duplicates.is_dir() and duplicates.stat().st_dev != folder.stat().st_dev:
+        yield warning("moves", f"{duplicates} is on another disk than the pictures", COPIED)
+    elif not can_rename:
         yield warning(
             "moves",
-            f"{duplicates} is on another disk than the pictures",
-            "It works: files are copied, compared and only then removed, which takes longer than a rename.",
+            f"{duplicates} is on a file system whose renames might replace a file, and without hard links",
+            COPIED,
         )
     else:
         yield ok("moves", f"to {duplicates}, by renaming: nothing is ever replaced")
 
 
-def _try_to_move(folder: Path) -> str | None:
-    """Return why no file of `folder` can be renamed without ever replacing another; None if it can."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=".imagetwins-", dir=folder) as temporary:
-            source, taken = Path(temporary, "a"), Path(temporary, "b")
-            source.touch()
-            rename_noreplace(source, taken)
-            source.touch()
-            try:
-                rename_noreplace(source, taken)
-            except FileExistsError:
-                return None
-            return "a name that is taken is replaced"
-    except OSError as error:
-        return describe_os_error(error)
+def _try_to_move(folder: Path) -> bool:
+    """Whether files of `folder` can be renamed without ever replacing another; False if they can only be copied so.
+
+    Raises:
+        OSError: not even that.
+    """
+    with tempfile.TemporaryDirectory(prefix=".imagetwins-", dir=folder) as temporary:
+        source, taken = Path(temporary, "a"), Path(temporary, "b")
+        source.write_bytes(b"imagetwins")
+        move: Callable[[Path, Path], object] = rename_noreplace
+        try:
+            move(source, taken)
+        except NoRenameError:
+            move = copy_verified
+            move(source, taken)
+        source.touch()
+        try:
+            move(source, taken)
+        except FileExistsError:
+            return move is rename_noreplace
+        raise OSError("a name that is taken is replaced")

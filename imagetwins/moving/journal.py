@@ -3,14 +3,16 @@
 One JSON object a line, only ever appended. Each transfer of a file, out to `Duplicates` or back, has a number and these events:
 
     begin    what is to go from where to where, and how to recognise it; flushed to the disk before the file is touched
-    copying  across devices: the name of the unfinished copy, before it is created
-    copied   across devices: how to recognise the finished copy, before it gets its name
+    copying  where the file is copied: the name of the unfinished copy, before it is created
+    copied   where the file is copied: how to recognise the finished copy, before it gets its name
     done     it is there
     void     it is still where it was, and why
 
 `begin` names the two folders, `home` and `aside`, where the file does not go to the `Duplicates` of its folder. Objects of a bucket are always copied, without an unfinished name: there is no `copying`, and `begin` holds the digest of
 the content. A transfer with neither `done` nor `void` was interrupted: `execute.recover_journal` looks at the files and
-decides which of the two it is. A last line without its end is the trace of a kill in the middle of writing it; nothing had
+decides which of the two it is. A file is copied to another device, and where its file system can neither rename nor link
+without the danger of replacing another file: there the copy has the target's own name, and a `copying` without a name takes
+the one before back, because that name was taken. A last line without its end is the trace of a kill in the middle of writing it; nothing had
 followed from it yet. How a log is kept on a disk or in a bucket is `storage.logs`'.
 """
 
@@ -24,8 +26,8 @@ from imagetwins.errors import StoreError
 from imagetwins.storage import AppendLog, FileStamp, Location, Move, Route, is_inside, parse_location, storage_of
 from imagetwins.storage.location import to_json_name
 
-JOURNAL_VERSION = 2
-"""Version 1 knew of no companions."""
+JOURNAL_VERSION = 3
+"""Version 1 knew of no companions, version 2 of no copy that has the target's name from the beginning."""
 
 Direction = Literal["out", "back"]
 
@@ -103,9 +105,10 @@ class Journal:
         self.transfers.append(transfer)
         return transfer
 
-    def copying(self, move: Transfer, part: Location) -> Transfer:
+    def copying(self, move: Transfer, part: Location | None) -> Transfer:
         """Announce the unfinished copy `part`; on the disk on return."""
-        return self._record(replace(move, part=part), "copying", flush=True, part=to_json_name(part))
+        name = to_json_name(part) if part else None
+        return self._record(replace(move, part=part, copied=None), "copying", flush=True, part=name)
 
     def copied(self, move: Transfer, stamp: FileStamp) -> Transfer:
         """Record that the copy is whole; on the disk on return."""
@@ -247,7 +250,8 @@ def _apply_event(transfer: Transfer, record: dict[str, Any]) -> Transfer:
     """Return `transfer` as it is after an event that is not its beginning."""
     match record["event"]:
         case "copying":
-            return replace(transfer, part=parse_location(record["part"]))
+            part = parse_location(record["part"]) if record["part"] else None
+            return replace(transfer, part=part, copied=None)
         case "copied":
             return replace(transfer, copied=FileStamp(**record["identity"]))
         case "done":

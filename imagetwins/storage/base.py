@@ -104,7 +104,7 @@ class Move:
     Attributes:
         stamp: what the file was at its source when the move began.
         digest: SHA-256 of its content, None if that need not stay what it was.
-        part: the unfinished copy, where the file is copied to another device.
+        part: the unfinished copy, where the file is copied; it has the target's name where no finished one can be named.
         copied: what the finished copy is.
     """
 
@@ -127,8 +127,8 @@ AnyMove = TypeVar("AnyMove", bound=Move)
 class MoveLog(Protocol[AnyMove]):
     """Where the steps of a move are written before they are taken; returns when they are on the disk."""
 
-    def copying(self, move: AnyMove, part: Location) -> AnyMove:
-        """Announce the unfinished copy `part`, which does not exist yet."""
+    def copying(self, move: AnyMove, part: Location | None) -> AnyMove:
+        """Announce the unfinished copy `part`, which does not exist yet; None if that is a name that was taken."""
 
     def copied(self, move: AnyMove, stamp: FileStamp) -> AnyMove:
         """Announce that the copy is whole, and what it is."""

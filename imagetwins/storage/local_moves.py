@@ -3,6 +3,10 @@
 Within one file system a move is a rename that refuses to replace (`renameat2` with RENAME_NOREPLACE, else link and unlink).
 To another device it is a copy: written under an unfinished name, flushed, read again and compared, named, and only then is the
 source removed.
+Where a file system has neither such a rename nor hard links, no finished copy can be named without the danger of replacing
+another file. There the copy is written under the target's own name, which is created exclusively.
+
+Inode numbers decide nothing about a copy: those of network file systems, of FUSE and of exFAT may be others after a while.
 """
 
 import ctypes
@@ -13,7 +17,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,23 @@ _CHUNK_BYTES = 1 << 20
 
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 """Errors by which a file system says that it has no such call; any other error is about the files."""
+
+_NO_RENAME = (*_UNSUPPORTED, errno.EPERM)
+"""Of a rename that refuses to replace: some sandboxes answer a call that they do not know with EPERM."""
+
+_NO_LINK = (*_NO_RENAME, errno.EACCES, errno.EMLINK)
+"""Of a link. EPERM and EACCES may be about the files as well: what is done in place of the link finds out."""
+
+_NO_SUCH_NAME = (errno.EINVAL, errno.EILSEQ)
+"""Errors by which a file system refuses to create a name."""
+
+
+class NoRenameError(OSError):
+    """A file system has no rename that refuses to replace, and no hard links; or does not grant them for this file."""
+
+
+_copied_in_place: set[int] = set()
+"""Devices on which no finished copy could be named: learned with the first file, which therefore is written twice."""
 
 
 def as_path(location: Location) -> Path:
@@ -108,8 +129,11 @@ class LocalMover(Mover):
                 directory.rmdir()
 
     def move(self, move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:
+        target = as_path(move.target)
         try:
-            rename_noreplace(as_path(move.source), as_path(move.target))
+            rename_noreplace(as_path(move.source), target)
+        except NoRenameError:
+            return _copy(move, log, target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
@@ -119,7 +143,8 @@ class LocalMover(Mover):
     def recover(self, move: AnyMove, log: MoveLog[AnyMove]) -> tuple[AnyMove, bool]:
         del log
         if move.part:
-            return move, _recover_copy(move, as_path(move.part))
+            part = as_path(move.part)
+            return move, _recover_in_place(move) if part == move.target else _recover_copy(move, part)
         source, target = read_stamp(as_path(move.source)), read_stamp(as_path(move.target))
         if source and source == target:
             # Two names of one file: killed between link and unlink.
@@ -146,6 +171,7 @@ def create_marker(marker: Path) -> None:
         # Its name is what counts: a disk that is full takes no text, but may well let files be renamed.
         with suppress(OSError):
             _write_all(descriptor, MARKER_TEXT.encode())
+        _hand_over(descriptor, marker.parent.stat())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -153,37 +179,124 @@ def create_marker(marker: Path) -> None:
 
 
 def _copy_across(move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:
-    """Copy to another device, verify, name the copy, and only then remove the source."""
-    source, target = as_path(move.source), as_path(move.target)
+    """Copy to another device: under an unfinished name if a finished copy can be named there."""
+    target = as_path(move.target)
+    if _copied_in_place and target.parent.stat().st_dev in _copied_in_place:
+        return _copy(move, log, target)
     part = target.parent / f"{PART_PREFIX}{uuid.uuid4().hex[:16]}{PART_SUFFIX}"
+    try:
+        return _copy(move, log, part)
+    except OSError as error:
+        # EXDEV: on a union of several disks even two names of one folder may be on two of them.
+        if not isinstance(error, NoRenameError) and error.errno != errno.EXDEV:
+            raise
+    part.unlink()
+    moved = _copy(move, log, target)
+    _copied_in_place.add(target.parent.stat().st_dev)
+    return moved
+
+
+def _copy(move: AnyMove, log: MoveLog[AnyMove], part: Path) -> AnyMove:
+    """Copy to the new file `part`, verify, name the copy unless `part` is the target, and only then remove the source."""
+    source, target = as_path(move.source), as_path(move.target)
     move = log.copying(move, part)
-    copied_digest = copy_verified(source, part)
-    if read_stamp(source) != move.stamp or move.digest not in (None, copied_digest):
+    try:
+        digest, copied = copy_verified(source, part)
+    except FileExistsError:
+        # What has the name is not ours: a recovery must not take it for our unfinished copy.
+        log.copying(move, None)
+        raise
+    if not _is_there(source, move.stamp) or move.digest not in (None, digest):
+        with suppress(OSError):
+            part.unlink()
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
-    move = log.copied(move, stamp_of(os.lstat(part)))
-    rename_noreplace(part, target)
+    move = log.copied(move, copied)
+    if part != target:
+        rename_noreplace(part, target)
     sync_directory(target.parent)
-    if read_stamp(source) != move.stamp:
+    if not _is_there(source, move.stamp) or not _is_there(target, copied):
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
     source.unlink()
     return move
 
 
-def _recover_copy(move: Move, part: Path) -> bool:
-    """Recover an unfinished copy to another device; return whether the file is at its target."""
+def _is_there(path: Path, stamp: FileStamp) -> bool:
+    found = read_stamp(path)
+    return found is not None and found.is_unchanged(stamp)
+
+
+def _recover_in_place(move: Move) -> bool:
+    """Recover a copy that was written under the target's own name; return whether the file is at its target.
+
+    Until `copied` was announced, what is there need not be ours: it is removed only if all of it is in the source too.
+    """
     source, target = as_path(move.source), as_path(move.target)
-    is_named = move.copied is not None and read_stamp(target) == move.copied
-    is_whole = move.copied is not None and read_stamp(part) == move.copied
-    if read_stamp(source) != move.stamp and (is_named or is_whole):
+    if _is_beginning(target, source):
+        target.unlink()
+        return False
+    # The original is gone, or a person changed it meanwhile: the copy may be the last one.
+    return move.copied is not None and _is_there(target, move.copied)
+
+
+def _recover_copy(move: Move, part: Path) -> bool:
+    """Recover a copy that was written under an unfinished name; return whether the file is at its target."""
+    source, target = as_path(move.source), as_path(move.target)
+    has_part = read_stamp(part) is not None
+    # As long as the copy has its unfinished name, the target is somebody else's, unless both are names of one file.
+    is_named = move.copied is not None and _is_there(target, move.copied) and (not has_part or target.samefile(part))
+    copy = target if is_named else part
+    if move.copied and (is_named or has_part) and not _is_beginning(copy, source):
         # A person took the original away meanwhile: the copy may be the last one.
         if not is_named:
-            rename_noreplace(part, target)
+            _name_copy(part, target)
         return True
-    if read_stamp(part) is not None:
+    if has_part:
         part.unlink()
     if is_named:
         target.unlink()
     return False
+
+
+def _name_copy(part: Path, target: Path) -> None:
+    """Name a whole copy whose original is gone, without replacing anything; may be killed and repeated."""
+    try:
+        rename_noreplace(part, target)
+    except NoRenameError:
+        if _is_beginning(target, part):
+            # Of the call that was killed.
+            target.unlink()
+        copy_verified(part, target)
+        sync_directory(target.parent)
+        part.unlink()
+
+
+def _is_beginning(copy: Path, source: Path) -> bool:
+    """Whether the content of the regular file `copy` is the beginning of that of `source`, or all of it, or nothing at all."""
+    if read_stamp(copy) is None or read_stamp(source) is None:
+        return False
+    with _opened(copy) as copied, _opened(source) as original:
+        while chunk := os.read(copied, _CHUNK_BYTES):
+            if chunk != _read_bytes(original, len(chunk)):
+                return False
+    return True
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open a file to be read, no link, until the context ends."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read_bytes(descriptor: int, count: int) -> bytes:
+    """Return the next `count` bytes, fewer only at the end."""
+    content = b""
+    while len(content) < count and (chunk := os.read(descriptor, count - len(content))):
+        content += chunk
+    return content
 
 
 # -- renaming --------------------------------------------------------------------------------------------------------
@@ -206,15 +319,21 @@ def rename_noreplace(source: Path, target: Path) -> None:
 
     Raises:
         FileExistsError: `target` exists, whatever it is.
+        NoRenameError: neither can be done there.
         OSError: with EXDEV if they are on two devices, and every other reason why a file cannot be moved.
     """
     if _renameat2 is not None:
         if not _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE):
             return
         code = ctypes.get_errno()
-        if code not in _UNSUPPORTED:
+        if code not in _NO_RENAME:
             raise OSError(code, os.strerror(code), str(source), None, str(target))
-    os.link(source, target, follow_symlinks=False)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        raise NoRenameError(error.errno, error.strerror, str(source), None, str(target)) from None
     # Both names must not be lost with the power: the new one is on the disk before the old one goes.
     sync_directory(target.parent)
     try:
@@ -225,10 +344,13 @@ def rename_noreplace(source: Path, target: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Flush the names of `directory` to the disk."""
+    """Flush the names of `directory` to the disk, where the file system can do so."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 
@@ -236,31 +358,55 @@ def sync_directory(directory: Path) -> None:
 # -- copying ---------------------------------------------------------------------------------------------------------
 
 
-def copy_verified(source: Path, part: Path) -> str:
+def copy_verified(source: Path, part: Path) -> tuple[str, FileStamp]:
     """Copy `source`, its times and permissions to the new file `part`, flush it, and read it again.
 
     Returns:
-        The SHA-256 of the content, in hexadecimal.
+        The SHA-256 of the content, in hexadecimal, and what the copy is, as its file system tells.
 
     Raises:
-        OSError: it cannot be read or written, or what was read again is not what was written.
+        FileExistsError: there is something of the name `part`.
+        OSError: it cannot be read or written, or what was read again is not what was written; no copy is left.
     """
-    digest = hashlib.sha256()
-    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        status = os.fstat(reading)
-        writing = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with _opened(source) as reading:
+        writing = _create(part)
+        created = os.fstat(writing)
         try:
-            while chunk := os.read(reading, _CHUNK_BYTES):
-                digest.update(chunk)
-                _write_all(writing, chunk)
-            _copy_attributes(status, writing)
-            os.fsync(writing)
-            _check_written(writing, digest.hexdigest())
-        finally:
-            os.close(writing)
-    finally:
-        os.close(reading)
+            try:
+                digest = _write_copy(reading, writing)
+            finally:
+                os.close(writing)
+            return digest, _check_written(part, digest)
+        except OSError:
+            with suppress(OSError):
+                # The name may be another file's by now.
+                if os.path.samestat(created, os.lstat(part)):
+                    part.unlink()
+            raise
+
+
+def _create(path: Path) -> int:
+    """Create a file, to be written, of which there was none."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _explained(error, path) from None
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    """Return the error that creating `path` gave, in other words if it is about the name."""
+    if error.errno in _NO_SUCH_NAME:
+        return OSError(error.errno, "the file system there does not take this name", str(path))
+    return error
+
+
+def _write_copy(reading: int, writing: int) -> str:
+    digest = hashlib.sha256()
+    while chunk := os.read(reading, _CHUNK_BYTES):
+        digest.update(chunk)
+        _write_all(writing, chunk)
+    _copy_attributes(os.fstat(reading), writing)
+    os.fsync(writing)
     return digest.hexdigest()
 
 
@@ -271,24 +417,34 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 
 def _copy_attributes(status: os.stat_result, descriptor: int) -> None:
-    # The file system of the target may know no owners or permissions: the content and its time are what matters.
+    # The file system of the target may know no owners or permissions, or let nobody set a time: the content is what matters.
     with suppress(OSError):
         os.fchown(descriptor, status.st_uid, status.st_gid)
     with suppress(OSError):
         os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
-    os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+    try:
+        os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+    except OSError as error:
+        if error.errno not in (*_UNSUPPORTED, errno.EPERM):
+            raise
 
 
-def _check_written(descriptor: int, expected: str) -> None:
-    if hasattr(os, "posix_fadvise"):
-        # From the disk, where the system can do so, and not from its memory of what was written.
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    digest = hashlib.sha256()
-    while chunk := os.read(descriptor, _CHUNK_BYTES):
-        digest.update(chunk)
-    if digest.hexdigest() != expected:
-        raise OSError(errno.EIO, "the copy, read again, differs from what was written")
+def _check_written(path: Path, expected: str) -> FileStamp:
+    """Read a file that was written and closed, and return what it is.
+
+    By its name, not by what it was written through: some file systems let nobody read and write at a time, and some write, or
+    say that they could not, only when a file is closed.
+    """
+    with _opened(path) as descriptor:
+        if hasattr(os, "posix_fadvise"):
+            # From the disk, where the system can do so, and not from its memory of what was written.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        digest = hashlib.sha256()
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            digest.update(chunk)
+        if digest.hexdigest() != expected:
+            raise OSError(errno.EIO, "the copy, read again, differs from what was written")
+        return stamp_of(os.fstat(descriptor))
 
 
 # -- directories -----------------------------------------------------------------------------------------------------
@@ -305,13 +461,42 @@ def make_directories(directory: Path, base: Path) -> list[Path]:
     try:
         for step in _directories_between(directory, base):
             with suppress(FileExistsError):
-                step.mkdir()
+                _make_directory(step)
                 created.append(step)
             _check_directory(step)
     except OSError:
         remove_directories(created)
         raise
     return created
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir()
+    except OSError as error:
+        raise _explained(error, directory) from None
+    if os.geteuid() == 0:
+        _hand_over_directory(directory)
+
+
+def _hand_over_directory(directory: Path) -> None:
+    """Give what root has just made to the owner of the directory that it is in."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(OSError), ExitStack() as opened:
+        above = os.open(directory.parent, flags)
+        opened.callback(os.close, above)
+        made = os.open(directory.name, flags, dir_fd=above)
+        opened.callback(os.close, made)
+        # Whatever the path leads to by now: whose directory it is may put another in the place of an empty one anyway.
+        if not os.listdir(made):  # noqa: PTH208 - of a descriptor
+            _hand_over(made, os.fstat(above))
+
+
+def _hand_over(descriptor: int, above: os.stat_result) -> None:
+    """If root has made a file, give it to the owner of the directory `above` it, as far as the file system knows owners."""
+    if os.geteuid() == 0 and above.st_uid:
+        with suppress(OSError):
+            os.fchown(descriptor, above.st_uid, above.st_gid)
 
 
 def check_unlinked(directory: Path, base: Path) -> None:

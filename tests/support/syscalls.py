@@ -1,6 +1,7 @@
 """Kill a process at, or fail, any one of the system calls by which files and the journal change."""
 
 import contextlib
+import errno
 import gc
 import itertools
 import os
@@ -91,3 +92,28 @@ def failing_at(moment, code, *, times=1):
 
     with intercepted(fail):
         yield failed
+
+
+@contextlib.contextmanager
+def no_rename(*, rename=errno.EINVAL, link=errno.EPERM):
+    """Answer as file systems do that have no rename that refuses to replace (error `rename`), and no hard links (error `link`)."""
+
+    def refuse(code, source, target):
+        if os.lstat(source).st_dev != os.stat(os.path.dirname(target)).st_dev:  # noqa: PTH116, PTH120 - bytes
+            return errno.EXDEV
+        return errno.EEXIST if os.path.lexists(target) else code
+
+    def answer(name, call, arguments):
+        if name == "renameat2":
+            local_moves.ctypes.set_errno(refuse(rename, arguments[1], arguments[3]))
+            return -1
+        if name == "link":
+            code = refuse(link, *arguments[:2])
+            raise OSError(code, os.strerror(code), *arguments[:1])
+        return call(*arguments)
+
+    try:
+        with intercepted(answer):
+            yield
+    finally:
+        local_moves._copied_in_place.clear()

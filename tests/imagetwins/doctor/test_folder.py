@@ -1,5 +1,7 @@
 """A folder of pictures: whether it can be listed, and its duplicates moved."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from imagetwins.doctor.folder import examine_folder
 from imagetwins.storage import DUPLICATES, MARKER
 from tests.support.pictures import encode, photo
+from tests.support.syscalls import intercepted, no_rename
 
 
 @pytest.fixture
@@ -52,3 +55,25 @@ def test_a_file_or_a_link_where_duplicates_would_go_is_a_problem(told, folder):
         assert level == "problem"
         assert what.startswith(f"{str(folder / DUPLICATES)!r} {is_what}, and ")
         (folder / DUPLICATES).unlink()
+
+
+def test_where_nothing_can_be_renamed_it_says_that_files_are_copied(told, folder):
+    before = sorted(folder.rglob("*"))
+    with no_rename():
+        findings = list(examine_folder(str(folder), None))
+    level, what = told(findings, "moves")
+    assert level == "warning"
+    assert "hard links" in what
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_where_nothing_can_be_copied_either_nothing_can_be_moved(told, folder):
+    def fill(name, call, arguments):
+        if name == "create" and str(arguments[0]).endswith("/b"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), arguments[0])
+        return call(*arguments)
+
+    with no_rename(), intercepted(fill):
+        level, what = told(list(examine_folder(str(folder), None)), "moves")
+    assert level == "problem"
+    assert "No space left" in what
