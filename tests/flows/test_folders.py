@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from flows.apply import apply
 from flows.restore import restore
 from imagetwins.cli.app import app
-from imagetwins.errors import FolderBusyError
+from imagetwins.errors import FolderBusyError, ParameterError
 from imagetwins.reporting.files import explain_file, explain_pair
 from imagetwins.reporting.run_page import read_tables
+from imagetwins.runtime.observer import Observer, observer
 from imagetwins.storage import MARKER, storage_of
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import DECISIONS
@@ -146,6 +147,14 @@ def test_all_duplicates_go_to_one_folder_on_another_device_and_come_back(home, a
     assert sorted(aside.iterdir()) == [aside / MARKER, aside / "A"]
 
 
+class Following(Observer):
+    def __init__(self):
+        self.said = []
+
+    def announce(self, text):
+        self.said.append(text)
+
+
 def test_links_to_what_moves_are_named_until_a_person_changes_them_or_it_is_back(home):
     store = str(home.parent / "store")
     (home / "A/links").mkdir()
@@ -153,7 +162,17 @@ def test_links_to_what_moves_are_named_until_a_person_changes_them_or_it_is_back
     for name, says in links.items():
         (home / name).symlink_to(says)
 
+    (home / "B/Duplicates").symlink_to("nowhere")
+
+    following = Following()
+    token = observer.set(following)
     looked = run_on(home, "A", "B", dry_run=True)
+    observer.reset(token)
+    assert "Without --dry-run nothing is moved: " in following.said[0]
+    assert f"--into {home}/B/nowhere" in following.said[0]
+    with pytest.raises(ParameterError, match="B/Duplicates' is a symbolic link"):
+        apply(looked["run_id"], 0.9, store=store)
+    (home / "B/Duplicates").unlink()
     assert looked["dangling_links"] == [
         {
             "link": str(home / name),
