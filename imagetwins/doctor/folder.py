@@ -16,7 +16,7 @@ from imagetwins.doctor.findings import Finding, ok, problem, warning
 from imagetwins.errors import ImagetwinsError
 from imagetwins.scanning.candidates import list_for_run
 from imagetwins.storage import DUPLICATES, Location, is_path
-from imagetwins.storage.local_moves import NoRenameError, copy_verified, rename_noreplace
+from imagetwins.storage.local_moves import asks_for_copy, copy_verified, rename_noreplace
 from imagetwins.text import describe_left_out, describe_os_error, pluralize
 
 SECONDS = 0.8
@@ -127,7 +127,9 @@ def _try_to_move(folder: Path) -> bool:
         move: Callable[[Path, Path], object] = rename_noreplace
         try:
             move(source, taken)
-        except NoRenameError:
+        except OSError as error:
+            if not asks_for_copy(error):
+                raise
             move = copy_verified
             move(source, taken)
         source.touch()

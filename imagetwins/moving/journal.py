@@ -110,9 +110,11 @@ class Journal:
         name = to_json_name(part) if part else None
         return self._record(replace(move, part=part, copied=None), "copying", flush=True, part=name)
 
-    def copied(self, move: Transfer, stamp: FileStamp) -> Transfer:
+    def copied(self, move: Transfer, stamp: FileStamp, digest: str | None = None) -> Transfer:
         """Record that the copy is whole; on the disk on return."""
-        return self._record(replace(move, copied=stamp), "copied", flush=True, identity=asdict(stamp))
+        digest = digest or move.digest
+        move = replace(move, copied=stamp, digest=digest)
+        return self._record(move, "copied", flush=True, identity=asdict(stamp), digest=digest)
 
     # The end of a transfer can be found out from the files again, so it may reach the disk with the next announcement.
     def done(self, transfer: Transfer) -> Transfer:
@@ -253,7 +255,9 @@ def _apply_event(transfer: Transfer, record: dict[str, Any]) -> Transfer:
             part = parse_location(record["part"]) if record["part"] else None
             return replace(transfer, part=part, copied=None)
         case "copied":
-            return replace(transfer, copied=FileStamp(**record["identity"]))
+            return replace(
+                transfer, copied=FileStamp(**record["identity"]), digest=record.get("digest", transfer.digest)
+            )
         case "done":
             return replace(transfer, state="done")
         case _:

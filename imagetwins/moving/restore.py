@@ -176,7 +176,7 @@ def _find_moved(moved: Transfer) -> FileStamp | None:
         return None
     if found is None:
         raise RefusedError(Reason(ReasonCode.NOT_WHERE_MOVED))
-    if not found.is_unchanged(moved.arrived):
+    if not mover.is_same_file(moved.target, found, moved):
         raise RefusedError(Reason(ReasonCode.REPLACED))
     return found
 

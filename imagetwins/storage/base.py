@@ -130,8 +130,8 @@ class MoveLog(Protocol[AnyMove]):
     def copying(self, move: AnyMove, part: Location | None) -> AnyMove:
         """Announce the unfinished copy `part`, which does not exist yet; None if that is a name that was taken."""
 
-    def copied(self, move: AnyMove, stamp: FileStamp) -> AnyMove:
-        """Announce that the copy is whole, and what it is."""
+    def copied(self, move: AnyMove, stamp: FileStamp, digest: str | None = None) -> AnyMove:
+        """Announce that the copy is whole, and what it is; with the digest of its content, unless that has been announced."""
 
 
 class Fetched(NamedTuple):

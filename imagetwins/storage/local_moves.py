@@ -40,12 +40,20 @@ _NO_RENAME = (*_UNSUPPORTED, errno.EPERM)
 _NO_LINK = (*_NO_RENAME, errno.EACCES, errno.EMLINK)
 """Of a link. EPERM and EACCES may be about the files as well: what is done in place of the link finds out."""
 
-_NO_SUCH_NAME = (errno.EINVAL, errno.EILSEQ)
-"""Errors by which a file system refuses to create a name."""
+_NO_SUCH_NAME = (errno.EINVAL, errno.EILSEQ, errno.ENOENT)
+"""Errors by which a file system refuses to create a name in a folder that is there."""
 
 
 class NoRenameError(OSError):
     """A file system has no rename that refuses to replace, and no hard links; or does not grant them for this file."""
+
+
+def asks_for_copy(error: OSError) -> bool:
+    """Whether `rename_noreplace` failed because the file can only be copied.
+
+    EXDEV, between two disks, may be the answer within a folder as well: of a union of several disks.
+    """
+    return isinstance(error, NoRenameError) or error.errno == errno.EXDEV
 
 
 _copied_in_place: set[int] = set()
@@ -132,12 +140,10 @@ class LocalMover(Mover):
         target = as_path(move.target)
         try:
             rename_noreplace(as_path(move.source), target)
-        except NoRenameError:
-            return _copy(move, log, target)
         except OSError as error:
-            if error.errno != errno.EXDEV:
+            if not asks_for_copy(error):
                 raise
-            return _copy_across(move, log)
+            return _copy(move, log, target) if isinstance(error, NoRenameError) else _copy_across(move, log)
         return move
 
     def recover(self, move: AnyMove, log: MoveLog[AnyMove]) -> tuple[AnyMove, bool]:
@@ -145,16 +151,19 @@ class LocalMover(Mover):
         if move.part:
             part = as_path(move.part)
             return move, _recover_in_place(move) if part == move.target else _recover_copy(move, part)
-        source, target = read_stamp(as_path(move.source)), read_stamp(as_path(move.target))
-        if source and source == target:
-            # Two names of one file: killed between link and unlink.
+        if _is_link(as_path(move.target), as_path(move.source)):
+            # Killed between link and unlink.
             as_path(move.target).unlink()
             return move, False
+        source, target = read_stamp(as_path(move.source)), read_stamp(as_path(move.target))
         return move, bool(target and target.may_be(move.stamp) and source != move.stamp)
 
     def is_same_file(self, location: Location, stamp: FileStamp, moved: Move) -> bool:
-        del location
-        return stamp.is_unchanged(moved.arrived)
+        if stamp.is_unchanged(moved.arrived):
+            return True
+        # A time that was set may be rounded by the file system afterwards, as it is where files are uploaded.
+        is_copy = moved.copied is not None and moved.copied.size_bytes == stamp.size_bytes
+        return is_copy and _digest_file(as_path(location)) == moved.digest
 
 
 def create_marker(marker: Path) -> None:
@@ -187,8 +196,7 @@ def _copy_across(move: AnyMove, log: MoveLog[AnyMove]) -> AnyMove:
     try:
         return _copy(move, log, part)
     except OSError as error:
-        # EXDEV: on a union of several disks even two names of one folder may be on two of them.
-        if not isinstance(error, NoRenameError) and error.errno != errno.EXDEV:
+        if not asks_for_copy(error):
             raise
     part.unlink()
     moved = _copy(move, log, target)
@@ -210,7 +218,7 @@ def _copy(move: AnyMove, log: MoveLog[AnyMove], part: Path) -> AnyMove:
         with suppress(OSError):
             part.unlink()
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
-    move = log.copied(move, copied)
+    move = log.copied(move, copied, digest)
     if part != target:
         rename_noreplace(part, target)
     sync_directory(target.parent)
@@ -243,7 +251,7 @@ def _recover_copy(move: Move, part: Path) -> bool:
     source, target = as_path(move.source), as_path(move.target)
     has_part = read_stamp(part) is not None
     # As long as the copy has its unfinished name, the target is somebody else's, unless both are names of one file.
-    is_named = move.copied is not None and _is_there(target, move.copied) and (not has_part or target.samefile(part))
+    is_named = move.copied is not None and _is_there(target, move.copied) and (not has_part or _is_link(target, part))
     copy = target if is_named else part
     if move.copied and (is_named or has_part) and not _is_beginning(copy, source):
         # A person took the original away meanwhile: the copy may be the last one.
@@ -258,16 +266,29 @@ def _recover_copy(move: Move, part: Path) -> bool:
 
 
 def _name_copy(part: Path, target: Path) -> None:
-    """Name a whole copy whose original is gone, without replacing anything; may be killed and repeated."""
+    """Name a whole copy whose original is gone, without replacing anything.
+
+    Killed while it copies, it leaves `part` as it is, and a piece of it that keeps the name from being given.
+    """
     try:
         rename_noreplace(part, target)
-    except NoRenameError:
-        if _is_beginning(target, part):
-            # Of the call that was killed.
-            target.unlink()
+    except OSError as error:
+        if not asks_for_copy(error):
+            raise
         copy_verified(part, target)
         sync_directory(target.parent)
         part.unlink()
+
+
+def _is_link(new: Path, old: Path) -> bool:
+    """Whether the name `new` was given by a link to the regular file `old`."""
+    first, second = read_stamp(new), read_stamp(old)
+    if first is None or second is None:
+        return False
+    if first == second:
+        return True
+    # Unions of disks may give each name an inode number of its own: then it is how many names it has, and the content.
+    return os.lstat(new).st_nlink > 1 and first.is_unchanged(second) and _is_beginning(new, old)
 
 
 def _is_beginning(copy: Path, source: Path) -> bool:
@@ -395,7 +416,7 @@ def _create(path: Path) -> int:
 
 def _explained(error: OSError, path: Path) -> OSError:
     """Return the error that creating `path` gave, in other words if it is about the name."""
-    if error.errno in _NO_SUCH_NAME:
+    if error.errno in _NO_SUCH_NAME and path.parent.is_dir():
         return OSError(error.errno, "the file system there does not take this name", str(path))
     return error
 
@@ -439,12 +460,21 @@ def _check_written(path: Path, expected: str) -> FileStamp:
         if hasattr(os, "posix_fadvise"):
             # From the disk, where the system can do so, and not from its memory of what was written.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        digest = hashlib.sha256()
-        while chunk := os.read(descriptor, _CHUNK_BYTES):
-            digest.update(chunk)
-        if digest.hexdigest() != expected:
+        if _digest(descriptor) != expected:
             raise OSError(errno.EIO, "the copy, read again, differs from what was written")
         return stamp_of(os.fstat(descriptor))
+
+
+def _digest(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    while chunk := os.read(descriptor, _CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _digest_file(path: Path) -> str:
+    with _opened(path) as descriptor:
+        return _digest(descriptor)
 
 
 # -- directories -----------------------------------------------------------------------------------------------------
