@@ -28,7 +28,7 @@ from imagetwins.cli.timing import seconds_since_start
 from imagetwins.config.folders import check_local_folder, find_pair, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters, nest_options
 from imagetwins.decoding.formats import decoded_formats
-from imagetwins.errors import ParameterError, ServerLostError
+from imagetwins.errors import NothingMovedError, ParameterError, ServerLostError
 from imagetwins.orientation import Orientations
 from imagetwins.runtime.collector import paused_collector
 from imagetwins.runtime.places import use_one_blas_thread, use_writable_places
@@ -96,6 +96,9 @@ def _call_flow(connection: Connection, call: Callable[[], dict[str, Any]]) -> di
         with following(stderr) as follower, without_wait():
             observer.set(follower)
             return call()
+    except NothingMovedError as failure:
+        # All else is done, and is to be shown; `_end_unless_done` says this at the end.
+        return failure.answer
     except httpx.HTTPError as error:
         if follower.run:
             _show_run(follower.run)
@@ -136,6 +139,7 @@ def run(
             found = _compare(given, json)
         else:
             summary = _run(given, json, verbose)
+            _end_unless_done(summary, given["store"])
             found = bool(summary["duplicates"] or summary["review"])
         if fail_on_duplicates and found:
             raise typer.Exit(ExitStatus.DUPLICATES)
@@ -183,6 +187,22 @@ def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> Non
     rendering.print_time(console, run.read_record(), total, observer.get().asked_seconds)
     if json:
         print_json(summary | {"total_seconds": total})
+
+
+def _end_unless_done(answer: dict[str, Any], store: str | None) -> None:
+    """End with exit code 1 where not all moved that should have, after a last line that says so.
+
+    Raises:
+        typer.Exit: as said.
+    """
+    if not (answer["not_moved"] or answer["companions_not_moved"] or answer.get("not_done")):
+        return
+    from imagetwins.reporting.advice import describe_refusals
+
+    if told := describe_refusals(find_run(resolve_store(store), answer["run_id"]).read_record()):
+        ended = "Failed" if "error" in answer else "Not all was done"
+        stderr.print(f"[red]{ended}:[/] {escape_markup(told)}", soft_wrap=True)
+    raise typer.Exit(ExitStatus.FAILED)
 
 
 def _show_run(run: Run, *, is_timed: bool = False) -> None:
@@ -361,7 +381,8 @@ def _apply_threshold(past: Run, threshold: float, dry_run: bool, store: str | No
             from flows.apply import apply as apply_run
 
         call = partial(apply_run, past.run_id, threshold, dry_run, store)
-        _show_summary(_call_flow(connection, call), store, json)
+        _show_summary(answer := _call_flow(connection, call), store, json)
+    _end_unless_done(answer, store)
 
 
 def _apply_choices(past: Run, choices: str, dry_run: bool, store: str | None, json: bool, verbose: bool) -> None:
@@ -378,8 +399,7 @@ def _apply_choices(past: Run, choices: str, dry_run: bool, store: str | None, js
         rendering.print_applied(console, answer, dry_run=dry_run)
         if json:
             print_json(answer)
-    if answer["not_moved"]:
-        raise typer.Exit(ExitStatus.FAILED)
+    _end_unless_done(answer, store)
 
 
 def _read_choices(past: Run, name: str) -> str:
@@ -511,7 +531,8 @@ def demo(*, json: Json = False, verbose: Verbose = False) -> None:
         from imagetwins.demo import build_samples
 
         console.print(f"{build_samples(samples)} sample pictures in {samples}")
-        _run({"folder": str(samples), "store": None}, json, verbose)
+        summary = _run({"folder": str(samples), "store": None}, json, verbose)
+        _end_unless_done(summary, None)
         if not json:
             console.print("Your own pictures next; nothing moves yet:  [bold]imagetwins run ~/Pictures --dry-run[/]")
 

@@ -19,6 +19,7 @@ from imagetwins.reporting.advice import (
     advise_keep,
     count_open,
     describe_orientations,
+    describe_refusals,
     describe_remembered,
     describe_restriction,
 )
@@ -68,20 +69,24 @@ def _names(table: pd.DataFrame, layout: Layout) -> dict[str, str]:
 
 
 def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> None:
-    """Print what a run found, and how to undo it; and the seconds of its stages, unless `print_time` says where they went."""
+    """Print what a run found, and how to undo it.
+
+    And the seconds of its stages, and what went wrong: unless the run `is_timed`, and the command that ran it says so at its end.
+    """
     record, counts, layout = audit.record, audit.record.counts, audit.record.parameters.layout
     _print_decisions(console, "Duplicates", "what became of it", audit.table, layout)
     _print_decisions(console, "For review: these stay where they are", "why", audit.review, layout)
     _print_unreadable(console, audit.unreadable, layout)
     console.print(
         f"[bold]{pluralize(counts['duplicates'], 'duplicate')}[/] among {pluralize(counts['images'], 'picture')}, "
-        f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
+        f"{counts['moved']} moved{_describe_companions(counts['companions'])}, "
+        f"{_describe_stayed(counts['not_moved'])}{counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
     _print_remarks(console, record)
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
-    if record.error:
-        console.print(escape_markup(f"It says: {record.error}"))
+    if (said := record.error or describe_refusals(record)) and not is_timed:
+        console.print(escape_markup(f"It says: {said}"), soft_wrap=True)
     if counts["moved"] and record.status is not RunStatus.RESTORED:
         for aside in layout.find_used(audit.table.loc[audit.table["action"] == Action.MOVED, "NewPath"]):
             console.print(f"Moved to:  {escape_markup(str(aside))}/", soft_wrap=True)
@@ -144,6 +149,10 @@ def print_time(console: Console, record: RunRecord, total: float | None, asked: 
 
 def _describe_companions(count: int) -> str:
     return f" and {pluralize(count, 'file')} that belong{'s' if count == 1 else ''} to them" if count else ""
+
+
+def _describe_stayed(count: int) -> str:
+    return f"{count:,} not moved, " if count else ""
 
 
 def _describe_pairs(record: RunRecord) -> str:
@@ -214,9 +223,9 @@ def print_applied(console: Console, answer: dict[str, Any], *, dry_run: bool) ->
         f"Your choices: {pluralize(answer['moved'], 'picture')} {would}moved, {answer['put_back']:,} {would}put back; "
         f"{pluralize(answer['remembered'], 'pair')} {would}remembered as no duplicates."
     )
-    if answer["not_moved"]:
+    if answer["not_done"]:
         table = _table("Not done", "picture", "why")
-        for refused in answer["not_moved"]:
+        for refused in answer["not_done"]:
             table.add_row(escape_markup(refused["path"]), escape_markup(refused["reason"]))
         console.print(table)
 

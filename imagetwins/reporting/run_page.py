@@ -33,6 +33,7 @@ from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     describe_orientations,
+    describe_refusals,
     describe_remembered,
     describe_restriction,
 )
@@ -251,6 +252,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         restriction=describe_restriction(record),
         remembered=describe_remembered(record),
         advice=advise_keep(record),
+        refused=describe_refusals(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[
             f"imagetwins audit {quoted} --why FILE",
