@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from imagetwins import settings
+from imagetwins import __version__, settings
 from imagetwins.cli.answers import AnswerConsole, Json, print_json
 from imagetwins.cli.connecting import Connection, connecting
 from imagetwins.cli.errors import EXIT_CODES, ExitStatus, ending_quickly, exiting_on_errors
@@ -34,7 +34,7 @@ from imagetwins.runtime.collector import paused_collector
 from imagetwins.runtime.places import use_one_blas_thread, use_writable_places
 from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment
 from imagetwins.storage import Location
-from imagetwins.store.runs import Run, find_run
+from imagetwins.store.runs import LATEST, Run, find_run
 from imagetwins.text import pluralize
 
 EXIT_HELP = f"Exit codes: {'; '.join(f'{status.value} {meaning}' for status, meaning in EXIT_CODES.items())}."
@@ -57,6 +57,22 @@ To begin with:
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        sys.stdout.write(f"imagetwins {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def imagetwins(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and exit.")
+    ] = False,
+) -> None:
+    """What all commands have in common."""
 
 
 console = AnswerConsole(highlight=False)
@@ -215,7 +231,13 @@ def _show_run(run: Run, *, is_timed: bool = False) -> None:
 
 @app.command()
 def restore(
-    run_id: RunId,
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help='A run\'s id, the beginning of one, or "latest": the last that moved something that is not back.',
+        ),
+    ],
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -242,10 +264,13 @@ def restore(
     """
     with exiting_on_errors(stderr, json=json):
         from imagetwins.moving.named import find_images
+        from imagetwins.moving.undoable import describe_undoable, find_undoable
         from imagetwins.storage.location import name_to_columns
 
         remember = choose_remember(not_duplicates=not_duplicates, move_again=move_again)
-        undone = find_run(resolve_store(store), run_id)
+        undone = find_undoable(resolve_store(store), run_id)
+        if run_id == LATEST:
+            stderr.print(escape_markup(describe_undoable(undone)), soft_wrap=True)
         # As Prefect takes them, and tables hold them: names need not be UTF-8.
         names = [name_to_columns(file)[0] for file in files or ()]
         images = find_images(undone, names) if names else []
@@ -257,7 +282,7 @@ def restore(
                 from flows.restore import restore as restore_images
                 from imagetwins.cli import rendering
 
-            answer = _call_flow(connection, lambda: restore_images(run_id, store, names, remember or "put back"))
+            answer = _call_flow(connection, lambda: restore_images(undone.run_id, store, names, remember or "put back"))
             rendering.print_restore(console, answer, store)
         if json:
             print_json(answer)

@@ -1,6 +1,7 @@
 """How answers look in a terminal."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import PurePath
@@ -99,7 +100,7 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
     if advice := advise_keep(record):
         console.print(advice.text)
         for command in advice.commands:
-            typed = command.replace("imagetwins", _program(), 1)
+            typed = command.replace("imagetwins", shlex.quote(_program()), 1)
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
 
 
@@ -232,6 +233,13 @@ def print_applied(console: Console, answer: dict[str, Any], *, dry_run: bool) ->
 
 def print_restore(console: Console, answer: dict[str, Any], store: str | None) -> None:
     """Print what an undo did."""
+    if not any(answer[name] for name in ("restored", "companions", "not_restored", "remembered")):
+        console.print(
+            f"Run {answer['run_id']} has nothing to put back: it moved nothing, or all of it is back. `imagetwins audit` lists the runs, "
+            "and how many files each moved.",
+            soft_wrap=True,
+        )
+        return
     console.print(
         f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}"
         f"{_describe_companions(answer['companions'])}."
