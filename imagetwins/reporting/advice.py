@@ -56,7 +56,8 @@ def moved_nothing(record: RunRecord) -> bool:
 
 def describe_refusals(record: RunRecord) -> str:
     """Return what should have moved in a run and did not, why, and what to do; "" if all of it moved."""
-    moved, stayed, behind = (record.counts[name] for name in ("moved", "not_moved", "companions_not_moved"))
+    counts = record.counts
+    moved, stayed, behind = counts["moved"] + counts["put_back"], counts["not_moved"], counts["companions_not_moved"]
     told = [_describe_stayed(moved, stayed)] if stayed else []
     if behind:
         belong = "belongs" if behind == 1 else "belong"
@@ -66,10 +67,11 @@ def describe_refusals(record: RunRecord) -> str:
     why = sorted(record.not_moved_why.items(), key=lambda one: -one[1])
     listed = "; ".join(reason if len(why) == 1 else f"{reason} ({count:,})" for reason, count in why[:MAX_REASONS])
     rest = f"; and {pluralize(len(why) - MAX_REASONS, 'other reason')}" if len(why) > MAX_REASONS else ""
+    audit = format_command("audit", record.run_id, record.parameters.store)
     doctor = format_words("imagetwins", "doctor", as_argument(record.parameters.folder))
     return (
-        f"{' and '.join(told)}: {listed}{rest}. They are where they were, and nothing is lost. `{doctor}` tries whether files can be "
-        "moved there; once they can, run again."
+        f"{' and '.join(told)}: {listed}{rest}. What did not move is where it was: `{audit}` lists it. `{doctor}` tries whether files can "
+        "be moved there; once they can, run again."
     )
 
 

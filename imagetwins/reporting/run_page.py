@@ -269,6 +269,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
             "run": run.run_id,
             "leave": f"imagetwins {verb} {quoted} --choices {CHOICES_NAME} --store {store}",
             "review": f"imagetwins review {quoted} --store {store}",
+            "memory": f"imagetwins memory list --store {store}",
         },
     )
 

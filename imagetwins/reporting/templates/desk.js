@@ -351,7 +351,7 @@ function showOutcome(outcome) {
       make("ul", {}, ...outcome.not_done.map(({ path, reason }) => make("li", {}, make("span", { className: "path" }, path), ` ${reason}`))));
   }
   if (outcome.moved) body.push(make("p", {}, "This takes the moves back: ", commandOf(outcome.undo)));
-  if (outcome.remembered) body.push(make("p", {}, "This shows what is remembered, to be forgotten if you like: ", commandOf("imagetwins memory list")));
+  if (outcome.remembered) body.push(make("p", {}, "This shows what is remembered, to be forgotten if you like: ", commandOf(data.memory)));
   body.push(make("p", { className: "muted" }, "To change something of it, load this page again."));
   showAbove("Applied", ...body).querySelector("h2").focus();
 }
