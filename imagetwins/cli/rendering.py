@@ -1,6 +1,7 @@
 """How answers look in a terminal."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import PurePath
@@ -19,6 +20,7 @@ from imagetwins.reporting.advice import (
     advise_keep,
     count_open,
     describe_orientations,
+    describe_refusals,
     describe_remembered,
     describe_restriction,
 )
@@ -72,21 +74,25 @@ def _names(table: pd.DataFrame, layout: Layout) -> dict[str, str]:
 
 
 def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> None:
-    """Print what a run found, and how to undo it; and the seconds of its stages, unless `print_time` says where they went."""
+    """Print what a run found, and how to undo it.
+
+    And the seconds of its stages, and what went wrong: unless the run `is_timed`, and the command that ran it says so at its end.
+    """
     record, counts, layout = audit.record, audit.record.counts, audit.record.parameters.layout
     _print_decisions(console, "Duplicates", "what became of it", audit.table, layout)
     _print_decisions(console, "For review: these stay where they are", "why", audit.review, layout)
     _print_unreadable(console, audit.unreadable, layout)
     console.print(
         f"[bold]{pluralize(counts['duplicates'], 'duplicate')}[/] among {pluralize(counts['images'], 'picture')}, "
-        f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
+        f"{counts['moved']} moved{_describe_companions(counts['companions'])}, "
+        f"{_describe_stayed(counts['not_moved'])}{counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
     _print_remarks(console, record)
     _print_dangling(console, audit)
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
-    if record.error:
-        console.print(escape_markup(f"It says: {record.error}"))
+    if (said := record.error or describe_refusals(record)) and not is_timed:
+        console.print(escape_markup(f"It says: {said}"), soft_wrap=True)
     if counts["moved"] and record.status is not RunStatus.RESTORED:
         for aside in layout.find_used(audit.table.loc[audit.table["action"] == Action.MOVED, "NewPath"]):
             console.print(f"Moved to:  {escape_markup(str(aside))}/", soft_wrap=True)
@@ -99,7 +105,7 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
     if advice := advise_keep(record):
         console.print(advice.text)
         for command in advice.commands:
-            typed = command.replace("imagetwins", _program(), 1)
+            typed = command.replace("imagetwins", shlex.quote(_program()), 1)
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
 
 
@@ -149,6 +155,10 @@ def print_time(console: Console, record: RunRecord, total: float | None, asked: 
 
 def _describe_companions(count: int) -> str:
     return f" and {pluralize(count, 'file')} that belong{'s' if count == 1 else ''} to them" if count else ""
+
+
+def _describe_stayed(count: int) -> str:
+    return f"{count:,} not moved, " if count else ""
 
 
 def _describe_pairs(record: RunRecord) -> str:
@@ -234,15 +244,22 @@ def print_applied(console: Console, answer: dict[str, Any], *, dry_run: bool) ->
         f"Your choices: {pluralize(answer['moved'], 'picture')} {would}moved, {answer['put_back']:,} {would}put back; "
         f"{pluralize(answer['remembered'], 'pair')} {would}remembered as no duplicates."
     )
-    if answer["not_moved"]:
+    if answer["not_done"]:
         table = _table("Not done", "picture", "why")
-        for refused in answer["not_moved"]:
+        for refused in answer["not_done"]:
             table.add_row(escape_markup(refused["path"]), escape_markup(refused["reason"]))
         console.print(table)
 
 
 def print_restore(console: Console, answer: dict[str, Any], store: str | None) -> None:
     """Print what an undo did."""
+    if not any(answer[name] for name in ("restored", "companions", "not_restored", "remembered")):
+        console.print(
+            f"Run {answer['run_id']} has nothing to put back: it moved nothing, or all of it is back. `imagetwins audit` lists the runs, "
+            "and how many files each moved.",
+            soft_wrap=True,
+        )
+        return
     console.print(
         f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}"
         f"{_describe_companions(answer['companions'])}."

@@ -1,6 +1,7 @@
 """A folder of pictures: whether a run could list it, and move its duplicates."""
 
 import os
+import shlex
 import tempfile
 import time
 from collections import Counter
@@ -46,7 +47,7 @@ def examine_folder(name: str, store: str | None) -> Iterator[Finding]:
 
 def _examine_pictures(folder: Location, store: str | None) -> Iterator[Finding]:
     if is_path(folder) and not os.access(folder, os.R_OK | os.X_OK):
-        yield problem("pictures", f"{folder} cannot be read", "Who may read it? ls -ld " + str(folder))
+        yield problem("pictures", f"{folder} cannot be read", f"Who may read it? ls -ld {shlex.quote(str(folder))}")
         return
     left_out: Counter[str] = Counter()
     try:

@@ -23,6 +23,7 @@ from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     describe_orientations,
+    describe_refusals,
     describe_remembered,
     describe_restriction,
 )
@@ -66,6 +67,7 @@ def draw_summary(record: RunRecord, digest: Digest, report: str, links: Sequence
     asked = {"folder": parameters.folder} | parameters.changed
     parts = [
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
+        *([f"**{escape(refused)}**"] if (refused := describe_refusals(record)) else []),
         f"**{digest}.** {link_desk(record)}",
         *_next_step(record),
         RULES[record.parameters.rule],

@@ -33,6 +33,7 @@ from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     describe_orientations,
+    describe_refusals,
     describe_remembered,
     describe_restriction,
 )
@@ -256,6 +257,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         restriction=describe_restriction(record),
         remembered=describe_remembered(record),
         advice=advise_keep(record),
+        refused=describe_refusals(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[
             f"imagetwins audit {quoted} --why FILE",
@@ -272,6 +274,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
             "run": run.run_id,
             "leave": f"imagetwins {verb} {quoted} --choices {CHOICES_NAME} --store {store}",
             "review": f"imagetwins review {quoted} --store {store}",
+            "memory": f"imagetwins memory list --store {store}",
         },
     )
 

@@ -46,7 +46,18 @@ def audit_runs(store: Location, endings: Mapping[str, Ending] | None = None) -> 
     return pd.DataFrame(rows, columns=_SUMMARY)
 
 
-_COUNTS = ("images", "pairs", "matches", "duplicates", "moved", "restored", "review", "remembered", "errors")
+_COUNTS = (
+    "images",
+    "pairs",
+    "matches",
+    "duplicates",
+    "moved",
+    "not_moved",
+    "restored",
+    "review",
+    "remembered",
+    "errors",
+)
 _SUMMARY = [
     "run_id",
     "created",

@@ -26,6 +26,9 @@ from imagetwins.errors import StoreError
 from imagetwins.storage import Location, storage_of
 from imagetwins.store.record import RunRecord, RunStatus
 
+LATEST = "latest"
+"""What may be said in place of the id of a store's last run; to `restore`, of the last that it can undo, see moving/undoable.py."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -198,7 +201,7 @@ def find_run(store: Location, run_id: str) -> Run:
         StoreError: no run, or more than one, has that name.
     """
     runs = list_runs(store)
-    if run_id == "latest" and runs:
+    if run_id == LATEST and runs:
         return runs[-1]
     found = [run for run in runs if run.run_id == run_id] or [run for run in runs if run.run_id.startswith(run_id)]
     if len(found) > 1:
