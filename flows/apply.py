@@ -40,6 +40,7 @@ def apply(run_id: str, threshold: Score, dry_run: bool = False, store: str | Non
 
     Raises:
         StoreError: the store has no such run, or the threshold is below its floor.
+        NothingMovedError: nothing moved of what should have; all else is done.
     """
     past = find_run(resolve_store(store), run_id)
     before = past.read_record().parameters
@@ -51,7 +52,7 @@ def apply(run_id: str, threshold: Score, dry_run: bool = False, store: str | Non
             context.count(decide_again(context.run, past, parameters, count_cores()))
         with context.stage(Stage.MOVE):
             if not dry_run:
-                context.count(move_duplicates(context.run, parameters))
+                context.count_moves(move_duplicates(context.run, parameters))
         with context.stage(Stage.REPORT):
             publish_run(context.run)
-    return context.summary()
+    return context.answer()

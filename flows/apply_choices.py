@@ -53,6 +53,7 @@ def apply_choices(
     Raises:
         StoreError: the store has no such run, it waits for approval, or its tables were pruned.
         ParameterError: the choices do not fit the run, or contradict each other.
+        NothingMovedError: nothing moved of what should have; all else is done.
     """
     past = find_run(resolve_store(store), run_id)
     if waits_for_answer(past):
@@ -72,7 +73,7 @@ def apply_choices(
             context.count(decide_as_chosen(context.run, past, parameters, chosen, not_back))
         with context.stage(Stage.MOVE):
             if not dry_run:
-                context.count(move_duplicates(context.run, parameters))
+                context.count_moves(move_duplicates(context.run, parameters))
         with context.stage(Stage.REPORT):
             publish_run(context.run)
-    return context.summary() | summarise_applied(context.run, chosen)
+    return context.answer(**summarise_applied(context.run, chosen))

@@ -62,6 +62,7 @@ def deduplicate(
         ParameterError: a parameter is outside its limits, or the folder does not exist.
         FolderBusyError: another run works on the folder.
         ClusterError: the Dask cluster cannot be used.
+        NothingMovedError: nothing moved of what should have; all else is done.
     """
     asked = {"folder": folder, "threshold": threshold, "dry_run": dry_run}
     parameters = check_parameters(asked | merge_options(options))
@@ -96,7 +97,7 @@ def deduplicate(
             context.replace_counts(apply_answer(run, answer, parameters.layout))
         with context.stage(Stage.MOVE):
             if not parameters.dry_run:
-                context.count(move_duplicates(run, parameters))
+                context.count_moves(move_duplicates(run, parameters))
         with context.stage(Stage.REPORT):
             publish_run(run)
-    return context.summary()
+    return context.answer()

@@ -3,13 +3,15 @@
 from typing import Any
 
 from prefect import flow
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from imagetwins.config.folders import allowed_roots, check_still_there, resolve_store
 from imagetwins.config.parameters import Remember
 from imagetwins.config.roots import check_roots
 from imagetwins.moving.holding import hold_others
-from imagetwins.store.runs import find_run
+from imagetwins.moving.undoable import describe_undoable, find_undoable
+from imagetwins.store.runs import LATEST
 from tasks.restore import restore_files
 
 
@@ -28,7 +30,7 @@ def restore(
     """Move the files of a run back to where they came from. Nothing is ever overwritten; it may be run again.
 
     Args:
-        run_id: The run to undo, or the beginning of its id, or "latest".
+        run_id: The run to undo, or the beginning of its id, or "latest": the last that moved something that is not back.
         store: Folder of the tables and journals. Default: IMAGETWINS_STORE, else ~/imagetwins-data/store (in a checkout: data/store).
         files: The files to put back, by the names that they had or have now, whole or in the folder; with each goes all
             that belongs to it. Default: all that the run moved.
@@ -40,10 +42,12 @@ def restore(
 
     Raises:
         ParameterError: one of the files is none that the run moved; nothing was restored.
-        StoreError: the store has no such run, or all of the run's folders are gone.
+        StoreError: the store has no such run, or "latest" and none to undo, or all of the run's folders are gone.
         FolderBusyError: another run works on one of the folders.
     """
-    run = find_run(resolve_store(store), run_id)
+    run = find_undoable(resolve_store(store), run_id)
+    if run_id == LATEST:
+        get_run_logger().info(describe_undoable(run))
     layout = run.read_record().parameters.layout
     check_roots(layout.places, allowed_roots())
     check_still_there(layout)

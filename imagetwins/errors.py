@@ -1,5 +1,7 @@
 """The errors a user can meet. Every message names the value, the limit and the remedy."""
 
+from typing import Any
+
 
 class ImagetwinsError(Exception):
     """Base of every error that imagetwins raises on purpose."""
@@ -23,6 +25,14 @@ class ServerError(ImagetwinsError):
 
 class ServerLostError(ServerError):
     """Prefect's server did not answer any more in the middle of a run."""
+
+
+class NothingMovedError(ImagetwinsError):
+    """A run went through all its stages and moved nothing of what it should have; `answer` is what it has to tell all the same."""
+
+    def __init__(self, message: str, answer: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 class FolderBusyError(ImagetwinsError):

@@ -31,11 +31,21 @@ def shorten_path(path: str, folder: str) -> str:
     return path.removeprefix(f"{folder.rstrip('/')}/")
 
 
+def as_argument(name: str) -> str:
+    """Return the name of a file or a folder as a command takes it: one that begins with - would be taken for an option."""
+    return f"./{name}" if name.startswith("-") else name
+
+
+def format_words(*words: str) -> str:
+    """Return a shell command of `words`, each as it is, whatever its name holds."""
+    return shlex.join(words)
+
+
 def format_command(
     verb: str, run_id: str, store: str | None, program: str = "imagetwins", options: Sequence[str] = ()
 ) -> str:
     """Return the shell command that applies `verb` (restore, approve ...) to a run; with `--store` if `store` is named."""
-    return shlex.join([program, verb, run_id, *options, *(["--store", store] if store else [])])
+    return format_words(program, verb, run_id, *options, *(["--store", as_argument(store)] if store else []))
 
 
 ORIENTATIONS = {

@@ -13,6 +13,7 @@ from imagetwins.matching.chosen import Aside, decide_chosen
 from imagetwins.matching.decisions import Decider
 from imagetwins.matching.verification import decide_verified, store_verified
 from imagetwins.moving.asides import PutAside, find_asides
+from imagetwins.moving.links import write_current_links
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.reporting.thresholds import check_floor
 from imagetwins.runtime.observer import progress_of
@@ -129,10 +130,11 @@ def remember_choices(run: Run, choices: Choices, source: Source) -> dict[str, in
 
 
 def _copy_tables(run: Run, past: Run) -> None:
-    """Give `run` what `past` compared, and what belongs to its pictures, where they were listed."""
+    """Give `run` what `past` compared, what belongs to its pictures, where they were listed, and the links that lead there."""
     for source, target in ((past.images, run.images), (past.comparisons, run.comparisons)):
         for part in list_parts(source):
             copy_part(part, target / part.name)
     companions = read_table_if_any(past.companions, COMPANIONS)
     here = companions.assign(new_path=companions["path"], reason=None)
     write_table(here, COMPANIONS, run.companions / "part-0.parquet")
+    write_current_links(past.links, run.links)

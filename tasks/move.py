@@ -11,8 +11,10 @@ from prefect import task
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import count_decisions, set_decisions
 from imagetwins.moving.execute import MoveOutcome, apply_moves
+from imagetwins.moving.links import write_current_links
 from imagetwins.moving.plan import PlannedMove, plan_moves
 from imagetwins.moving.recover import note_companions
+from imagetwins.moving.refusals import find_refused
 from imagetwins.progress import Progress
 from imagetwins.runtime.observer import progress_of
 from imagetwins.runtime.task_options import STAGE
@@ -41,11 +43,14 @@ def move_duplicates(run: Run, parameters: Parameters) -> dict[str, int]:
         {companion.source: companion.reason for companion in followed if companion.reason},
     )
     write_table(noted, DECISIONS, run.decisions / "part-0.parquet")
+    # A run may have waited for days since it listed them.
+    write_current_links(run.links, run.links)
     moved = sum(outcome.moved for outcome in outcomes)
     return {
         "moved": moved,
-        "not_moved": len(outcomes) - moved,
+        "not_moved": int(find_refused(noted).sum()),
         "companions": sum(companion.moved for companion in followed),
+        "companions_not_moved": sum(not companion.moved for companion in followed),
         # A raw file that was for review may have followed its picture.
         "review": count_decisions(noted)["review"] - count_decisions(decisions)["review"],
     }

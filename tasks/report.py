@@ -9,6 +9,7 @@ from prefect.events import emit_event
 
 from imagetwins.reporting.digest import Digest, explain_desk, make_digest
 from imagetwins.reporting.gallery import draw_gallery, draw_summary, escape, link_desk
+from imagetwins.reporting.links import find_dangling
 from imagetwins.reporting.outcomes import describe_outcomes, tabulate_outcomes
 from imagetwins.reporting.run_page import read_tables, write_report
 from imagetwins.runtime.flow_context import current_flow_run
@@ -37,7 +38,7 @@ def publish_run(run: Run) -> UUID | None:
     layout = record.parameters.layout
     publish(
         create_markdown_artifact,
-        draw_summary(record, digest, str(report)),
+        draw_summary(record, digest, str(report), find_dangling(run, decisions)),
         key="imagetwins-summary",
         description=escape(layout.path),
     )

@@ -15,6 +15,8 @@ import typer
 from rich.console import Console, ConsoleDimensions
 from typer.core import TyperGroup
 
+from imagetwins.cli.dashes import HELP_OPTION, advise_dash, explain_dash, find_hidden_help
+
 JSON_OPTION = "--json"
 
 Json = Annotated[
@@ -82,15 +84,27 @@ class AnswerConsole(Console):
 
 
 class Commands(TyperGroup):
-    """Our commands. What is wrong with the options of one is an object, too, if --json is among them."""
+    """Our commands. What is wrong with the options of one is an object, too, if --json is among them.
+
+    It says how to name a file or a folder that begins with -, where one may have been meant.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         arguments = list(ctx.args)
         try:
+            if hidden := find_hidden_help(arguments):
+                ctx.fail(f"{hidden!r} would be read as {HELP_OPTION}. {explain_dash(hidden)}")
             return super().invoke(ctx)
         except Exception as error:
             # Of the library that parses options; which one that is depends on typer's version.
-            if JSON_OPTION in arguments and hasattr(error, "format_message"):
-                with answering(json=True):
-                    print_error(error.format_message())
+            if hasattr(error, "format_message"):
+                _add_advice(error, advise_dash(arguments, getattr(error, "option_name", "")))
+                if JSON_OPTION in arguments:
+                    with answering(json=True):
+                        print_error(error.format_message())
             raise
+
+
+def _add_advice(error: Any, advice: str) -> None:
+    if advice and advice not in error.format_message():
+        error.message, error.possibilities = f"{error.format_message().rstrip('.')}. {advice}", None

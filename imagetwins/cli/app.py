@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from imagetwins import settings
+from imagetwins import __version__, settings
 from imagetwins.cli.answers import AnswerConsole, Json, print_json
 from imagetwins.cli.connecting import Connection, connecting
 from imagetwins.cli.errors import EXIT_CODES, ExitStatus, ending_quickly, exiting_on_errors
@@ -28,13 +28,13 @@ from imagetwins.cli.timing import seconds_since_start
 from imagetwins.config.folders import check_local_folder, find_pair, resolve_store
 from imagetwins.config.parameters import check_locations, check_parameters, nest_options
 from imagetwins.decoding.formats import decoded_formats
-from imagetwins.errors import ParameterError, ServerLostError
+from imagetwins.errors import NothingMovedError, ParameterError, ServerLostError
 from imagetwins.orientation import Orientations
 from imagetwins.runtime.collector import paused_collector
 from imagetwins.runtime.places import use_one_blas_thread, use_writable_places
 from imagetwins.runtime.server import bypass_proxy_on_loopback, prepare_environment
 from imagetwins.storage import Location
-from imagetwins.store.runs import Run, find_run
+from imagetwins.store.runs import LATEST, Run, find_run
 from imagetwins.text import pluralize
 
 EXIT_HELP = f"Exit codes: {'; '.join(f'{status.value} {meaning}' for status, meaning in EXIT_CODES.items())}."
@@ -57,6 +57,22 @@ To begin with:
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        sys.stdout.write(f"imagetwins {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def imagetwins(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and exit.")
+    ] = False,
+) -> None:
+    """What all commands have in common."""
 
 
 console = AnswerConsole(highlight=False)
@@ -96,6 +112,9 @@ def _call_flow(connection: Connection, call: Callable[[], dict[str, Any]]) -> di
         with following(stderr) as follower, without_wait():
             observer.set(follower)
             return call()
+    except NothingMovedError as failure:
+        # All else is done, and is to be shown; `_end_unless_done` says this at the end.
+        return failure.answer
     except httpx.HTTPError as error:
         if follower.run:
             _show_run(follower.run)
@@ -136,6 +155,7 @@ def run(
             found = _compare(given, json)
         else:
             summary = _run(given, json, verbose)
+            _end_unless_done(summary, given["store"])
             found = bool(summary["duplicates"] or summary["review"])
         if fail_on_duplicates and found:
             raise typer.Exit(ExitStatus.DUPLICATES)
@@ -185,6 +205,22 @@ def _show_summary(summary: dict[str, Any], store: str | None, json: bool) -> Non
         print_json(summary | {"total_seconds": total})
 
 
+def _end_unless_done(answer: dict[str, Any], store: str | None) -> None:
+    """End with exit code 1 where not all moved that should have, after a last line that says so.
+
+    Raises:
+        typer.Exit: as said.
+    """
+    if not (answer["not_moved"] or answer["companions_not_moved"] or answer.get("not_done")):
+        return
+    from imagetwins.reporting.advice import describe_refusals
+
+    if told := describe_refusals(find_run(resolve_store(store), answer["run_id"]).read_record()):
+        ended = "Failed" if "error" in answer else "Not all was done"
+        stderr.print(f"[red]{ended}:[/] {escape_markup(told)}", soft_wrap=True)
+    raise typer.Exit(ExitStatus.FAILED)
+
+
 def _show_run(run: Run, *, is_timed: bool = False) -> None:
     from imagetwins.cli import rendering
     from imagetwins.reporting.runs import audit_run
@@ -195,7 +231,13 @@ def _show_run(run: Run, *, is_timed: bool = False) -> None:
 
 @app.command()
 def restore(
-    run_id: RunId,
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help='A run\'s id, the beginning of one, or "latest": the last that moved something that is not back.',
+        ),
+    ],
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -222,10 +264,13 @@ def restore(
     """
     with exiting_on_errors(stderr, json=json):
         from imagetwins.moving.named import find_images
+        from imagetwins.moving.undoable import describe_undoable, find_undoable
         from imagetwins.storage.location import name_to_columns
 
         remember = choose_remember(not_duplicates=not_duplicates, move_again=move_again)
-        undone = find_run(resolve_store(store), run_id)
+        undone = find_undoable(resolve_store(store), run_id)
+        if run_id == LATEST:
+            stderr.print(escape_markup(describe_undoable(undone)), soft_wrap=True)
         # As Prefect takes them, and tables hold them: names need not be UTF-8.
         names = [name_to_columns(file)[0] for file in files or ()]
         images = find_images(undone, names) if names else []
@@ -237,7 +282,7 @@ def restore(
                 from flows.restore import restore as restore_images
                 from imagetwins.cli import rendering
 
-            answer = _call_flow(connection, lambda: restore_images(run_id, store, names, remember or "put back"))
+            answer = _call_flow(connection, lambda: restore_images(undone.run_id, store, names, remember or "put back"))
             rendering.print_restore(console, answer, store)
         if json:
             print_json(answer)
@@ -361,7 +406,8 @@ def _apply_threshold(past: Run, threshold: float, dry_run: bool, store: str | No
             from flows.apply import apply as apply_run
 
         call = partial(apply_run, past.run_id, threshold, dry_run, store)
-        _show_summary(_call_flow(connection, call), store, json)
+        _show_summary(answer := _call_flow(connection, call), store, json)
+    _end_unless_done(answer, store)
 
 
 def _apply_choices(past: Run, choices: str, dry_run: bool, store: str | None, json: bool, verbose: bool) -> None:
@@ -378,8 +424,7 @@ def _apply_choices(past: Run, choices: str, dry_run: bool, store: str | None, js
         rendering.print_applied(console, answer, dry_run=dry_run)
         if json:
             print_json(answer)
-    if answer["not_moved"]:
-        raise typer.Exit(ExitStatus.FAILED)
+    _end_unless_done(answer, store)
 
 
 def _read_choices(past: Run, name: str) -> str:
@@ -511,7 +556,8 @@ def demo(*, json: Json = False, verbose: Verbose = False) -> None:
         from imagetwins.demo import build_samples
 
         console.print(f"{build_samples(samples)} sample pictures in {samples}")
-        _run({"folder": str(samples), "store": None}, json, verbose)
+        summary = _run({"folder": str(samples), "store": None}, json, verbose)
+        _end_unless_done(summary, None)
         if not json:
             console.print("Your own pictures next; nothing moves yet:  [bold]imagetwins run ~/Pictures --dry-run[/]")
 

@@ -70,7 +70,8 @@ def exiting_on_errors(stderr: Console, *, json: bool = False) -> Iterator[None]:
 
 
 def _say(stderr: Console, what: str, error: Exception) -> None:
-    stderr.print(f"[red]{what}:[/] {escape_markup(str(error))}")
+    # Its remedy may be a command to copy, which no line break of ours may cut in two.
+    stderr.print(f"[red]{what}:[/] {escape_markup(str(error))}", soft_wrap=True)
     print_error(str(error))
 
 

@@ -14,7 +14,7 @@ from imagetwins.config.parameters import Remember
 from imagetwins.errors import ParameterError
 from imagetwins.storage import parse_location
 from imagetwins.store.runs import Run
-from imagetwins.text import pluralize
+from imagetwins.text import format_command, pluralize
 
 console = AnswerConsole(highlight=False)
 stderr = Console(stderr=True, highlight=False)
@@ -102,8 +102,10 @@ def add(
         else:
             alike = rows["digest1"].iat[0] == rows["digest2"].iat[0]
             same = " They are the same byte for byte: all files with this content stay from now on." if alike else ""
-            forget_it = f"imagetwins memory forget {rows['id'].iat[0]}"
-            console.print(f"Remembered: these two are no duplicates.{same} To forget it: [bold]{forget_it}[/]")
+            forget_it = escape_markup(format_command("memory", "forget", store, options=(str(rows["id"].iat[0]),)))
+            console.print(
+                f"Remembered: these two are no duplicates.{same} To forget it: [bold]{forget_it}[/]", soft_wrap=True
+            )
 
 
 @memory.command()

@@ -118,7 +118,8 @@ class AnnouncingObserver(Observer):
         self.run = run
 
     def announce(self, text: str) -> None:
-        self._console.print(escape_markup(text))
+        # It may end with a command to copy, which no line break of ours may cut in two.
+        self._console.print(escape_markup(text), soft_wrap=True)
 
 
 class TerminalObserver(AnnouncingObserver):

@@ -1,6 +1,7 @@
 """How answers look in a terminal."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import PurePath
@@ -19,11 +20,13 @@ from imagetwins.reporting.advice import (
     advise_keep,
     count_open,
     describe_orientations,
+    describe_refusals,
     describe_remembered,
     describe_restriction,
     describe_shots,
 )
 from imagetwins.reporting.files import FileExplanation, PairExplanation
+from imagetwins.reporting.links import describe_dangling
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
 from imagetwins.store.record import RunKind, RunRecord, RunStatus
@@ -32,6 +35,9 @@ from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, for
 
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
+
+MAX_LINKS = 5
+"""Symbolic links that are named."""
 
 PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was", "path1", "path2")
 """Columns of tables that hold absolute paths."""
@@ -69,20 +75,25 @@ def _names(table: pd.DataFrame, layout: Layout) -> dict[str, str]:
 
 
 def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> None:
-    """Print what a run found, and how to undo it; and the seconds of its stages, unless `print_time` says where they went."""
+    """Print what a run found, and how to undo it.
+
+    And the seconds of its stages, and what went wrong: unless the run `is_timed`, and the command that ran it says so at its end.
+    """
     record, counts, layout = audit.record, audit.record.counts, audit.record.parameters.layout
     _print_decisions(console, "Duplicates", "what became of it", audit.table, layout)
     _print_decisions(console, "For review: these stay where they are", "why", audit.review, layout)
     _print_unreadable(console, audit.unreadable, layout)
     console.print(
         f"[bold]{pluralize(counts['duplicates'], 'duplicate')}[/] among {pluralize(counts['images'], 'picture')}, "
-        f"{counts['moved']} moved{_describe_companions(counts['companions'])}, {counts['review']} for review, {counts['errors']} unreadable; "
+        f"{counts['moved']} moved{_describe_companions(counts['companions'])}, "
+        f"{_describe_stayed(counts['not_moved'])}{counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
     _print_remarks(console, record)
+    _print_dangling(console, audit)
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
-    if record.error:
-        console.print(escape_markup(f"It says: {record.error}"))
+    if (said := record.error or describe_refusals(record)) and not is_timed:
+        console.print(escape_markup(f"It says: {said}"), soft_wrap=True)
     if counts["moved"] and record.status is not RunStatus.RESTORED:
         for aside in layout.find_used(audit.table.loc[audit.table["action"] == Action.MOVED, "NewPath"]):
             console.print(f"Moved to:  {escape_markup(str(aside))}/", soft_wrap=True)
@@ -95,7 +106,7 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
     if advice := advise_keep(record):
         console.print(advice.text)
         for command in advice.commands:
-            typed = command.replace("imagetwins", _program(), 1)
+            typed = command.replace("imagetwins", shlex.quote(_program()), 1)
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
 
 
@@ -145,6 +156,10 @@ def print_time(console: Console, record: RunRecord, total: float | None, asked: 
 
 def _describe_companions(count: int) -> str:
     return f" and {pluralize(count, 'file')} that belong{'s' if count == 1 else ''} to them" if count else ""
+
+
+def _describe_stayed(count: int) -> str:
+    return f"{count:,} not moved, " if count else ""
 
 
 def _describe_pairs(record: RunRecord) -> str:
@@ -202,6 +217,21 @@ def _print_unreadable(console: Console, rows: pd.DataFrame, layout: Layout) -> N
     _print_more(console, len(rows))
 
 
+def _print_dangling(console: Console, audit: RunAudit) -> None:
+    """Print which symbolic links dangle since the run, or would, and how one is made to lead to the picture that stays."""
+    links, shorten = audit.dangling_links, audit.record.parameters.layout.shorten
+    if not links:
+        return
+    console.print(describe_dangling(links, audit.record))
+    for link in links[:MAX_LINKS]:
+        told = f"  {shorten(link.link)} -> {shorten(link.target)}"
+        console.print(escape_markup(told + (f"; {shorten(link.kept)} stays" if link.kept else "")), soft_wrap=True)
+    if len(links) > MAX_LINKS:
+        console.print(f"  ... and {len(links) - MAX_LINKS:,} more: the report and --json have all")
+    if command := next((link.command for link in links if link.command), None):
+        console.print(f"To have one lead to the picture that stays:  [bold]{escape_markup(command)}[/]", soft_wrap=True)
+
+
 def _print_more(console: Console, count: int) -> None:
     if count > MAX_ROWS:
         console.print(f"... and {count - MAX_ROWS:,} more")
@@ -215,15 +245,22 @@ def print_applied(console: Console, answer: dict[str, Any], *, dry_run: bool) ->
         f"Your choices: {pluralize(answer['moved'], 'picture')} {would}moved, {answer['put_back']:,} {would}put back; "
         f"{pluralize(answer['remembered'], 'pair')} {would}remembered as no duplicates."
     )
-    if answer["not_moved"]:
+    if answer["not_done"]:
         table = _table("Not done", "picture", "why")
-        for refused in answer["not_moved"]:
+        for refused in answer["not_done"]:
             table.add_row(escape_markup(refused["path"]), escape_markup(refused["reason"]))
         console.print(table)
 
 
 def print_restore(console: Console, answer: dict[str, Any], store: str | None) -> None:
     """Print what an undo did."""
+    if not any(answer[name] for name in ("restored", "companions", "not_restored", "remembered")):
+        console.print(
+            f"Run {answer['run_id']} has nothing to put back: it moved nothing, or all of it is back. `imagetwins audit` lists the runs, "
+            "and how many files each moved.",
+            soft_wrap=True,
+        )
+        return
     console.print(
         f"Back where they came from: [bold]{pluralize(answer['restored'], 'file')}[/] of run {answer['run_id']}"
         f"{_describe_companions(answer['companions'])}."

@@ -177,7 +177,8 @@ def _fill(order: _Order, apply: Callable[[Run, Choices], dict[str, Any]], *, con
         raise
     else:
         print_applied(console, answer, dry_run=False)
-        console.print(f"Undo:  [bold]{escape_markup(answer['undo'])}[/]", soft_wrap=True)
+        if answer["moved"]:
+            console.print(f"Undo:  [bold]{escape_markup(answer['undo'])}[/]", soft_wrap=True)
         order.answer.set_result(answer)
 
 

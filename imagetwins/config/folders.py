@@ -1,5 +1,8 @@
 """Which folders and stores a run may use, checked before anything happens in them."""
 
+import os
+import shlex
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -134,6 +137,34 @@ def _check_usable(into: Location) -> None:
         raise ParameterError(
             f"into {str(into)!r} holds other files, which would never be looked through again. Name a new folder, or an empty one."
         )
+
+
+def find_obstacle(layout: Layout) -> tuple[str, str] | None:
+    """Return what lies where a run would make its `Duplicates`, so that nothing is moved there, and what to do; None if nothing does."""
+    for aside in layout.asides:
+        if not is_path(aside) or aside == layout.into:
+            continue
+        # Where there is nothing, or we may not look, each move will tell.
+        with suppress(OSError):
+            kind = aside.lstat().st_mode
+            if stat.S_ISLNK(kind):
+                what = f"{str(aside)!r} is a symbolic link, and files are never moved over one: it may lead out of the folder"
+                target = shlex.quote(os.path.realpath(aside))
+                return what, f"To move them to where it leads, add --into {target}; or rename the link."
+            if not stat.S_ISDIR(kind):
+                what = f"{str(aside)!r} is a file, and duplicates are moved to a folder of this name"
+                return what, "Rename the file, or name another folder for them with --into FOLDER."
+    return None
+
+
+def check_obstacle(layout: Layout) -> None:
+    """Refuse a run that could move nothing, for what lies where its `Duplicates` would be.
+
+    Raises:
+        ParameterError: naming it and the remedy.
+    """
+    if obstacle := find_obstacle(layout):
+        raise ParameterError(". ".join(obstacle))
 
 
 def check_apart(into: Location, other: Location, what: str) -> None:

@@ -15,6 +15,7 @@ from imagetwins.config.folders import (
     check_apart,
     check_folder,
     check_into,
+    check_obstacle,
     check_writable,
     resolve_store,
 )
@@ -402,7 +403,7 @@ def parse_parameters(values: dict[str, Any]) -> Parameters:
 
 
 def check_locations(parameters: Parameters) -> None:
-    """Refuse a run on folders outside the allowed roots, or with a store that can be none or cannot be written.
+    """Refuse a run on folders outside the allowed roots, that could move nothing, or with a store that can be none or cannot be written.
 
     Raises:
         ParameterError: naming the folder and the remedy.
@@ -410,6 +411,8 @@ def check_locations(parameters: Parameters) -> None:
     store, layout = resolve_store(parameters.store), parameters.layout
     check_writable(store)
     check_roots([*layout.places, *parameters.references], allowed_roots())
+    if not parameters.dry_run:
+        check_obstacle(layout)
     if layout.into is not None:
         check_apart(layout.into, store, "the store")
 

@@ -2,13 +2,15 @@
 
 import errno
 import os
+import shlex
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from imagetwins.config.folders import allowed_roots, check_folder, resolve_store
+from imagetwins.config.folders import allowed_roots, check_folder, find_obstacle, resolve_store
+from imagetwins.config.layout import Layout
 from imagetwins.config.parameters import Parameters
 from imagetwins.config.roots import check_roots
 from imagetwins.doctor.disks import FOREIGN, NETWORK, WINDOWS, find_file_system, free_bytes
@@ -52,7 +54,7 @@ def examine_folder(name: str, store: str | None) -> Iterator[Finding]:
 
 def _examine_pictures(folder: Location, store: str | None) -> Iterator[Finding]:
     if is_path(folder) and not os.access(folder, os.R_OK | os.X_OK):
-        yield problem("pictures", f"{folder} cannot be read", "Who may read it? ls -ld " + str(folder))
+        yield problem("pictures", f"{folder} cannot be read", f"Who may read it? ls -ld {shlex.quote(str(folder))}")
         return
     left_out: Counter[str] = Counter()
     try:
@@ -101,12 +103,8 @@ def _examine_file_system(folder: Path) -> Iterator[Finding]:
 def examine_moves(folder: Path) -> Iterator[Finding]:
     """Yield whether duplicates could be moved: tried with a file of our own in a hidden folder, both of which are removed again."""
     duplicates = folder / DUPLICATES
-    if os.path.lexists(duplicates) and not duplicates.is_dir():
-        yield problem(
-            "moves",
-            f"{duplicates} is in the way: it is no folder",
-            "Rename it: duplicates are moved to a folder of this name.",
-        )
+    if obstacle := find_obstacle(Layout((folder,))):
+        yield problem("moves", *obstacle)
         return
     can_rename = True
     for place in (folder, duplicates) if duplicates.is_dir() else (folder,):

@@ -1,12 +1,14 @@
 """What a person may want to do about a run, with the commands that do it."""
 
-import shlex
 from dataclasses import dataclass
 
 from imagetwins.config.keep import split_keep
 from imagetwins.config.parameters import Parameters, Rule
 from imagetwins.store.record import RunRecord, RunStatus
-from imagetwins.text import format_command, pluralize
+from imagetwins.text import as_argument, format_command, format_words, pluralize
+
+MAX_REASONS = 3
+"""Reasons that a sentence has room for."""
 
 RULES: dict[Rule, str] = {
     "careful": "A match that a score alone cannot vouch for is for review, and stays.",
@@ -54,6 +56,42 @@ def describe_remembered(record: RunRecord) -> str:
     return f"Remembered of what was said before: {', '.join(told)}." if told else ""
 
 
+def moved_nothing(record: RunRecord) -> bool:
+    """Whether a run moved nothing, not even back, although it should have moved something."""
+    counts = record.counts
+    return counts["not_moved"] > 0 and not (counts["moved"] or counts["put_back"])
+
+
+def describe_refusals(record: RunRecord) -> str:
+    """Return what should have moved in a run and did not, why, and what to do; "" if all of it moved."""
+    counts = record.counts
+    moved, stayed, behind = counts["moved"] + counts["put_back"], counts["not_moved"], counts["companions_not_moved"]
+    told = [_describe_stayed(moved, stayed)] if stayed else []
+    if behind:
+        belong = "belongs" if behind == 1 else "belong"
+        told.append(f"{pluralize(behind, 'file')} that {belong} to moved pictures stayed behind")
+    if not told:
+        return ""
+    why = sorted(record.not_moved_why.items(), key=lambda one: -one[1])
+    listed = "; ".join(reason if len(why) == 1 else f"{reason} ({count:,})" for reason, count in why[:MAX_REASONS])
+    rest = f"; and {pluralize(len(why) - MAX_REASONS, 'other reason')}" if len(why) > MAX_REASONS else ""
+    audit = format_command("audit", record.run_id, record.parameters.store)
+    doctor = format_words("imagetwins", "doctor", as_argument(record.parameters.folder))
+    return (
+        f"{' and '.join(told)}: {listed}{rest}. What did not move is where it was: `{audit}` lists it. `{doctor}` tries whether files can "
+        "be moved there; once they can, run again."
+    )
+
+
+def _describe_stayed(moved: int, stayed: int) -> str:
+    if moved:
+        return (
+            f"{stayed:,} of {moved + stayed:,} pictures that should have moved {'has' if stayed == 1 else 'have'} not"
+        )
+    only = "The only picture" if stayed == 1 else f"None of the {stayed:,} pictures"
+    return f"{only} that should have moved has{' not' if stayed == 1 else ''}"
+
+
 @dataclass(frozen=True)
 class Advice:
     """A sentence, and the commands that follow it."""
@@ -80,7 +118,7 @@ def advise_keep(record: RunRecord) -> Advice | None:
 
 def format_run(parameters: Parameters) -> str:
     """Return the shell command that runs with `parameters`; what is the default is left out."""
-    words = ["imagetwins", "run", *parameters.folders]
+    words = ["imagetwins", "run", *map(as_argument, parameters.folders)]
     changed = {name: value for name, value in parameters.changed.items() if name != "more_folders"}
     for name, value in changed.items():
         option = name.replace("_", "-")
@@ -90,12 +128,12 @@ def format_run(parameters: Parameters) -> str:
             words += [
                 word for one in (value if isinstance(value, list) else [value]) for word in (f"--{option}", str(one))
             ]
-    return shlex.join(words)
+    return format_words(*words)
 
 
 def count_open(record: RunRecord) -> int:
     """Return how many pictures a run leaves for a person to decide about."""
-    if record.status not in {RunStatus.WAITING, RunStatus.COMPLETED}:
+    if record.status is not RunStatus.WAITING and not record.is_whole:
         return 0
     proposed = record.parameters.dry_run or record.status is RunStatus.WAITING
     return record.counts["review"] + (record.counts["duplicates"] if proposed else 0)

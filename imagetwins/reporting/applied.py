@@ -28,7 +28,7 @@ def summarise_applied(run: Run, choices: Choices) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         **counts,
-        "not_moved": [
+        "not_done": [
             {"path": record.parameters.layout.shorten(path), "reason": reason}
             for path, reason in zip(rows["FullPath"], rows["reason"], strict=True)
         ],

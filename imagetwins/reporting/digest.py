@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from imagetwins import settings
+from imagetwins.moving.refusals import find_refused
 from imagetwins.storage import storage_of
-from imagetwins.store.record import RunKind, RunRecord, RunStatus
+from imagetwins.store.record import RunKind, RunRecord
 from imagetwins.store.runs import Run, list_runs
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import read_table
@@ -23,6 +24,7 @@ class Digest:
 
     Attributes:
         moved: files that moved.
+        not_moved: files that should have moved and did not.
         would_move: files that would move: it was a dry run, or it waits.
         review: matches that a person has to settle.
         new: those of them that the run before did not have.
@@ -30,6 +32,7 @@ class Digest:
     """
 
     moved: int
+    not_moved: int
     would_move: int
     review: int
     new: int
@@ -42,6 +45,8 @@ class Digest:
 
     def __str__(self) -> str:
         parts = [f"{self.moved:,} moved"]
+        if self.not_moved:
+            parts.append(f"{self.not_moved:,} not moved")
         if self.would_move:
             parts.append(f"{self.would_move:,} would move")
         parts.append(f"{self.review:,} for review{f' ({self.new:,} new)' if 0 < self.new < self.review else ''}")
@@ -61,6 +66,7 @@ def make_digest(run: Run, decisions: pd.DataFrame) -> Digest:
     before = find_run_before(run) if waiting else None
     return Digest(
         moved=int(actions.get(Action.MOVED, 0)),
+        not_moved=int(find_refused(decisions).sum()),
         would_move=int(actions.get(Action.WOULD_MOVE, 0)),
         review=int(actions.get(Action.REVIEW, 0)),
         new=len(waiting - (_matches_for_review(read_table(before.decisions, DECISIONS)) if before else set())),
@@ -69,13 +75,14 @@ def make_digest(run: Run, decisions: pd.DataFrame) -> Digest:
 
 
 def find_run_before(run: Run) -> Run | None:
-    """Return the last completed run before `run` that looked through the same folders and still has its decisions."""
+    """Return the last run that went through all its stages before `run` that looked through the same folders and still has its decisions."""
     folders = {*run.read_record().parameters.layout.folders}
     for earlier in reversed(list_runs(run.store)):
         record = earlier.read_record() if earlier.run_id < run.run_id else None
         if (
             record
-            and (record.kind, record.status) == (RunKind.DEDUPLICATE, RunStatus.COMPLETED)
+            and record.kind is RunKind.DEDUPLICATE
+            and record.is_whole
             and {*record.parameters.layout.folders} == folders
             and storage_of(run.store).glob(earlier.decisions, "*.parquet")
         ):

@@ -23,11 +23,13 @@ from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     describe_orientations,
+    describe_refusals,
     describe_remembered,
     describe_restriction,
     describe_shots,
 )
 from imagetwins.reporting.digest import Digest
+from imagetwins.reporting.links import DanglingLink, describe_dangling
 from imagetwins.scanning.thumbnails import Missing
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
@@ -38,6 +40,9 @@ MAX_ROWS = 40
 
 PICTURE_PX = 120
 JPEG_QUALITY = 80
+
+MAX_LINKS = 5
+"""Symbolic links that the summary names."""
 
 MAX_WORD = 24
 """Characters without a mark where a line may break; the UI's column is about 560 pixels wide."""
@@ -54,15 +59,16 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|~<>&-])", lambda found: f"&#{ord(found[0])};", printable(text))
 
 
-def draw_summary(record: RunRecord, digest: Digest, report: str) -> str:
+def draw_summary(record: RunRecord, digest: Digest, report: str, links: Sequence[DanglingLink] = ()) -> str:
     """Return the summary of a run: what it found, how to settle and undo it, what each stage took, and what it was asked.
 
-    `report` is where its report lies, a path or a URL.
+    `report` is where its report lies, a path or a URL; `links` are those that dangle since.
     """
     counts, parameters = record.counts, record.parameters
     asked = {"folder": parameters.folder} | parameters.changed
     parts = [
         f"# {pluralize(counts['duplicates'], 'duplicate')} among {pluralize(counts['images'], 'picture')}",
+        *([f"**{escape(refused)}**"] if (refused := describe_refusals(record)) else []),
         f"**{digest}.** {link_desk(record)}",
         *_next_step(record),
         RULES[record.parameters.rule],
@@ -71,6 +77,7 @@ def draw_summary(record: RunRecord, digest: Digest, report: str) -> str:
         *([turned] if (turned := describe_orientations(record)) else []),
         *([escape(remembered)] if (remembered := describe_remembered(record)) else []),
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),
+        *([_tell_dangling(links, record)] if links else []),
         f"The report: `{report}`" if _fits_code(report) else f"The report: {breakable(report)}",
         "## Where the time went",
         _bars(record.seconds),
@@ -82,6 +89,13 @@ def draw_summary(record: RunRecord, digest: Digest, report: str) -> str:
         _table(("parameter", "value"), [(escape(name), breakable(str(value))) for name, value in asked.items()]),
     ]
     return "\n\n".join(parts)
+
+
+def _tell_dangling(links: Sequence[DanglingLink], record: RunRecord) -> str:
+    shorten = record.parameters.layout.shorten
+    named = [f"{breakable(shorten(link.link))} → {breakable(shorten(link.target))}" for link in links[:MAX_LINKS]]
+    more = [f"and {len(links) - MAX_LINKS:,} more"] if len(links) > MAX_LINKS else []
+    return f"{describe_dangling(links, record)} {'; '.join(named + more)}. The report says how to mend them."
 
 
 def link_desk(record: RunRecord) -> str:

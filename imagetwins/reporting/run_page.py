@@ -34,12 +34,14 @@ from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     describe_orientations,
+    describe_refusals,
     describe_remembered,
     describe_restriction,
     describe_shots,
 )
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
+from imagetwins.reporting.links import describe_dangling, find_dangling
 from imagetwins.reporting.pictures import Pictures, collect_pictures
 from imagetwins.scanning.thumbnails import FilePlaces, Missing, RunThumbnails
 from imagetwins.storage import Location, storage_of
@@ -245,6 +247,10 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         left_out=describe_left_out(record.left_out),
         left_alone=_left_alone(tables.decisions),
         limit_left_alone=MAX_LEFT_ALONE,
+        dangling=(dangling := find_dangling(run, tables.decisions)),
+        describe_dangling=describe_dangling(dangling, record),
+        all_links=f"imagetwins audit {quoted} --json --store {store}",
+        shorten=layout.shorten,
         freed=int(tables.images["size_bytes"].to_numpy()[[pair.other for pair in sections["duplicates"]]].sum()),
         stored=len(tables.comparisons),
         near_misses=_count_near(tables),
@@ -257,6 +263,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         shots=describe_shots(record),
         remembered=describe_remembered(record),
         advice=advise_keep(record),
+        refused=describe_refusals(record),
         act=f"imagetwins apply {quoted} --threshold {threshold} --store {store}",
         commands=[
             f"imagetwins audit {quoted} --why FILE",
@@ -273,6 +280,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
             "run": run.run_id,
             "leave": f"imagetwins {verb} {quoted} --choices {CHOICES_NAME} --store {store}",
             "review": f"imagetwins review {quoted} --store {store}",
+            "memory": f"imagetwins memory list --store {store}",
         },
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from imagetwins.reporting.links import DanglingLink, find_dangling
 from imagetwins.reporting.queries import parts_of_run, query
 from imagetwins.storage import Location
 from imagetwins.store.record import Ending, RunRecord
@@ -16,12 +17,13 @@ from imagetwins.store.tables import read_table
 
 @dataclass(frozen=True)
 class RunAudit:
-    """One run: its record (`run.json`) and its decisions, split by what happened."""
+    """One run: its record (`run.json`), its decisions, split by what happened, and the links that lead nowhere since."""
 
     record: RunRecord
     table: pd.DataFrame
     review: pd.DataFrame
     unreadable: pd.DataFrame
+    dangling_links: list[DanglingLink]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,18 @@ def audit_runs(store: Location, endings: Mapping[str, Ending] | None = None) -> 
     return pd.DataFrame(rows, columns=_SUMMARY)
 
 
-_COUNTS = ("images", "pairs", "matches", "duplicates", "moved", "restored", "review", "remembered", "errors")
+_COUNTS = (
+    "images",
+    "pairs",
+    "matches",
+    "duplicates",
+    "moved",
+    "not_moved",
+    "restored",
+    "review",
+    "remembered",
+    "errors",
+)
 _SUMMARY = [
     "run_id",
     "created",
@@ -89,6 +102,7 @@ def audit_run(run: Run, ending: Ending | None = None) -> RunAudit:
         duplicates.reset_index(drop=True),
         decisions[decisions["action"] == Action.REVIEW].reset_index(drop=True),
         decisions[decisions["action"] == Action.UNREADABLE].reset_index(drop=True),
+        find_dangling(run, decisions),
     )
 
 

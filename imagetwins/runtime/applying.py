@@ -99,7 +99,7 @@ def _await(run: Run, choices: Choices) -> dict[str, Any]:
             f"run {run.run_id} still works after {END_SECONDS / 60:.0f} min: see `imagetwins audit {run.run_id}`."
         )
     record = run.read_record()
-    if record.status is not RunStatus.COMPLETED:
+    if not record.is_whole:
         raise ImagetwinsError(f"run {run.run_id} is {record.status.value}: {record.error or 'see its log in the UI'}")
     return summarise_applied(run, choices)
 

@@ -133,7 +133,7 @@ class Desk:
         try:
             choices = self.save(run, body)
             answer = self.apply(run, choices)
-            return {name: answer[name] for name in ("run_id", "moved", "put_back", "remembered", "not_moved", "undo")}
+            return {name: answer[name] for name in ("run_id", "moved", "put_back", "remembered", "not_done", "undo")}
         finally:
             self._outdated.add(run.run_id)
             self._applying.release()

@@ -13,13 +13,17 @@ from prefect.futures import PrefectFutureList, as_completed
 from prefect.logging import get_run_logger
 
 from imagetwins import __version__, ssim
-from imagetwins.config.folders import resolve_store
+from imagetwins.config.folders import find_obstacle, resolve_store
 from imagetwins.config.parameters import Parameters, check_locations
-from imagetwins.errors import StoreError
+from imagetwins.errors import NothingMovedError, StoreError
 from imagetwins.matching.reuse import ReusableRun, describe_scores
 from imagetwins.moving.holding import hold_folders
 from imagetwins.moving.recover import recover_run, recover_runs
+from imagetwins.moving.refusals import count_refusals
 from imagetwins.reasons import Reason, ReasonCode
+from imagetwins.reporting.advice import describe_refusals, moved_nothing
+from imagetwins.reporting.answers import to_plain
+from imagetwins.reporting.links import find_dangling
 from imagetwins.runtime.flow_context import current_flow_run
 from imagetwins.runtime.heartbeats import sending_heartbeats
 from imagetwins.runtime.observer import observer
@@ -32,6 +36,8 @@ from imagetwins.storage import storage_of
 from imagetwins.store.provenance import describe_installation
 from imagetwins.store.record import RunKind, RunRecord, RunStatus, Stage, now
 from imagetwins.store.runs import Run
+from imagetwins.store.schemas import DECISIONS
+from imagetwins.store.tables import read_table
 from imagetwins.text import format_command, pluralize
 
 UPDATE_SECONDS = 1.0
@@ -62,6 +68,11 @@ class RunContext:
         """Add `counts` to the run's."""
         for some in counts:
             self.record.counts.update(some)
+
+    def count_moves(self, counts: dict[str, int]) -> None:
+        """Add what the moves came to, and note why files did not move that should have."""
+        self.count(counts)
+        self.record.not_moved_why = count_refusals(self.run)
 
     def replace_counts(self, counts: dict[str, int]) -> None:
         """Set the run's counts of what was counted before to `counts`."""
@@ -96,17 +107,40 @@ class RunContext:
         """Write the record as it is now."""
         self.run.write_record(self.record)
 
-    def summary(self) -> dict[str, Any]:
-        """Return the numbers that the command line prints as JSON."""
+    def answer(self, **more: Any) -> dict[str, Any]:
+        """Return what the flow answers once the run is over: its summary, and `more`.
+
+        Raises:
+            NothingMovedError: it moved nothing of what it should have. The answer is in the error.
+        """
+        answer = self._summarise() | more
+        if self.record.error:
+            raise NothingMovedError(self.record.error, answer)
+        return answer
+
+    def conclude(self) -> None:
+        """Note that the run went through all its stages, and whether that is a success."""
+        has_failed = moved_nothing(self.record)
+        self.record.status = RunStatus.FAILED if has_failed else RunStatus.COMPLETED
+        self.record.error = describe_refusals(self.record) if has_failed else None
+        self.record.finished = now()
+        self.write()
+
+    def _summarise(self) -> dict[str, Any]:
+        """Return what the command line prints as JSON."""
         counts = self.record.counts
         return {
             "run_id": self.run.run_id,
+            "status": self.record.status.value,
+            **({"error": self.record.error} if self.record.error else {}),
             **{name: counts[name] for name in ("images", "pairs")},
             "scored": self.record.funnel["scored"],
             **{name: counts[name] for name in ("matches", "duplicates", "turned_duplicates")},
-            **{name: counts[name] for name in ("moved", "companions", "review", "errors")},
-            **{name: counts[name] for name in ("remembered", "remembered_review", "other_shots")},
+            **{name: counts[name] for name in ("moved", "not_moved", "companions", "companions_not_moved")},
+            "not_moved_why": dict(self.record.not_moved_why),
+            **{name: counts[name] for name in ("review", "errors", "remembered", "remembered_review", "other_shots")},
             "left_out": dict(self.record.left_out),
+            "dangling_links": to_plain(find_dangling(self.run, read_table(self.run.decisions, DECISIONS))),
             "seconds": {stage.value: seconds for stage, seconds in self.record.seconds.items()},
         }
 
@@ -134,6 +168,8 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
         record_endings(run.store)
         recover_runs(run.store, parameters.folders, run.run_id, cache_limit_bytes(), held)
         context.write()
+        if parameters.dry_run and (obstacle := find_obstacle(parameters.layout)):
+            context.announce(f"Without --dry-run nothing is moved: {'. '.join(obstacle)}")
         if not ssim.KEEPS_KERNELS:
             context.announce(
                 "No folder for compiled kernels can be written: they are compiled for this run alone, which takes about 15 s. "
@@ -147,8 +183,7 @@ def open_run(kind: RunKind, parameters: Parameters) -> Iterator[RunContext]:
         except BaseException as error:
             _end_early(context, error)
             raise
-        context.record.status, context.record.finished = RunStatus.COMPLETED, now()
-        context.write()
+        context.conclude()
         observer.get().stage_started("release")
         release_run(run, cache_limit_bytes(), keeps_pixels=parameters.keeps_pixels)
 

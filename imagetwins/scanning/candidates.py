@@ -1,6 +1,7 @@
 """Which files of a folder may be pictures: names, sizes and times; nothing is decoded, nothing but regular files opened.
 
-Symbolic links are never followed: what a link inside the folder leads to inside the folder is listed there anyway.
+Symbolic links are never followed: what a link inside the folder leads to inside the folder is listed there anyway. What they say is
+noted: a link to a picture that moves leads nowhere then.
 """
 
 import os
@@ -60,6 +61,7 @@ def list_candidates(
     reference: Sequence[Location],
     skip: Sequence[Location],
     left_out: Counter[str] | None = None,
+    links: dict[str, str] | None = None,
     until: float | None = None,
     progress: Progress = no_progress,
 ) -> list[Candidate]:
@@ -78,6 +80,7 @@ def list_candidates(
         reference: folders whose pictures stay, also where they are inside the others.
         skip: folders that are left out wherever they are.
         left_out: counts what was left out: folders by their name and a slash, files by the pattern.
+        links: gets what each symbolic link says, by its path.
         until: the time of `time.monotonic` at which to give up.
         progress: called with the files found so far, which may be no pictures.
 
@@ -96,7 +99,9 @@ def list_candidates(
     walked = 0
     for root in roots:
         is_excluded = _counting(root, find_pattern, never, left_out, until)
-        walk = storage_of(root).walk(root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen)
+        walk = storage_of(root).walk(
+            root, recursive=recursive, is_excluded=is_excluded, never=never, seen=seen, links=links
+        )
         files = list(counted(walk, continued(progress, walked)))
         walked += len(files)
         pictures = sorted(_find_pictures(root, files, left_out), key=_sort_key)
@@ -124,6 +129,7 @@ def list_for_run(
     store: Location,
     left_out: Counter[str],
     *,
+    links: dict[str, str] | None = None,
     until: float | None = None,
     progress: Progress = no_progress,
 ) -> list[Candidate]:
@@ -139,6 +145,7 @@ def list_for_run(
         reference=parameters.references,
         skip=[store, *find_put_aside(store), *layout.asides],
         left_out=left_out,
+        links=links,
         until=until,
         progress=progress,
     )

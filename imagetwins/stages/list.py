@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -12,11 +12,12 @@ from imagetwins.decoding.pool import start_decoders
 from imagetwins.progress import Progress, no_progress
 from imagetwins.scanning.candidates import Candidate, list_for_run
 from imagetwins.scanning.companions import APPLE_DOUBLE
+from imagetwins.scanning.links import find_targets
 from imagetwins.scanning.lookup import RACY_WINDOW_NS
 from imagetwins.storage import Found
-from imagetwins.storage.location import names_to_columns
+from imagetwins.storage.location import names_to_columns, to_json_name
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPANIONS, LISTING
+from imagetwins.store.schemas import COMPANIONS, LINKS, LISTING
 from imagetwins.store.tables import as_frame, read_notes, write_table
 
 LEFT_OUT = "left_out"
@@ -36,8 +37,10 @@ def list_files(run: Run, parameters: Parameters, progress: Progress = no_progres
 def _write_listing(run: Run, parameters: Parameters, progress: Progress) -> None:
     racy_since = time.time_ns() - RACY_WINDOW_NS
     left_out: Counter[str] = Counter()
-    found = list_for_run(parameters, run.store, left_out, progress=progress)
+    links: dict[str, str] = {}
+    found = list_for_run(parameters, run.store, left_out, links=links, progress=progress)
     # The listing last: it says that this stage is done.
+    write_table(_to_links(found, links, parameters), LINKS, run.links / "part-0.parquet")
     write_table(_to_companions(found), COMPANIONS, run.companions / "part-0.parquet")
     notes = {LEFT_OUT: json.dumps(left_out)}
     write_table(_to_frame(found, racy_since), LISTING, run.listing, notes=notes)
@@ -65,6 +68,20 @@ def _to_frame(found: Sequence[Candidate], racy_since: int) -> pd.DataFrame:
 def _is_worth_keeping(companion: Found) -> bool:
     """Whether a companion says something for its picture: not what a file system of macOS would keep elsewhere."""
     return not companion.path.rpartition("/")[2].startswith(APPLE_DOUBLE)
+
+
+def _to_links(found: Sequence[Candidate], links: Mapping[str, str], parameters: Parameters) -> pd.DataFrame:
+    companions = (companion.path for candidate in found for companion in candidate.companions)
+    files = {candidate.path for candidate in found}.union(companions) if links else set()
+    targets = find_targets(links, files, [to_json_name(root) for root in parameters.locations])
+    path, path_bytes = names_to_columns(list(targets))
+    columns = {
+        "path": path,
+        "path_bytes": path_bytes,
+        "says": names_to_columns([links[link] for link in targets])[0],
+        "target": names_to_columns(list(targets.values()))[0],
+    }
+    return as_frame(columns, LINKS)
 
 
 def _to_companions(found: Sequence[Candidate]) -> pd.DataFrame:

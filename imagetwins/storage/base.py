@@ -328,6 +328,7 @@ class Storage(ABC):
         is_excluded: Callable[[str], bool],
         never: Sequence[Location],
         seen: set[Any],
+        links: dict[str, str] | None = None,
     ) -> Iterator[Found]:
         """Yield what is below `root`, in no order. Symbolic links are neither followed nor yielded.
 
@@ -340,6 +341,7 @@ class Storage(ABC):
                 entered.
             never: folders that are not entered, wherever they are.
             seen: what earlier walks of the same listing visited, which is not visited again; grows.
+            links: gets what each symbolic link says, by its path; both as Python has names of files.
 
         Raises:
             OSError: the bucket cannot be listed. (A directory that cannot be read is yielded.)
@@ -366,6 +368,10 @@ class Storage(ABC):
         Raises:
             OSError: it cannot be asked for.
         """
+
+    @abstractmethod
+    def read_link(self, location: Location) -> str | None:
+        """Return what a symbolic link says; None if it is none, or not there."""
 
     @abstractmethod
     def read_bytes(self, location: Location) -> bytes:

@@ -78,7 +78,9 @@ class BucketStorage(Storage):
         is_excluded: Callable[[str], bool],
         never: Sequence[Location],
         seen: set[Any],
+        links: dict[str, str] | None = None,
     ) -> Iterator[Found]:
+        del links  # There are none.
         if any(self.is_inside(root, folder) for folder in never):
             return
         objects = list(iter_objects(root, recursive=recursive))
@@ -121,6 +123,9 @@ class BucketStorage(Storage):
 
     def stat(self, location: Location) -> FileStamp | None:
         return read_stamp(location)
+
+    def read_link(self, location: Location) -> None:
+        del location  # There are none.
 
     def read_bytes(self, location: Location) -> bytes:
         with reaching(location):

@@ -70,6 +70,7 @@ class LocalStorage(Storage):
         is_excluded: Callable[[str], bool],
         never: Sequence[Location],
         seen: set[Any],
+        links: dict[str, str] | None = None,
     ) -> Iterator[Found]:
         # A directory is entered once even if a root lies inside another one (its name is the same), or a mount makes it appear
         # twice.
@@ -101,7 +102,7 @@ class LocalStorage(Storage):
                 if entry.is_dir(follow_symlinks=False):
                     if recursive and not is_excluded(f"{name}/"):
                         folders.append((entry.path, f"{name}/"))
-                elif not is_excluded(name) and (found := _examine(entry)):
+                elif not is_excluded(name) and (found := _examine(entry, links)):
                     yield found
             # Sorted, so that it is always the same one that counts of two that are the same.
             pending += sorted(folders, key=lambda folder: os.fsencode(folder[0]))
@@ -126,6 +127,11 @@ class LocalStorage(Storage):
 
     def stat(self, location: Location) -> FileStamp | None:
         return read_stamp(as_path(location))
+
+    def read_link(self, location: Location) -> str | None:
+        with suppress(OSError):
+            return os.readlink(as_path(location))  # noqa: PTH115 - a string, as in `walk`
+        return None
 
     def read_bytes(self, location: Location) -> bytes:
         return as_path(location).read_bytes()
@@ -206,14 +212,19 @@ def _identify(status: os.stat_result) -> InodeKey | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _examine(entry: os.DirEntry[str]) -> Found | None:
-    """Return what a name that is no directory stands for; None for symbolic links and unfinished copies."""
+def _examine(entry: os.DirEntry[str], links: dict[str, str] | None) -> Found | None:
+    """Return what a name that is no directory stands for; None for symbolic links, which `links` gets, and unfinished copies."""
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError as error:
         return Found(entry.path, "other", error=str(error.strerror))
     mode, modified, changed, inode = status.st_mode, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-    if stat.S_ISLNK(mode) or (entry.name.startswith(PART_PREFIX) and entry.name.endswith(PART_SUFFIX)):
+    if stat.S_ISLNK(mode):
+        if links is not None:
+            with suppress(OSError):
+                links[entry.path] = os.readlink(entry.path)  # noqa: PTH115 - a string, as all names here
+        return None
+    if entry.name.startswith(PART_PREFIX) and entry.name.endswith(PART_SUFFIX):
         return None
     if not stat.S_ISREG(mode):
         return Found(entry.path, "other", mtime_ns=clamp_ns(modified), error="not a regular file: never opened")

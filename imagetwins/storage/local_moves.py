@@ -17,7 +17,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,7 @@ def create_marker(marker: Path) -> None:
         # Its name is what counts: a disk that is full takes no text, but may well let files be renamed.
         with suppress(OSError):
             _write_all(descriptor, MARKER_TEXT.encode())
+        _hand_over(descriptor, marker.parent.stat())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -523,6 +524,28 @@ def _make_directory(directory: Path) -> None:
         directory.mkdir()
     except OSError as error:
         raise _explained(error, directory) from None
+    if os.geteuid() == 0:
+        _hand_over_directory(directory)
+
+
+def _hand_over_directory(directory: Path) -> None:
+    """Give what root has just made to the owner of the directory that it is in."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(OSError), ExitStack() as opened:
+        above = os.open(directory.parent, flags)
+        opened.callback(os.close, above)
+        made = os.open(directory.name, flags, dir_fd=above)
+        opened.callback(os.close, made)
+        # Whatever the path leads to by now: whose directory it is may put another in the place of an empty one anyway.
+        if not os.listdir(made):  # noqa: PTH208 - of a descriptor
+            _hand_over(made, os.fstat(above))
+
+
+def _hand_over(descriptor: int, above: os.stat_result) -> None:
+    """If root has made a file, give it to the owner of the directory `above` it, as far as the file system knows owners."""
+    if os.geteuid() == 0 and above.st_uid:
+        with suppress(OSError):
+            os.fchown(descriptor, above.st_uid, above.st_gid)
 
 
 def check_unlinked(directory: Path, base: Path) -> None:

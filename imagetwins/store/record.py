@@ -120,6 +120,7 @@ class RunRecord(BaseModel):
         finished_stages: in the order in which they were finished.
         seconds: by stage.
         counts: of images, pairs, matches, duplicates, moves ...; 0 for what was not counted.
+        not_moved_why: of what should have moved and did not, see `moving/refusals.py`: each reason, with how many files it holds of.
         funnel: of pairs by the stage of the join that took them.
         left_out: how many folders and files the listing left out: folders by their name and a slash, files by the pattern.
         error: what ended a run that failed, or no longer waits.
@@ -147,6 +148,7 @@ class RunRecord(BaseModel):
     finished_stages: list[Stage] = []
     seconds: dict[Stage, float] = {}
     counts: Counter[str] = Field(default_factory=Counter)
+    not_moved_why: dict[str, int] = {}
     funnel: Counter[str] = Field(default_factory=Counter)
     left_out: Counter[str] = Field(default_factory=Counter)
     error: str | None = None
@@ -192,6 +194,13 @@ class RunRecord(BaseModel):
     def has_finished(self, stage: Stage) -> bool:
         """Whether the run finished `stage`."""
         return stage in self.finished_stages
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run went through all its stages, and its tables say all of it. It may have failed to move anything."""
+        if self.status is RunStatus.FAILED:
+            return self.has_finished(Stage.REPORT)
+        return self.status is RunStatus.COMPLETED
 
     @model_validator(mode="after")
     def _check_version(self) -> Self:

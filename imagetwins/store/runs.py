@@ -6,6 +6,7 @@
       comparisons/run_id=<run_id>/*.parquet
       decisions/run_id=<run_id>/*.parquet
       companions/run_id=<run_id>/*.parquet
+      links/run_id=<run_id>/*.parquet
       not_duplicates/*.parquet   what persons decided about pairs, see memory.py
       calibrations/<time>/*.parquet, calibration.html
       cache/<run_id>/            listing and plan, while the run works
@@ -24,6 +25,9 @@ from pathlib import Path
 from imagetwins.errors import StoreError
 from imagetwins.storage import Location, storage_of
 from imagetwins.store.record import RunRecord, RunStatus
+
+LATEST = "latest"
+"""What may be said in place of the id of a store's last run; to `restore`, of the last that it can undo, see moving/undoable.py."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,11 @@ class Run:
     def companions(self) -> Location:
         """The files that belong to the images; older versions wrote none."""
         return self.store / "companions" / f"run_id={self.run_id}"
+
+    @property
+    def links(self) -> Location:
+        """The symbolic links that led to the images; older versions wrote none."""
+        return self.store / "links" / f"run_id={self.run_id}"
 
     @property
     def listing(self) -> Path:
@@ -192,7 +201,7 @@ def find_run(store: Location, run_id: str) -> Run:
         StoreError: no run, or more than one, has that name.
     """
     runs = list_runs(store)
-    if run_id == "latest" and runs:
+    if run_id == LATEST and runs:
         return runs[-1]
     found = [run for run in runs if run.run_id == run_id] or [run for run in runs if run.run_id.startswith(run_id)]
     if len(found) > 1:

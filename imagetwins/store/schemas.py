@@ -53,6 +53,16 @@ COMPANIONS = pa.schema(
 """One row a file (`path`) that belongs to the picture `image`: a sidecar, a film, a raw file; several rows where it belongs to
 several. `new_path` is `path` where it did not follow its picture; `reason` says why, if the picture moved."""
 
+LINKS = pa.schema(
+    [
+        *(LISTING.field(name) for name in ("path", "path_bytes")),
+        pa.field("says", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+    ]
+)
+"""One row a symbolic link (`path`) that led to a picture, or to what belongs to one, when the run listed it: the `path` of that is
+`target`, what the link itself says `says`. A link that a person had changed before the run moved its files has none."""
+
 _ARROW_TYPES: dict[Any, pa.DataType] = {str | None: pa.string(), int | None: pa.int32()}
 
 _FOUND = [

@@ -140,11 +140,11 @@ def test_what_is_chosen_is_done_again_and_undone(folder, store):
 
     done = apply_choices(run.run_id, chosen, source="desk", store=str(store))
     assert names(folder) == settled
-    assert {name: done[name] for name in ("moved", "put_back", "remembered", "not_moved", "companions")} == {
+    assert {name: done[name] for name in ("moved", "put_back", "remembered", "not_done", "companions")} == {
         "moved": 2,
         "put_back": 2,
         "remembered": 1,
-        "not_moved": [],
+        "not_done": [],
         "companions": 1,
     }
     assert done["undo"] == f"imagetwins restore {done['run_id']} --store {store}"
@@ -160,12 +160,12 @@ def test_what_is_chosen_is_done_again_and_undone(folder, store):
     assert memory[["verdict", "source", "run_id"]].to_numpy().tolist() == [["not duplicates", "desk", run.run_id]]
 
     again = apply_choices(run.run_id, chosen, store=str(store))
-    assert (again["moved"], again["put_back"], again["remembered"], again["not_moved"]) == (0, 0, 1, [])
+    assert (again["moved"], again["put_back"], again["remembered"], again["not_done"]) == (0, 0, 1, [])
     assert (names(folder), len(remembered(store))) == (settled, 1)
 
     # From what the first choices moved, too, a picture comes back.
     other = apply_choices(run.run_id, choose(run, ("b.jpg", "a.jpg"), ("c.jpg", "a.jpg")), store=str(store))
-    assert (other["moved"], other["put_back"], other["not_moved"]) == (1, 1, [])
+    assert (other["moved"], other["put_back"], other["not_done"]) == (1, 1, [])
     assert [name for name in names(folder) if name[0] != "D"][:2] == ["a.jpg", "a.xmp"]
 
     for undone in (other, again, done, {"run_id": run.run_id}):
@@ -176,7 +176,7 @@ def test_what_is_chosen_is_done_again_and_undone(folder, store):
 
     # Of a run that was undone, too.
     anew = apply_choices(run.run_id, chosen, store=str(store))
-    assert (anew["moved"], anew["put_back"], anew["not_moved"]) == (3, 0, [])
+    assert (anew["moved"], anew["put_back"], anew["not_done"]) == (3, 0, [])
     assert contents(folder) == before
 
 
@@ -198,7 +198,7 @@ def test_what_is_no_longer_what_it_was_stays_with_a_reason_and_the_rest_goes_on(
     done = apply_choices(run.run_id, chosen, store=str(store))
 
     assert (done["moved"], done["put_back"]) == (1, 1), "form 2.png, and c.jpg"
-    why = {one["path"]: one["reason"] for one in done["not_moved"]}
+    why = {one["path"]: one["reason"] for one in done["not_done"]}
     assert sorted(why) == ["a.jpg", "b.jpg", "other.png", "other.webp"]
     assert why["a.jpg"].startswith("b.jpg, which is to stay for it, is not what it was in the run: changed since")
     assert (
@@ -221,7 +221,7 @@ def test_a_picture_that_changed_neither_moves_nor_is_moved_for(folder, store):
 
     done = apply_choices(run.run_id, chosen, store=str(store))
 
-    why = {one["path"]: one["reason"] for one in done["not_moved"]}
+    why = {one["path"]: one["reason"] for one in done["not_done"]}
     assert done["moved"] == 1
     assert why.keys() == {"c.jpg", "other.png", "other.webp"}
     assert why["other.png"] == "changed since the run: other content"
@@ -294,7 +294,7 @@ def test_a_kill_loses_nothing_and_applying_again_finishes_it(tmp_path, store):
     said = len(read_memory(store))
     done = apply_choices(run.run_id, chosen, store=str(store))
     assert contents(folder) == before
-    assert (done["moved"], done["not_moved"]) == (1, [])
+    assert (done["moved"], done["not_done"]) == (1, [])
     assert 0 < done["put_back"] < 59
     assert names(folder) == sorted(["Duplicates/00.png", *everything[1:]])
     assert len(read_memory(store)) == said > 0
@@ -414,7 +414,7 @@ def test_the_desk_of_serve_answers_a_run_that_waits_and_has_a_worker_apply_to_on
     answer = httpx.post(f"{address}apply", headers=header, content=swapped, timeout=180)
     told = answer.json()
     assert answer.status_code == 200, answer.text
-    assert (told["moved"], told["put_back"], told["remembered"], told["not_moved"]) == (1, 2, 1, [])
+    assert (told["moved"], told["put_back"], told["remembered"], told["not_done"]) == (1, 2, 1, [])
     applied = find_run(service.store, told["run_id"])
     assert applied.run_id != waiting.run_id
     assert sorted(name for name in names(folder) if name[0] == "D") == ["Duplicates/a.jpg", "Duplicates/a.xmp"]

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from flows.apply import apply
 from flows.restore import restore
 from imagetwins.cli.app import app
-from imagetwins.errors import FolderBusyError
+from imagetwins.errors import FolderBusyError, ParameterError
 from imagetwins.reporting.files import explain_file, explain_pair
 from imagetwins.reporting.run_page import read_tables
+from imagetwins.runtime.observer import Observer, observer
 from imagetwins.storage import MARKER, storage_of
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import DECISIONS
@@ -144,6 +145,55 @@ def test_all_duplicates_go_to_one_folder_on_another_device_and_come_back(home, a
     taken.unlink()
     assert contents(home, away) == before
     assert sorted(aside.iterdir()) == [aside / MARKER, aside / "A"]
+
+
+class Following(Observer):
+    def __init__(self):
+        self.said = []
+
+    def announce(self, text):
+        self.said.append(text)
+
+
+def test_links_to_what_moves_are_named_until_a_person_changes_them_or_it_is_back(home):
+    store = str(home.parent / "store")
+    (home / "A/links").mkdir()
+    links = {"A/links/first": "../../B/one.png", "A/links/second": str(home / "B/one.png"), "B/stays": "../A/one.png"}
+    for name, says in links.items():
+        (home / name).symlink_to(says)
+
+    (home / "B/Duplicates").symlink_to("nowhere")
+
+    following = Following()
+    token = observer.set(following)
+    looked = run_on(home, "A", "B", dry_run=True)
+    observer.reset(token)
+    assert "Without --dry-run nothing is moved: " in following.said[0]
+    assert f"--into {home}/B/nowhere" in following.said[0]
+    with pytest.raises(ParameterError, match="B/Duplicates' is a symbolic link"):
+        apply(looked["run_id"], 0.9, store=store)
+    (home / "B/Duplicates").unlink()
+    assert looked["dangling_links"] == [
+        {
+            "link": str(home / name),
+            "says": links[name],
+            "target": str(home / "B/one.png"),
+            "moved_to": str(home / "B/Duplicates/one.png"),
+            "kept": str(home / "A/one.png"),
+        }
+        for name in ("A/links/first", "A/links/second")
+    ]
+    (home / "A/links/first").unlink()
+    (home / "A/links/first").symlink_to("../one.png")
+    moved = apply(looked["run_id"], 0.9, store=store)
+    assert moved["dangling_links"] == looked["dangling_links"][1:]
+    assert not (home / "A/links/second").exists()
+    shown = CliRunner().invoke(app, ["audit", moved["run_id"], "--store", store])
+    assert "1 symbolic link dangles now" in shown.output
+    assert restore(moved["run_id"], store)["not_restored"] == {}
+    assert all((home / name).exists() for name in links)
+    shown = CliRunner().invoke(app, ["audit", moved["run_id"], "--store", store])
+    assert "symbolic link" not in shown.output
 
 
 def test_of_folders_in_each_other_a_picture_is_listed_once_and_belongs_to_the_inner_one(home):

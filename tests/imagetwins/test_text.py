@@ -1,8 +1,10 @@
 """Numbers and names in sentences."""
 
+import shlex
+
 import pytest
 
-from imagetwins.text import MAX_NAMES, describe_left_out
+from imagetwins.text import MAX_NAMES, describe_left_out, format_command
 
 
 @pytest.mark.parametrize(
@@ -17,3 +19,11 @@ from imagetwins.text import MAX_NAMES, describe_left_out
 )
 def test_what_was_left_out_is_said_in_a_few_words(left_out, says):
     assert describe_left_out(left_out) == says
+
+
+@pytest.mark.parametrize("store", ["a store", "-s", "-a store", "s3://b/$x"])
+def test_a_command_that_is_shown_can_be_typed_whatever_the_store_is_called(store):
+    words = shlex.split(format_command("restore", "RUN", store))
+    assert words[:4] == ["imagetwins", "restore", "RUN", "--store"]
+    assert words[4].removeprefix("./") == store
+    assert not words[4].startswith("-")

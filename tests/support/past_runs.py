@@ -7,9 +7,10 @@ import pandas as pd
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import count_turned, decide
+from imagetwins.storage.location import names_to_columns
 from imagetwins.store.record import RunRecord, RunStatus
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES
+from imagetwins.store.schemas import COMPARISONS, DECISIONS, IMAGES, LINKS
 from imagetwins.store.tables import as_frame, write_table
 
 CREATED = "2026-11-20T02:00:00+00:00"
@@ -62,6 +63,13 @@ def comparison_table(scores):
         },
         COMPARISONS,
     )
+
+
+def link_table(links):
+    """A table of symbolic links: {link: (what it says, the file that it leads to)}."""
+    path, path_bytes = names_to_columns(list(links))
+    told = {"says": [says for says, _ in links.values()], "target": [target for _, target in links.values()]}
+    return as_frame({"path": path, "path_bytes": path_bytes} | told, LINKS)
 
 
 def write_run(store: Path, run_id, images, scores, *, created=CREATED, moved=True, memory=None, **parameters) -> Run:

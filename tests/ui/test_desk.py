@@ -487,7 +487,7 @@ OUTCOME = {
     "moved": 3,
     "put_back": 0,
     "remembered": 1,
-    "not_moved": [{"path": "2024/a (1).png", "reason": "It changed since <b>."}],
+    "not_done": [{"path": "2024/a (1).png", "reason": "It changed since <b>."}],
     "undo": "imagetwins restore 20261128T020000Z-2a3b",
 }
 

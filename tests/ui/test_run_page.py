@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import shlex
 
 import cv2
 import numpy as np
@@ -11,9 +12,11 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 from imagetwins.reporting.run_page import build_report
+from imagetwins.store.schemas import LINKS
+from imagetwins.store.tables import write_table
 from tests.support import thumbnails
 from tests.support.pages import CHROMIUM, open_browser, open_page, wait_for
-from tests.support.past_runs import digest_all, image_table, write_run
+from tests.support.past_runs import digest_all, image_table, link_table, write_run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
@@ -31,9 +34,11 @@ def report(tmp_path_factory):
         (folder / name).write_bytes(encoded.tobytes())
     paths = [str(folder / name) for name in NAMES]
     images = image_table(paths, digest_all(paths))
-    return build_report(
-        write_run(tmp_path_factory.mktemp("store"), "1", images, SCORES, folder=str(folder), moved=False)
-    )
+    run = write_run(tmp_path_factory.mktemp("store"), "1", images, SCORES, folder=str(folder), moved=False)
+    run.journal.unlink()
+    links = {f"{folder}/{name}": ("b.png", paths[1]) for name in (f"l{NASTY}", "cover.png")}
+    write_table(link_table(links), LINKS, run.links / "part-0.parquet")
+    return build_report(run)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,15 @@ def test_tabs_filter_and_names_stay_text(page):
 
     page.click("[data-tab=near]")
     assert names(page) == ["a.png", "e.png"]
+
+
+def test_links_that_dangle_are_named_with_what_to_do(page):
+    assert "2 symbolic links would dangle" in page.inner_text("#links h2")
+    rows = page.locator("#links tr").all_inner_texts()[1:]
+    assert [row.split("\t") for row in rows] == [[name, "b.png", "a.png"] for name in ("cover.png", f"l{NASTY}")]
+    commands = shlex.split(page.inner_text("#links code"))
+    assert commands[:4] == ["ln", "-sfn", "--", "a.png"]
+    assert commands[4].endswith("/cover.png;")
 
 
 def test_finding_a_path(page):

@@ -331,7 +331,7 @@ async function applyNow(button, shownAbove) {
 
 // What was applied is no longer asked about; what could not be moved is, with the reason.
 function settleAll(choices, outcome) {
-  const reasons = new Map(outcome.not_moved.map(({ path, reason }) => [path, reason]));
+  const reasons = new Map(outcome.not_done.map(({ path, reason }) => [path, reason]));
   const named = new Set([...choices.move, ...choices.not_duplicates].flatMap(({ image, kept }) => [image, kept]));
   for (const group of asked) {
     const failed = group.pictures.filter((image) => reasons.has(images[image].path) || reasons.has(images[image].now));
@@ -346,12 +346,12 @@ function settleAll(choices, outcome) {
 function showOutcome(outcome) {
   const lines = [[outcome.moved, "picture", "moved to Duplicates"], [outcome.put_back, "picture", "put back"], [outcome.remembered, "pair", "remembered as no duplicates"]];
   const body = [make("ul", {}, ...lines.filter(([number]) => number).map(([number, noun, words]) => make("li", {}, `${count(number, noun)} ${words}.`)))];
-  if (outcome.not_moved.length) {
-    body.push(make("p", { className: "problem" }, `${count(outcome.not_moved.length, "picture")} not moved:`),
-      make("ul", {}, ...outcome.not_moved.map(({ path, reason }) => make("li", {}, make("span", { className: "path" }, path), ` ${reason}`))));
+  if (outcome.not_done.length) {
+    body.push(make("p", { className: "problem" }, `${count(outcome.not_done.length, "picture")} not moved:`),
+      make("ul", {}, ...outcome.not_done.map(({ path, reason }) => make("li", {}, make("span", { className: "path" }, path), ` ${reason}`))));
   }
   if (outcome.moved) body.push(make("p", {}, "This takes the moves back: ", commandOf(outcome.undo)));
-  if (outcome.remembered) body.push(make("p", {}, "This shows what is remembered, to be forgotten if you like: ", commandOf("imagetwins memory list")));
+  if (outcome.remembered) body.push(make("p", {}, "This shows what is remembered, to be forgotten if you like: ", commandOf(data.memory)));
   body.push(make("p", { className: "muted" }, "To change something of it, load this page again."));
   showAbove("Applied", ...body).querySelector("h2").focus();
 }

@@ -43,6 +43,7 @@ def test_every_command_that_answers_takes_json():
         ("run {here} --no-such-option", 2, "no-such-option"),
         ("run", 2, "Missing argument"),
         ("restore x --store {here}", 1, "no run 'x'"),
+        ("restore latest --store {here}", 1, "nothing was restored"),
         ("audit x --store {here}", 1, "no run 'x'"),
         ("audit --threshold 0.8", 2, "latest"),
         ("audit --csv -", 2, "standard output"),

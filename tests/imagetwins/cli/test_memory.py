@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 
 import pytest
 from typer.testing import CliRunner
@@ -89,7 +90,8 @@ def test_adding_two_files_prints_the_number_that_forgets_it(tmp_path):
     store = tmp_path / "store"
     shown = type_in(store, "add", tmp_path / "a", tmp_path / "b", "--why", "two cats").stdout
     assert "byte for byte" not in shown
-    type_in(store, "forget", shown.split()[-1])
+    # As it is shown, of this store.
+    assert CliRunner().invoke(app, shlex.split(shown.partition("To forget it: ")[2])[1:]).exit_code == 0
     assert list_entries(store).empty
     assert "all files with this content stay" in type_in(store, "add", tmp_path / "b", tmp_path / "b copy").stdout
     answer = json.loads(type_in(store, "add", tmp_path / "a", tmp_path / "b", "--json").stdout)
@@ -120,6 +122,6 @@ def test_restore_refuses_both_options_and_unknown_files_before_anything_starts(s
         (["b.jpg"], "moved no file"),
     ):
         said.journal.unlink(missing_ok=True)
-        shown = CliRunner().invoke(app, ["restore", "latest", *words, "--store", str(store)])
+        shown = CliRunner().invoke(app, ["restore", said.run_id, *words, "--store", str(store)])
         assert (shown.exit_code, message in " ".join(shown.stderr.split())) == (2, True)
     assert len(list_entries(store)) == 2

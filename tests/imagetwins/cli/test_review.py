@@ -75,7 +75,7 @@ def test_what_is_chosen_in_the_page_is_applied_and_ctrl_c_ends_it_well(service, 
         chosen = json.dumps({"run_id": run.run_id, "move": [pair], "not_duplicates": []})
         post, header = f"{address.partition('?')[0]}apply", {"X-Imagetwins-Token": token}
         answer = httpx.post(post, headers=header, content=chosen, timeout=120)
-        assert (answer.status_code, answer.json()["moved"], answer.json()["not_moved"]) == (200, 1, []), answer.text
+        assert (answer.status_code, answer.json()["moved"], answer.json()["not_done"]) == (200, 1, []), answer.text
         assert (folder / "Duplicates/a.jpg").exists()
         again = httpx.post(post, headers=header, content=chosen, timeout=120)
         assert (again.status_code, again.json()["moved"]) == (200, 0), again.text

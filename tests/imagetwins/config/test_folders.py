@@ -1,5 +1,6 @@
 """Where the store is and which folders are allowed: what the machine decides."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,20 @@ def test_the_folder_that_duplicates_go_to_must_lie_in_the_roots_as_all_others(pl
     with pytest.raises(ParameterError, match="R' is outside the folders that runs may touch"):
         check_locations(asked(places, more_folders=[str(places / "R")], store=str(places / "A/store")))
     check_locations(asked(places, **given | {"into": str(places / "B/new")}))
+
+
+def test_what_lies_where_duplicates_would_go_is_said_before_a_run_begins(places):
+    (places / "B/Duplicates").symlink_to(places / "my disk")
+    store = str(places / "store")
+    with pytest.raises(ParameterError, match="B/Duplicates' is a symbolic link, and files are never moved") as refused:
+        check_locations(asked(places, store=store))
+    # What it says to add, can be added.
+    into = shlex.split(str(refused.value).partition("add ")[2].partition(";")[0])
+    assert into == ["--into", str(places / "my disk")]
+    check_locations(asked(places, store=store, into=into[1]))
+    check_locations(asked(places, store=store, dry_run=True))
+    (places / "B/Duplicates").unlink()
+    (places / "B/Duplicates").touch()
+    with pytest.raises(ParameterError, match=r"B/Duplicates' is a file, and .*\. Rename the file, or .* --into FOLDER"):
+        check_locations(asked(places, store=store))
+    check_locations(asked(places, store=store, into=str(places / "new")))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -47,11 +48,13 @@ def test_a_folder_that_no_run_may_touch_is_a_problem(told, folder, monkeypatch):
     assert "outside the folders" in told(list(examine_folder(str(folder), None)), "folder")[1]
 
 
-def test_a_file_where_duplicates_would_go_is_a_problem(told, folder):
-    (folder / DUPLICATES).touch()
-    level, what = told(list(examine_folder(str(folder), None)), "moves")
-    assert level == "problem"
-    assert what == f"{folder / DUPLICATES} is in the way: it is no folder"
+def test_a_file_or_a_link_where_duplicates_would_go_is_a_problem(told, folder):
+    for make, is_what in ((Path.touch, "is a file"), (lambda path: path.symlink_to("sub"), "is a symbolic link")):
+        make(folder / DUPLICATES)
+        level, what = told(list(examine_folder(str(folder), None)), "moves")
+        assert level == "problem"
+        assert what.startswith(f"{str(folder / DUPLICATES)!r} {is_what}, and ")
+        (folder / DUPLICATES).unlink()
 
 
 def test_where_nothing_can_be_renamed_it_says_that_files_are_copied(told, folder):

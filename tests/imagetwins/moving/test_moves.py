@@ -758,7 +758,7 @@ def test_a_raw_file_that_was_an_image_too_has_moved_because_its_picture_did(tmp_
 
     counts = move_duplicates.fn(run, run.read_record().parameters)
 
-    assert counts == {"moved": 1, "not_moved": 0, "companions": 1, "review": -1}
+    assert counts == {"moved": 1, "not_moved": 0, "companions": 1, "companions_not_moved": 0, "review": -1}
     for _ in range(2):
         decisions = read_table(run.decisions, DECISIONS)
         assert decisions["action"].tolist() == ["kept", "moved", "moved"]

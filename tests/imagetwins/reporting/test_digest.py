@@ -2,8 +2,11 @@
 
 import pytest
 
+from imagetwins.matching.decisions import set_decisions
+from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.reporting.digest import Digest, explain_desk, find_run_before, make_digest
-from imagetwins.store.schemas import DECISIONS
+from imagetwins.store.record import RunStatus
+from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import read_table
 from tests.support.past_runs import image_table, make_record, write_run
 
@@ -23,7 +26,7 @@ def digest_of(run, **counts):
 
 def test_the_first_run_has_nothing_that_was_known(tmp_path):
     digest = digest_of(write(tmp_path, 1, {(0, 1): COPY, (0, 2): DOUBTFUL, (0, 3): DOUBTFUL}), remembered=4)
-    assert digest == Digest(moved=1, would_move=0, review=2, new=2, remembered=4)
+    assert digest == Digest(moved=1, not_moved=0, would_move=0, review=2, new=2, remembered=4)
     assert str(digest) == "1 moved, 2 for review, 4 kept apart as remembered"
     assert digest.is_news
 
@@ -39,6 +42,26 @@ def test_what_waits_since_the_run_before_is_no_news(tmp_path):
 def test_what_would_move_is_told(tmp_path):
     digest = digest_of(write(tmp_path, 1, {(0, 1): COPY}, moved=False))
     assert (str(digest), digest.is_news) == ("0 moved, 1 would move, 0 for review", True)
+
+
+def test_what_should_have_moved_is_told_and_news_beside_what_did(tmp_path):
+    run = write(tmp_path, 1, {(0, 1): COPY, (2, 3): COPY})
+    decisions = read_table(run.decisions, DECISIONS)
+    for refused, says, is_news in (
+        ([1], "1 moved, 1 not moved, 0 for review", True),
+        ([1, 3], "0 moved, 2 not moved, 0 for review", False),
+    ):
+        set_decisions(decisions, refused, Action.NOT_MOVED, [Reason(ReasonCode.SOURCE_CHANGED)] * len(refused))
+        digest = make_digest(run, decisions)
+        # That none moved is told by the run's failure.
+        assert (str(digest), digest.is_news) == (says, is_news)
+
+
+def test_a_run_that_moved_nothing_of_what_it_should_is_the_run_before(tmp_path):
+    first, run = (write(tmp_path, number, {(0, 2): DOUBTFUL}) for number in (1, 2))
+    with first.editing_record() as record:
+        record.status = RunStatus.FAILED
+    assert find_run_before(run) == first
 
 
 @pytest.mark.parametrize("changes", [{"status": "failed"}, {"kind": "apply"}, {"parameters": {"folder": "/elsewhere"}}])

@@ -150,7 +150,9 @@ def record(**changes):
 
 
 def draw_summary(record, report="/store/runs/1/report.html"):
-    return module.draw_summary(record, Digest(moved=3, would_move=0, review=2, new=1, remembered=0), report)
+    return module.draw_summary(
+        record, Digest(moved=3, not_moved=0, would_move=0, review=2, new=1, remembered=0), report
+    )
 
 
 def test_a_summary_begins_with_what_matters_and_where_to_settle_it(monkeypatch):

@@ -24,7 +24,7 @@ ANSWER = {
     "moved": 1,
     "put_back": 0,
     "remembered": 0,
-    "not_moved": [],
+    "not_done": [],
     "undo": "imagetwins restore new",
 }
 

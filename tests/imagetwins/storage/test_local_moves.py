@@ -1,12 +1,12 @@
-"""Where a file system does not know a rename that refuses to replace, a link does the same."""
+"""Where a file system does not know a rename that refuses to replace, a link does the same; who owns what is made."""
 
 import errno
 import os
 
 import pytest
 
-from imagetwins.storage import local_moves
-from imagetwins.storage.local_moves import rename_noreplace
+from imagetwins.storage import MARKER, local_moves
+from imagetwins.storage.local_moves import copy_verified, create_marker, make_directories, rename_noreplace
 from tests.support.syscalls import intercepted
 
 
@@ -57,3 +57,57 @@ def test_a_file_whose_old_name_cannot_be_removed_has_no_second_one(tmp_path):
     with intercepted(refuse), pytest.raises(PermissionError):
         rename_noreplace(source, target)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a": b"pixels"}
+
+
+OWNER = (12345, 54321)
+
+by_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of somebody else, in which new files belong to its group."""
+    made = tmp_path / "folder"
+    made.mkdir()
+    os.chown(made, *OWNER)
+    made.chmod(0o2750)
+    return made
+
+
+def owner_of(path):
+    return path.stat().st_uid, path.stat().st_gid
+
+
+@by_root
+def test_what_root_makes_belongs_to_the_owner_of_the_folder(folder):
+    sub = folder / "Duplicates/sub"
+    assert make_directories(sub, folder) == [sub.parent, sub]
+    create_marker(sub / MARKER)
+    assert {owner_of(path) for path in (sub.parent, sub, sub / MARKER)} == {OWNER}
+    assert sub.stat().st_mode & 0o2000
+
+
+@by_root
+def test_what_root_moves_keeps_its_owner_on_another_device_too(folder):
+    source = folder / "a.png"
+    source.write_bytes(b"pixels")
+    os.chown(source, 23456, 65432)
+    copy_verified(source, folder / "part")
+    assert owner_of(folder / "part") == (23456, 65432)
+
+
+@by_root
+def test_what_is_there_keeps_its_owner_and_where_there_are_no_owners_directories_are_made_all_the_same(
+    folder, monkeypatch
+):
+    (folder / "Duplicates").mkdir()
+    make_directories(folder / "Duplicates/sub", folder)
+    assert owner_of(folder / "Duplicates/sub")[0] == owner_of(folder / "Duplicates")[0] == 0
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "no owners here")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    assert make_directories(folder / "other", folder) == [folder / "other"]
+    create_marker(folder / "other" / MARKER)
+    assert owner_of(folder / "other" / MARKER)[0] == 0
