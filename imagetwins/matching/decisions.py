@@ -385,8 +385,10 @@ def _keep_all(images: pd.DataFrame) -> dict[str, list[Any]]:
         "orientation": [None] * count,
     }
     for image in np.flatnonzero(images["error"].notna()):
-        error = images["error"].iat[image]
-        _decide(decisions, int(image), Action.UNREADABLE, Reason.of(ReasonCode.UNREADABLE, error=error))
+        error, code = (images[name].iat[image] for name in ("error", "error_code"))
+        decisions["action"][image] = (Action.KEPT if code == ReasonCode.TOO_SMALL else Action.UNREADABLE).value
+        decisions["reason"][image] = error
+        decisions["reason_code"][image] = ReasonCode.UNREADABLE.value if pd.isna(code) else code
     return decisions
 
 

@@ -3,8 +3,13 @@
 import shlex
 from dataclasses import dataclass
 
+import pandas as pd
+
 from imagetwins.config.keep import split_keep
 from imagetwins.config.parameters import Parameters, Rule
+from imagetwins.decoding.formats import name_not_read
+from imagetwins.reasons import ReasonCode
+from imagetwins.storage.location import suffix_of
 from imagetwins.store.record import RunRecord, RunStatus
 from imagetwins.text import format_command, pluralize
 
@@ -33,6 +38,29 @@ def describe_restriction(record: RunRecord) -> str:
     if record.parameters.within == "folder":
         return f"Copies count only inside one sub-folder: {would}"
     return ""
+
+
+def describe_small(record: RunRecord) -> str:
+    """Return how many pictures were too small to be compared; "" if none were."""
+    count = record.counts["too_small"]
+    were = "was" if count == 1 else "were"
+    limit = f"the shorter side has fewer than {record.parameters.min_side:,} pixels (min_side)"
+    return f"{pluralize(count, 'picture')} {were} not compared: {limit}." if count else ""
+
+
+def describe_not_read(decisions: pd.DataFrame) -> str:
+    """Return how many pictures are of formats that are not read, by format; "" if none are.
+
+    `decisions` are `schemas.DECISIONS`, or some of its rows.
+    """
+    names = decisions.loc[decisions["reason_code"] == ReasonCode.FORMAT_NOT_READ, "FileName"]
+    if names.empty:
+        return ""
+    suffixes = names.map(lambda name: suffix_of(name).lower()).value_counts()
+    by_name = suffixes.groupby(suffixes.index.map(name_not_read)).sum().sort_values(ascending=False, kind="stable")
+    told = ", ".join(f"{count:,} {name}" for name, count in by_name.items())
+    leave = f"--exclude '*{suffixes.index[0]}'"
+    return f"Not read: {told}. Convert them, to PNG say, to have them compared; {leave}, or --formats, leaves them out."
 
 
 def describe_remembered(record: RunRecord) -> str:

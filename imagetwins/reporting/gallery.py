@@ -25,6 +25,7 @@ from imagetwins.reporting.advice import (
     describe_orientations,
     describe_remembered,
     describe_restriction,
+    describe_small,
 )
 from imagetwins.reporting.digest import Digest
 from imagetwins.scanning.thumbnails import Missing
@@ -67,6 +68,7 @@ def draw_summary(record: RunRecord, digest: Digest, report: str) -> str:
         RULES[record.parameters.rule],
         *([restriction] if (restriction := describe_restriction(record)) else []),
         *([turned] if (turned := describe_orientations(record)) else []),
+        *([escape(small)] if (small := describe_small(record)) else []),
         *([escape(remembered)] if (remembered := describe_remembered(record)) else []),
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),
         f"The report: `{report}`" if _fits_code(report) else f"The report: {breakable(report)}",

@@ -104,7 +104,7 @@ class RunContext:
             **{name: counts[name] for name in ("images", "pairs")},
             "scored": self.record.funnel["scored"],
             **{name: counts[name] for name in ("matches", "duplicates", "turned_duplicates")},
-            **{name: counts[name] for name in ("moved", "companions", "review", "errors")},
+            **{name: counts[name] for name in ("moved", "companions", "review", "errors", "not_read", "too_small")},
             **{name: counts[name] for name in ("remembered", "remembered_review")},
             "left_out": dict(self.record.left_out),
             "seconds": {stage.value: seconds for stage, seconds in self.record.seconds.items()},
