@@ -37,6 +37,8 @@ class ReasonCode(StrEnum):
     RAW_PREVIEW = "raw-preview"
     TOO_MANY_MOVES = "too-many-moves"
     UNREADABLE = "unreadable"
+    FORMAT_NOT_READ = "format-not-read"
+    TOO_SMALL = "too-small"
     # What persons said before
     KEPT_APART = "kept-apart"
     PUT_BACK = "put-back"
@@ -193,6 +195,8 @@ _SENTENCES: dict[ReasonCode, str | Callable[[Mapping[str, Any]], str]] = {
     ReasonCode.RAW_PREVIEW: "of a camera's raw file only the preview is compared, and the files are not the same",
     ReasonCode.TOO_MANY_MOVES: _too_many,
     ReasonCode.UNREADABLE: "{error}",
+    ReasonCode.FORMAT_NOT_READ: "{format} is not read; convert it to PNG to have it compared",
+    ReasonCode.TOO_SMALL: "kept, not compared: its shorter side of {side} px is below min_side {limit}",
     ReasonCode.KEPT_APART: _kept_apart,
     ReasonCode.PUT_BACK: describe_put_back,
     ReasonCode.KEPT_APART_BEFORE: _as_said("{first} and {second} are no duplicates"),

@@ -21,6 +21,7 @@ from imagetwins.runtime.task_options import STAGE
 from imagetwins.scanning.thumbnails import decoded_thumbnails
 from imagetwins.stages import decide
 from imagetwins.stages.decide import count_all, count_matches
+from imagetwins.stages.load import count_images
 from imagetwins.storage import storage_of
 from imagetwins.storage.location import from_columns, to_columns
 from imagetwins.store.memory import Source, Verdict, read_memory, remember_pairs
@@ -60,8 +61,7 @@ def decide_again(run: Run, past: Run, parameters: Parameters, workers: int) -> d
     store_verified(run.comparisons, verified, workers)
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     return {
-        "images": len(images),
-        "errors": int(images["error"].notna().sum()),
+        **count_images(images),
         "pairs": past.read_record().counts["pairs"],
         **count_matches(matches, images, decider, parameters),
         "changed": len(changes),
@@ -103,8 +103,7 @@ def decide_as_chosen(
     write_table(decisions, DECISIONS, run.decisions / "part-0.parquet")
     counts = past.read_record().counts
     return {
-        "images": len(images),
-        "errors": int(images["error"].notna().sum()),
+        **count_images(images),
         **{name: counts[name] for name in ("pairs", "matches", "excluded", "other_shots")},
         "changed": len(changes),
         # In a dry run, what would be.

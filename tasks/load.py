@@ -16,6 +16,6 @@ from imagetwins.store.runs import Run
 
 @task(name="load-images", task_run_name="load-images-{start}-{stop}", **READING)
 def load_images(run: Run, parameters: Parameters, start: int, stop: int) -> dict[str, int]:
-    """Load the images `start` to `stop` into the rows given to them; return how many were read, and how many not."""
+    """Load the images `start` to `stop` into the rows given to them; return how many there are, and how many are not compared."""
     check_worker(run)
     return load.load_images(run, parameters, start, stop, progress_of(Stage.LOAD, part=start))

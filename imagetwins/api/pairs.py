@@ -32,6 +32,9 @@ ALONE = {
     "reference": [],
     "within": "all",
     "across": False,
+    "min_side": 0,
+    "min_bytes": 0,
+    "formats": "all",
     "max_move_share": 1.0,
     "audit_floor": -1.0,
 }

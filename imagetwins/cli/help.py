@@ -18,7 +18,15 @@ COMMANDS = {
 
 OPTIONS = {
     "Most used": ("threshold", "dry_run", "keep", "orientations", "exclude", "reference", "approval"),
-    "Which pictures are compared": ("recursive", "default_excludes", "within", "across"),
+    "Which pictures are compared": (
+        "recursive",
+        "default_excludes",
+        "min_side",
+        "min_bytes",
+        "formats",
+        "within",
+        "across",
+    ),
     "What becomes of duplicates": (
         "rule",
         "grouping",
@@ -49,6 +57,9 @@ METAVARS = {
     "into": "FOLDER",
     "keep": "WORDS",
     "dask": "ADDRESS",
+    "min_side": "PIXELS",
+    "min_bytes": "BYTES",
+    "formats": "FORMATS",
 }
 """What is shown for the value of an option whose type says little."""
 

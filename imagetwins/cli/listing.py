@@ -27,11 +27,12 @@ def announce_folder(console: Console, parameters: Parameters) -> None:
     # Whatever cannot be listed, the run will say.
     with suppress(OSError):
         found = list_for_run(parameters, store, left_out, until=time.monotonic() + MAX_SECONDS)
-        megabytes = sum(candidate.size_bytes for candidate in found) / 1e6
+        pictures = [candidate for candidate in found if candidate.is_read]
+        megabytes = sum(candidate.size_bytes for candidate in pictures) / 1e6
         rest = f"; left out: {describe_left_out(left_out)}" if left_out else ""
         console.print(
             escape_markup(
-                f"{pluralize(len(found), 'picture')} in {parameters.layout.path} ({megabytes:,.1f} MB){rest}."
+                f"{pluralize(len(pictures), 'picture')} in {parameters.layout.path} ({megabytes:,.1f} MB){rest}."
             ),
             soft_wrap=True,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
+from pydantic import ByteSize
 
 from imagetwins.config.parameters import Parameters
 
@@ -57,6 +58,8 @@ def _plain_type(kind: Any) -> Any:
     """Return `kind` without the limits that pydantic checks: the same check, with the same words, for every caller."""
     if get_origin(kind) is Annotated:
         return _plain_type(get_args(kind)[0])
+    if kind is ByteSize:
+        return str
     if kind is not None and type(None) in get_args(kind):
         return _plain_type(next(part for part in get_args(kind) if part is not type(None))) | None
     return kind

@@ -12,18 +12,22 @@ from rich.console import Console
 from rich.table import Table
 
 from imagetwins.cli.markup import escape_markup
+from imagetwins.config.formats import ALL
 from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.orientation import AS_IT_IS
+from imagetwins.reasons import ReasonCode
 from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     count_open,
+    describe_not_read,
     describe_orientations,
     describe_refusals,
     describe_remembered,
     describe_restriction,
     describe_shots,
+    describe_small,
 )
 from imagetwins.reporting.files import FileExplanation, PairExplanation
 from imagetwins.reporting.links import describe_dangling
@@ -89,7 +93,7 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
         f"{_describe_stayed(counts['not_moved'])}{counts['review']} for review, {counts['errors']} unreadable; "
         f"{_describe_pairs(record)}{'' if is_timed else f', in {format_duration(sum(record.seconds.values()))}'}."
     )
-    _print_remarks(console, record)
+    _print_remarks(console, record, audit.unreadable)
     _print_dangling(console, audit)
     console.print(f"Run [bold]{record.run_id}[/] ({record.status.value}) at threshold {record.parameters.threshold:g}")
     if (said := record.error or describe_refusals(record)) and not is_timed:
@@ -110,10 +114,11 @@ def print_run(console: Console, audit: RunAudit, *, is_timed: bool = False) -> N
             console.print(f"  [bold]{escape_markup(typed)}[/]", soft_wrap=True)
 
 
-def _print_remarks(console: Console, record: RunRecord) -> None:
+def _print_remarks(console: Console, record: RunRecord, unreadable: pd.DataFrame) -> None:
     """Print what is to be known of how pictures were compared, and of those that were not."""
-    for told in filter(None, (describe_orientations(record), describe_restriction(record), describe_shots(record))):
-        console.print(told)
+    how_compared = describe_orientations(record), describe_restriction(record), describe_shots(record)
+    for told in filter(None, (*how_compared, describe_small(record), describe_not_read(unreadable))):
+        console.print(escape_markup(told))
     if remembered := describe_remembered(record):
         memory = format_command("memory", "list", record.parameters.store, _program())
         console.print(f"{remembered} [bold]{escape_markup(memory)}[/] says what.", soft_wrap=True)
@@ -125,6 +130,9 @@ def _print_remarks(console: Console, record: RunRecord) -> None:
 
 def _find_none(record: RunRecord) -> str:
     """Return what to try where no picture was found."""
+    parameters = record.parameters
+    if record.left_out and (parameters.min_bytes or parameters.formats != ALL):
+        return "Is it the right folder? Without --min-bytes and --formats more is taken in."
     if record.left_out and record.parameters.default_excludes:
         return "Is it the right folder? --no-default-excludes takes in what is left out."
     return (
@@ -206,7 +214,9 @@ def _print_decisions(console: Console, title: str, last: str, rows: pd.DataFrame
     _print_more(console, len(rows))
 
 
-def _print_unreadable(console: Console, rows: pd.DataFrame, layout: Layout) -> None:
+def _print_unreadable(console: Console, unreadable: pd.DataFrame, layout: Layout) -> None:
+    """Print what could not be read, but for formats that never are, of which there may be thousands."""
+    rows = unreadable[unreadable["reason_code"] != ReasonCode.FORMAT_NOT_READ]
     if rows.empty:
         return
     names = _names(rows, layout)

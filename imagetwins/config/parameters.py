@@ -8,7 +8,16 @@ because Prefect takes their descriptions from its docstring; a test holds the tw
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from imagetwins.config.folders import (
     allowed_roots,
@@ -19,6 +28,7 @@ from imagetwins.config.folders import (
     check_writable,
     resolve_store,
 )
+from imagetwins.config.formats import ALL, check_formats
 from imagetwins.config.keep import check_keep, split_keep
 from imagetwins.config.layout import Layout, make_layout
 from imagetwins.config.patterns import compile_patterns
@@ -44,6 +54,9 @@ CachePixels = Literal["yes", "no"]
 Within = Literal["all", "folder"]
 Burst = Literal["move", "review", "keep"]
 Count = Annotated[int, Field(ge=0)]
+# A form has a field for a number then.
+Bytes = Annotated[ByteSize, WithJsonSchema({"type": "integer", "minimum": 0})]
+Formats = Annotated[str, AfterValidator(check_formats)]
 Address = Annotated[str, Field(pattern=r"^$|^((tcp|tls|ws|wss)://)?[^/\s]+:[0-9]+$")]
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Remember = Literal["put back", "not duplicates", "nothing"]
@@ -212,6 +225,27 @@ class Options(BaseModel):
             "storage boxes and photo servers make. The run says how many it left out."
         ),
     ] = True
+    min_side: Annotated[
+        Count,
+        Field(
+            description="Pictures whose shorter side has fewer pixels than this are not compared, and stay: icons, buttons. "
+            "0 is no limit."
+        ),
+    ] = 0
+    min_bytes: Annotated[
+        Bytes,
+        Field(
+            description="Smaller files are left out, and stay; a number of bytes, on the command line also 100KB or 1.5MB. "
+            "0 is no limit."
+        ),
+    ] = ByteSize(0)
+    formats: Annotated[
+        Formats,
+        Field(
+            description="Only pictures of these formats are compared, by their suffixes, and by their first bytes where a name "
+            "says nothing; names or suffixes with commas between, as in jpg,heic,raw, or all."
+        ),
+    ] = ALL
     sidecars: Annotated[
         Sidecars,
         Field(

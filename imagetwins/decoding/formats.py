@@ -1,59 +1,58 @@
 """Every picture format that is known, in one table: listing, decoding and the command line's help read it.
 
-A new format is one entry in `FORMATS`.
+A new format is one entry in `FORMATS`; one that is only called by its name, because it is not read, in `NOT_READ`.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from imagetwins.decoding.jxl import CODESTREAM, CONTAINER
 
 
 @dataclass(frozen=True)
-class Format:
-    """A picture format.
+class Kind:
+    """What people call a picture, whether it is read or not.
 
     Attributes:
         name: Pillow's name for it, where Pillow knows it.
-        suffixes: lower case, with the dot. A file with one of them is listed, whatever its content is.
-        magic: (offset, bytes) of what a file of the format begins with; one of them suffices. A file that has it is listed,
-            whatever its name is. Empty if first bytes are no evidence.
-        decoder: what decodes it.
-        plugin: the module that adds the format to Pillow, where Pillow itself does not know it; it is imported when a file
-            has the format's magic.
+        suffixes: lower case, with the dot.
+        magic: (offset, bytes) of what a file of the format begins with; one of them suffices. Empty if first bytes are no
+            evidence.
     """
 
     name: str
     suffixes: tuple[str, ...]
     magic: tuple[tuple[int, bytes], ...] = ()
-    decoder: Literal["opencv", "pillow", "rawpy"] = "opencv"
-    plugin: str | None = None
 
     def has_magic(self, start: bytes) -> bool:
         """Whether a file that begins with `start` is of this format, as far as the magic tells."""
         return any(start.startswith(magic, offset) for offset, magic in self.magic)
 
 
+@dataclass(frozen=True)
+class Format(Kind):
+    """A picture format that is read: a file with one of its suffixes is listed whatever its content is, one with its magic whatever
+    its name is.
+
+    Attributes:
+        decoder: what decodes it.
+        plugin: the module that adds the format to Pillow, where Pillow itself does not know it; it is imported when a file
+            has the format's magic.
+    """
+
+    decoder: Literal["opencv", "pillow", "rawpy"] = "opencv"
+    plugin: str | None = None
+
+
+AnyKind = TypeVar("AnyKind", bound=Kind)
+
 RAW = Format(
     "RAW",
     (
-        *(
-            ".3fr",
-            ".arw",
-            ".cr2",
-            ".cr3",
-            ".crw",
-            ".dcr",
-            ".dng",
-            ".erf",
-            ".fff",
-            ".iiq",
-            ".kdc",
-            ".mef",
-            ".mos",
-            ".mrw",
-        ),
-        *(".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+        *(".3fr", ".arw", ".bay", ".cr2", ".cr3", ".crw", ".cs1", ".dcr", ".dcs", ".dng", ".drf", ".erf"),
+        *(".fff", ".gpr", ".iiq", ".k25", ".kc2", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf"),
+        *(".ori", ".pef", ".pxn", ".qtk", ".raf", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f"),
     ),
     (
         *((0, b"FUJIFILMCCD-RAW"), (4, b"ftypcrx "), (8, b"CR\2\0"), (0, b"IIRO"), (0, b"IIRS"), (0, b"MMOR")),
@@ -93,9 +92,42 @@ FORMATS = (
         "JXL", (".jxl",), ((0, CODESTREAM), (0, CONTAINER)), decoder="pillow", plugin="pillow_jxl.JpegXLImagePlugin"
     ),
     # Its composite, as all layers together show it.
-    Format("PSD", (".psd",), ((0, b"8BPS"),), decoder="pillow"),
+    Format("PSD", (".psd",), ((0, b"8BPS\0\1"),), decoder="pillow"),
     RAW,
 )
+
+NOT_READ = (
+    Kind("ICO", (".ico", ".cur")),
+    Kind("ICNS", (".icns",)),
+    Kind("TGA", (".tga",)),
+    Kind("PCX", (".pcx",)),
+    Kind("DDS", (".dds",)),
+    Kind("SGI", (".sgi",)),
+    Kind("XPM", (".xpm",)),
+    Kind("QOI", (".qoi",)),
+    Kind("PAM", (".pam",)),
+    Kind("JPEG XR", (".jxr", ".wdp", ".hdp")),
+    # Light in floating-point numbers. Fonts, and data about the earth, have two of these suffixes, too.
+    Kind("EXR", (".exr",)),
+    Kind("HDR", (".hdr",), ((0, b"#?RADIANCE"), (0, b"#?RGBE"))),
+    Kind("PFM", (".pfm",), ((0, b"PF\n"), (0, b"Pf\n"))),
+    # Of astronomers and physicians. Sports watches have a suffix of the first, too.
+    Kind("FITS", (".fits", ".fit", ".fts"), ((0, b"SIMPLE  ="),)),
+    Kind("DICOM", (".dcm",)),
+    # Drawings
+    Kind("SVG", (".svg", ".svgz")),
+    Kind("EPS", (".eps",)),
+    Kind("WMF", (".wmf", ".emf")),
+    # Of programs that paint
+    Kind("PSB", (".psb",)),
+    Kind("XCF", (".xcf",)),
+    Kind("KRA", (".kra",)),
+    Kind("OpenRaster", (".ora",)),
+    Kind("PaintShop Pro", (".pspimage",)),
+    Kind("Affinity", (".afphoto",)),
+)
+"""What is a picture to a person, and listed by its suffix (and magic, where it has one) with an error that says that it is not
+read. Where the content is that of a picture that is read, as in most icons of web sites, it is one of `FORMATS`."""
 
 
 def decoded_formats() -> tuple[str, ...]:
@@ -113,15 +145,45 @@ def known_format(name: str) -> Format:
 
 
 def picture_suffixes() -> frozenset[str]:
-    """Return the suffixes of pictures, in lower case, each with its dot."""
-    return frozenset(suffix for known in FORMATS for suffix in known.suffixes)
+    """Return the suffixes of pictures that are read, in lower case, each with its dot."""
+    return frozenset(_by_suffix(FORMATS))
 
 
-def has_picture_magic(start: bytes) -> bool:
-    """Whether a file that begins with `start`, its first `magic_length()` bytes or all if it has fewer, is a picture."""
-    return any(known.has_magic(start) for known in FORMATS)
+def find_format(word: str) -> Format | None:
+    """Return the format that a person calls `word`, its name or a suffix with or without the dot; None if there is none."""
+    lower = word.lower().removeprefix(".")
+    by_name = {known.name.lower(): known for known in FORMATS}
+    return by_name.get(lower) or _by_suffix(FORMATS).get(f".{lower}")
+
+
+def kind_finder() -> Callable[[str, bytes], Kind | None]:
+    """Return a function that finds what picture a file is: by its suffix, and by its first `magic_length()` bytes or all if it has fewer.
+
+    What it finds is read if it is a `Format`; it finds None if the file is no picture.
+    """
+    by_suffix, not_read = _by_suffix(FORMATS), _by_suffix(NOT_READ)
+
+    def find_kind(suffix: str, start: bytes) -> Kind | None:
+        if named := by_suffix.get(suffix.lower()):
+            return named
+        if found := next((known for known in FORMATS if known.has_magic(start)), None):
+            return found
+        called = not_read.get(suffix.lower())
+        return called if called and (not called.magic or called.has_magic(start)) else None
+
+    return find_kind
+
+
+def name_not_read(suffix: str) -> str | None:
+    """Return the name of the format in `NOT_READ` with this suffix; None if there is none."""
+    called = _by_suffix(NOT_READ).get(suffix.lower())
+    return called.name if called else None
 
 
 def magic_length() -> int:
-    """Return how many of a file's first bytes `has_picture_magic` needs."""
-    return max(offset + len(magic) for known in FORMATS for offset, magic in known.magic)
+    """Return how many of a file's first bytes `kind_finder` needs."""
+    return max(offset + len(magic) for known in (*FORMATS, *NOT_READ) for offset, magic in known.magic)
+
+
+def _by_suffix(kinds: Sequence[AnyKind]) -> dict[str, AnyKind]:
+    return {suffix: one for one in kinds for suffix in one.suffixes}

@@ -59,13 +59,14 @@ def _examine_pictures(folder: Location, store: str | None) -> Iterator[Finding]:
     left_out: Counter[str] = Counter()
     try:
         home = resolve_store(store)
-        found = list_for_run(Parameters(folder=str(folder)), home, left_out, until=time.monotonic() + SECONDS)
+        listed = list_for_run(Parameters(folder=str(folder)), home, left_out, until=time.monotonic() + SECONDS)
     except TimeoutError:
         yield ok("pictures", f"{folder}: too many files to be counted in passing")
         return
     except (ImagetwinsError, OSError) as error:
         yield problem("pictures", f"{folder} cannot be listed: {error}", "Name another folder.")
         return
+    found = [candidate for candidate in listed if candidate.is_read]
     rest = f"; left out: {describe_left_out(left_out)}" if left_out else ""
     told = f"{pluralize(len(found), 'picture')} in {folder}{rest}"
     if not found:

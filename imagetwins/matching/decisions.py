@@ -407,9 +407,12 @@ def _keep_all(images: pd.DataFrame) -> dict[str, list[Any]]:
         "reason_code": [ReasonCode.NO_MATCH.value] * count,
         "orientation": [None] * count,
     }
-    for image in np.flatnonzero(images["error"].notna()):
-        error = images["error"].iat[image]
-        _decide(decisions, int(image), Action.UNREADABLE, Reason.of(ReasonCode.UNREADABLE, error=error))
+    uncompared = np.flatnonzero(images["error"].notna())
+    errors, codes = (images[name].iloc[uncompared].tolist() for name in ("error", "error_code"))
+    for image, error, code in zip(uncompared.tolist(), errors, codes, strict=True):
+        decisions["action"][image] = (Action.KEPT if code == ReasonCode.TOO_SMALL else Action.UNREADABLE).value
+        decisions["reason"][image] = error
+        decisions["reason_code"][image] = ReasonCode.UNREADABLE.value if pd.isna(code) else code
     return decisions
 
 

@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from imagetwins.config.keep import split_keep
 from imagetwins.config.parameters import Parameters, Rule
+from imagetwins.decoding.formats import name_not_read
+from imagetwins.reasons import ReasonCode
+from imagetwins.storage.location import suffix_of
 from imagetwins.store.record import RunRecord, RunStatus
 from imagetwins.text import as_argument, format_command, format_words, pluralize
 
@@ -43,6 +48,29 @@ def describe_shots(record: RunRecord) -> str:
         return ""
     count = record.counts["other_shots"]
     return f"{pluralize(count, 'pair')} would match, but {'is' if count == 1 else 'are'} two shots by EXIF, and kept (burst keep)."
+
+
+def describe_small(record: RunRecord) -> str:
+    """Return how many pictures were too small to be compared; "" if none were."""
+    count = record.counts["too_small"]
+    were = "was" if count == 1 else "were"
+    limit = f"the shorter side has fewer than {record.parameters.min_side:,} pixels (min_side)"
+    return f"{pluralize(count, 'picture')} {were} not compared: {limit}." if count else ""
+
+
+def describe_not_read(decisions: pd.DataFrame) -> str:
+    """Return how many pictures are of formats that are not read, by format; "" if none are.
+
+    `decisions` are `schemas.DECISIONS`, or some of its rows.
+    """
+    names = decisions.loc[decisions["reason_code"] == ReasonCode.FORMAT_NOT_READ, "FileName"]
+    if names.empty:
+        return ""
+    suffixes = names.map(lambda name: suffix_of(name).lower()).value_counts()
+    by_name = suffixes.groupby(suffixes.index.map(name_not_read)).sum().sort_values(ascending=False, kind="stable")
+    told = ", ".join(f"{count:,} {name}" for name, count in by_name.items())
+    leave = f"--exclude '*{suffixes.index[0]}'"
+    return f"Not read: {told}. Convert them, to PNG say, to have them compared; {leave}, or --formats, leaves them out."
 
 
 def describe_remembered(record: RunRecord) -> str:

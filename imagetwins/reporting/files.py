@@ -220,7 +220,7 @@ def _file_verdict(decision: dict[str, Any], partners: pd.DataFrame, parameters: 
         turned = f" when {words}" if words else ""
         scores = f"SSIM {decision['ssim']:.4f} with {decision['kept_path']}{turned}{detail}{local}; threshold {parameters.threshold:g}"
         return f"{decision['action']}: {decision['reason']} ({scores})."
-    if decision["reason_code"] in {ReasonCode.KEPT_APART, ReasonCode.OTHER_SHOT}:
+    if decision["reason_code"] in {ReasonCode.KEPT_APART, ReasonCode.OTHER_SHOT, ReasonCode.TOO_SMALL}:
         return f"{decision['reason']}."
     if decision["action"] != Action.KEPT:
         return f"{decision['action']}: {decision['reason']}."
@@ -330,8 +330,10 @@ def _was_kept_apart(run: Run, said: pd.DataFrame) -> bool:
 def _pair_verdict(
     ssim: float | None, doubts: list[str], files: pd.DataFrame, parameters: Parameters, *, is_apart: bool
 ) -> str:
-    if Action.UNREADABLE in set(files["action"]):
-        return "not compared: at least one of the files could not be read."
+    is_small = files["reason_code"] == ReasonCode.TOO_SMALL
+    if (is_small | (files["action"] == Action.UNREADABLE)).any():
+        why = f"is below min_side {parameters.min_side}" if is_small.any() else "could not be read"
+        return f"not compared: at least one of the files {why}."
     if ssim is None:
         return f"no match: proven to score below the floor {parameters.floor:g}, so the exact score was not needed."
     if ssim < parameters.threshold:

@@ -27,6 +27,7 @@ from imagetwins.reporting.advice import (
     describe_remembered,
     describe_restriction,
     describe_shots,
+    describe_small,
 )
 from imagetwins.reporting.digest import Digest
 from imagetwins.reporting.links import DanglingLink, describe_dangling
@@ -75,6 +76,7 @@ def draw_summary(record: RunRecord, digest: Digest, report: str, links: Sequence
         *([restriction] if (restriction := describe_restriction(record)) else []),
         *([shots] if (shots := describe_shots(record)) else []),
         *([turned] if (turned := describe_orientations(record)) else []),
+        *([escape(small)] if (small := describe_small(record)) else []),
         *([escape(remembered)] if (remembered := describe_remembered(record)) else []),
         *([f"Left out: {escape(describe_left_out(record.left_out))}."] if record.left_out else []),
         *([_tell_dangling(links, record)] if links else []),

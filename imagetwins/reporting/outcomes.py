@@ -6,6 +6,8 @@ from typing import Any, cast
 import pandas as pd
 
 from imagetwins.config.layout import Layout
+from imagetwins.reasons import ReasonCode
+from imagetwins.reporting.advice import describe_not_read
 from imagetwins.store.schemas import Action
 from imagetwins.text import ZERO_WIDTH_SPACE, printable
 
@@ -19,20 +21,28 @@ ORDER = [Action.REVIEW, Action.NOT_MOVED, Action.UNREADABLE, Action.MOVED, Actio
 def tabulate_outcomes(decisions: pd.DataFrame, layout: Layout) -> list[dict[str, str]]:
     """Return a row for each file of `decisions`, `schemas.DECISIONS`, that is not simply kept, those that need a person first.
 
-    There are at most MAX_ROWS. Paths are as `layout` shows them.
+    There are at most MAX_ROWS, and none of formats that are never read. Paths are as `layout` shows them.
     """
     rank = {action.value: place for place, action in enumerate(ORDER)}
-    shown = decisions[decisions["action"].isin(list(rank))]
+    shown = decisions[_is_told(decisions)]
     shown = shown.sort_values("action", key=lambda actions: actions.map(rank), kind="stable").head(MAX_ROWS)
     return [_outcome(row, layout) for row in cast("Any", shown.itertuples())]
 
 
 def describe_outcomes(decisions: pd.DataFrame) -> str:
-    """Return what the table holds, and whether all of it."""
-    count = int((decisions["action"] != Action.KEPT).sum())
-    if count <= MAX_ROWS:
-        return "Every file that is not simply kept, those that need a person first."
-    return f"The first {MAX_ROWS:,} of {count:,} files that are not simply kept, those that need a person first; the report has all."
+    """Return what the table holds, whether all of it, and what it leaves out."""
+    count = int(_is_told(decisions).sum())
+    told = "Every file that is not simply kept, those that need a person first."
+    if count > MAX_ROWS:
+        told = f"The first {MAX_ROWS:,} of {count:,} files that are not simply kept, those that need a person first; the report has all."
+    return f"{told} {describe_not_read(decisions)}".rstrip()
+
+
+def _is_told(decisions: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which files have a row: not those of formats that are never read, of which there may be thousands."""
+    return decisions["action"].isin([action.value for action in ORDER]) & (
+        decisions["reason_code"] != ReasonCode.FORMAT_NOT_READ
+    )
 
 
 def as_text(text: str) -> str:

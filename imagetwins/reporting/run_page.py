@@ -29,15 +29,17 @@ from imagetwins.matching.shots import find_other_shots
 from imagetwins.moving.asides import note_asides
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
-from imagetwins.reasons import HINTS
+from imagetwins.reasons import HINTS, ReasonCode
 from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
+    describe_not_read,
     describe_orientations,
     describe_refusals,
     describe_remembered,
     describe_restriction,
     describe_shots,
+    describe_small,
 )
 from imagetwins.reporting.histogram import plan_histogram
 from imagetwins.reporting.html import render_page
@@ -245,6 +247,8 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         created=f"{record.created:%Y-%m-%d %H:%M:%S} UTC",
         changed=_changed_parameters(record.parameters),
         left_out=describe_left_out(record.left_out),
+        small=describe_small(record),
+        not_read=describe_not_read(tables.decisions),
         left_alone=_left_alone(tables.decisions),
         limit_left_alone=MAX_LEFT_ALONE,
         dangling=(dangling := find_dangling(run, tables.decisions)),
@@ -308,8 +312,9 @@ def _describe(value: Any) -> str:
 
 
 def _left_alone(decisions: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the files that were not compared, or not moved, with the reasons; of formats that are never read a sentence tells."""
     rows = decisions[
-        (decisions["action"] == Action.UNREADABLE)
+        ((decisions["action"] == Action.UNREADABLE) & (decisions["reason_code"] != ReasonCode.FORMAT_NOT_READ))
         | ((decisions["action"] == Action.NOT_MOVED) & decisions["kept_image"].isna())
     ]
     return list(zip(rows["FullPath"], rows["reason"], strict=True))

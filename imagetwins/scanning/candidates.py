@@ -6,15 +6,17 @@ noted: a link to a picture that moves leads nowhere then.
 
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from imagetwins.config.formats import ALL, split_formats
 from imagetwins.config.parameters import Parameters
 from imagetwins.config.patterns import compile_patterns
-from imagetwins.decoding.formats import has_picture_magic, magic_length, picture_suffixes
+from imagetwins.decoding.formats import Format, Kind, kind_finder, magic_length, picture_suffixes
 from imagetwins.decoding.model import MAX_BYTES
 from imagetwins.progress import Progress, continued, counted, no_progress
+from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.companions import APPLE_DOUBLE, find_companions
 from imagetwins.storage import DUPLICATES, Found, Location, is_inside, storage_of
 from imagetwins.storage.location import name_to_columns, parse_location, suffix_of, to_json_name
@@ -22,6 +24,13 @@ from imagetwins.store.runs import find_put_aside
 
 APPLE_DOUBLE_MAGIC = b"\0\5\x16\7"
 """What an AppleDouble file begins with (RFC 1740)."""
+
+
+class _Picture(NamedTuple):
+    """A file that may be a picture, and which; `kind` is None of a folder that cannot be read."""
+
+    found: Found
+    kind: Kind | None
 
 
 class Candidate(NamedTuple):
@@ -34,6 +43,7 @@ class Candidate(NamedTuple):
         error: why it is not compared, None if it is.
         validator, changed_ns: see `storage.Found`.
         companions: the files that belong to it.
+        error_code: what kind of error it is, where the file is not damaged.
     """
 
     path: str
@@ -44,11 +54,17 @@ class Candidate(NamedTuple):
     validator: str
     changed_ns: int
     companions: Sequence[Found]
+    error_code: ReasonCode | None = None
 
     @property
     def location(self) -> Location:
         """Where it is."""
         return parse_location(self.path)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether pictures of its format are read at all."""
+        return self.error_code is not ReasonCode.FORMAT_NOT_READ
 
 
 def list_candidates(
@@ -57,6 +73,8 @@ def list_candidates(
     recursive: bool,
     exclude: Sequence[str],
     default_excludes: bool = True,
+    min_bytes: int = 0,
+    formats: str = ALL,
     more_folders: Sequence[Location] = (),
     reference: Sequence[Location],
     skip: Sequence[Location],
@@ -68,18 +86,20 @@ def list_candidates(
     """Return the pictures of `folder`, then those of the other folders that are not in one before, each sorted by relative path.
 
     A candidate is a regular file with a picture's suffix or a picture's first bytes. Of several hard links to one
-    file the first counts, the others get an error; so does a folder that cannot be read. The `Duplicates` folders and
-    the folders `skip` are never entered.
+    file the first counts, the others get an error; so does a folder that cannot be read, and a picture of a format that is
+    not. The `Duplicates` folders and the folders `skip` are never entered.
 
     Args:
         folder: where the pictures are.
         recursive: also in its sub-folders.
         exclude: patterns as in a `.gitignore`, relative to each folder.
         default_excludes: leave out what `DEFAULT_EXCLUDES` names as well.
+        min_bytes: leave out smaller files.
+        formats: leave out those of others, see `config.formats`.
         more_folders: more of the same.
         reference: folders whose pictures stay, also where they are inside the others.
         skip: folders that are left out wherever they are.
-        left_out: counts what was left out: folders by their name and a slash, files by the pattern.
+        left_out: counts what was left out: folders by their name and a slash, files by the pattern, the format, or the limit.
         links: gets what each symbolic link says, by its path.
         until: the time of `time.monotonic` at which to give up.
         progress: called with the files found so far, which may be no pictures.
@@ -94,7 +114,8 @@ def list_candidates(
     find_pattern = compile_patterns(exclude, defaults=default_excludes)
     never = [*skip, *(root / DUPLICATES for root in roots)]
     seen: set[object] = set()
-    listed: list[Found] = []
+    find_limit = _limiting(min_bytes, formats)
+    listed: list[_Picture] = []
     companions: dict[str, list[Found]] = {}
     walked = 0
     for root in roots:
@@ -105,22 +126,31 @@ def list_candidates(
         files = list(counted(walk, continued(progress, walked)))
         walked += len(files)
         pictures = sorted(_find_pictures(root, files, left_out), key=_sort_key)
-        listed += pictures
-        companions |= find_companions([file.path for file in pictures], [file for file in files if file.kind == "file"])
+        limits = [find_limit(picture) for picture in pictures]
+        left_out.update(filter(None, limits))
+        listed += [picture for picture, limit in zip(pictures, limits, strict=True) if not limit]
+        belonging = find_companions(
+            [picture.found.path for picture in pictures], [file for file in files if file.kind == "file"]
+        )
+        passed_over = [picture.found.path for picture, limit in zip(pictures, limits, strict=True) if limit]
+        companions |= _without_those_of_others(belonging, passed_over)
     progress(walked, walked)
-    is_reference = _find_references(listed, roots[len(roots) - len(reference) :])
+    found = list(_mark_hard_links([picture.found for picture in listed]))
+    is_reference = _find_references(found, roots[len(roots) - len(reference) :])
+    errors = [_find_error(one, picture.kind) for one, picture in zip(found, listed, strict=True)]
     return [
         Candidate(
-            found.path,
-            found.size_bytes,
-            found.mtime_ns,
+            one.path,
+            one.size_bytes,
+            one.mtime_ns,
             kept,
-            found.error or _find_error(found),
-            found.validator,
-            found.changed_ns,
-            companions.get(found.path, ()),
+            None if error is None else str(error),
+            one.validator,
+            one.changed_ns,
+            companions.get(one.path, ()),
+            error.code if isinstance(error, Reason) else None,
         )
-        for found, kept in zip(_mark_hard_links(listed), is_reference, strict=True)
+        for one, kept, error in zip(found, is_reference, errors, strict=True)
     ]
 
 
@@ -142,6 +172,8 @@ def list_for_run(
         recursive=parameters.recursive,
         exclude=parameters.exclude,
         default_excludes=parameters.default_excludes,
+        min_bytes=parameters.min_bytes,
+        formats=parameters.formats,
         reference=parameters.references,
         skip=[store, *find_put_aside(store), *layout.asides],
         left_out=left_out,
@@ -166,7 +198,7 @@ def _counting(
             raise TimeoutError
         pattern = find_pattern(name)
         if name.endswith("/") and (pattern or root / name in closed):
-            _count_folder(to_json_name(root / name), left_out)
+            _count_folder(to_json_name(root / name), left_out, _count_parts(pattern or ""))
             return True
         if pattern:
             left_out[pattern] += 1
@@ -175,20 +207,56 @@ def _counting(
     return is_excluded
 
 
-def _count_folder(folder: str, left_out: Counter[str]) -> None:
-    left_out[f"{name_to_columns(folder)[0].rpartition('/')[2]}/"] += 1
+def _count_parts(pattern: str) -> int:
+    """Return how many parts of a folder's name say why `pattern` leaves it out: of Immich's it is a user's number, and that of what."""
+    return len(pattern.strip("/").split("/")) - 1 if pattern.startswith("**/") else 1
 
 
-def _sort_key(file: Found) -> bytes:
+def _count_folder(folder: str, left_out: Counter[str], parts: int = 1) -> None:
+    left_out["/".join([*name_to_columns(folder)[0].split("/")[-parts:], ""])] += 1
+
+
+def _limiting(min_bytes: int, formats: str) -> Callable[[_Picture], str | None]:
+    """Return a function that finds what leaves out a picture: its format, or the words for a limit; None if nothing does."""
+    names = split_formats(formats)
+    smaller = f"smaller than {min_bytes:,} bytes"
+
+    def find_limit(picture: _Picture) -> str | None:
+        if names is not None and picture.kind and picture.kind.name not in names:
+            return picture.kind.name
+        return smaller if picture.found.kind == "file" and picture.found.size_bytes < min_bytes else None
+
+    return find_limit
+
+
+def _without_those_of_others(belonging: Mapping[str, list[Found]], others: Sequence[str]) -> dict[str, list[Found]]:
+    """Return what belongs to pictures, but for what also belongs to one of `others`, which stay where they are.
+
+    Unless that other one, as a raw file, belongs to the picture itself.
+    """
+    owners: dict[str, list[str]] = defaultdict(list)
+    for other in others:
+        for file in belonging.get(other, ()):
+            owners[file.path].append(other)
+    if not owners:
+        return dict(belonging)
+    own = {picture: {file.path for file in files} for picture, files in belonging.items()}
+    return {
+        picture: [file for file in files if own[picture].issuperset(owners.get(file.path, ()))]
+        for picture, files in belonging.items()
+    }
+
+
+def _sort_key(picture: _Picture) -> bytes:
     """Return what files below one root are sorted by: all their names begin alike."""
-    return os.fsencode(file.path)
+    return os.fsencode(picture.found.path)
 
 
-def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str]) -> Iterator[Found]:
+def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str]) -> Iterator[_Picture]:
     """Yield those of `files`, found below `root`, that look like pictures, and what could not be examined, in no order."""
     named: list[Found] = []
     unnamed: list[Found] = []
-    suffixes = picture_suffixes()
+    suffixes, find_kind = picture_suffixes(), kind_finder()
     for found in files:
         if found.kind == "put aside":
             _count_folder(found.path, left_out)
@@ -199,10 +267,14 @@ def _find_pictures(root: Location, files: Sequence[Found], left_out: Counter[str
     doubles = _find_apple_doubles([*named, *unnamed])
     if doubles:
         left_out[f"{APPLE_DOUBLE}*"] += len(doubles)
-    yield from (found for found in named if not doubles or found.path not in doubles)
+    for found in named:
+        if found.path not in doubles:
+            yield _Picture(found, None if found.kind == "folder" else find_kind(suffix_of(found.path), b""))
     # Names without a picture's suffix cost a request each in a bucket, so they are asked for together.
     starts = storage_of(root).read_starts([found.location for found in unnamed], magic_length())
-    yield from (found for found, start in zip(unnamed, starts, strict=True) if has_picture_magic(start))
+    for found, start in zip(unnamed, starts, strict=True):
+        if kind := find_kind(suffix_of(found.path), start):
+            yield _Picture(found, kind)
 
 
 def _find_apple_doubles(files: Sequence[Found]) -> set[str]:
@@ -251,7 +323,11 @@ def _find_references(files: Sequence[Found], references: Sequence[Location]) -> 
     return [any(is_inside(location, root) for root in references) for location in (file.location for file in files)]
 
 
-def _find_error(found: Found) -> str | None:
+def _find_error(found: Found, kind: Kind | None) -> Reason | str | None:
+    if found.error:
+        return found.error
+    if kind and not isinstance(kind, Format):
+        return Reason.of(ReasonCode.FORMAT_NOT_READ, format=kind.name)
     if found.size_bytes <= MAX_BYTES:
         return None
     # The decoder would say the same, but only after all of it had been fetched from a bucket.

@@ -32,7 +32,7 @@ FILMS = (".mov", ".mp4", ".mp")
 MAX_FILM_BYTES = 64 << 20
 """Such a film takes three seconds; a larger one is a film of its own, which the picture is the poster of."""
 
-RAWS = (*RAW.suffixes, ".gpr", ".raw")
+RAWS = (*RAW.suffixes, ".raw")
 """The raw file of a pair that the camera wrote: `b.nef` beside `b.jpg`."""
 
 TAKEOUT, TAKEOUT_CHARACTERS = ".supplemental-metadata", 46

@@ -36,8 +36,9 @@ ThumbnailLoader = Callable[[int], NDArray[np.uint8]]
 
 
 def read_rows(run: Run) -> NDArray[np.int64]:
-    """Return (images,) the rows of the cache that hold the images of `run`, -1 of those without one."""
-    rows: NDArray[np.int64] = read_table(run.loaded, LOADED)["row"].to_numpy(np.int64)
+    """Return (images,) the rows of the cache that hold the images that `run` compares, -1 of the others."""
+    loaded = read_table(run.loaded, LOADED)
+    rows: NDArray[np.int64] = loaded["row"].where(loaded["error"].isna(), -1).to_numpy(np.int64)
     return rows
 
 

@@ -59,6 +59,7 @@ def _to_frame(found: Sequence[Candidate], racy_since: int) -> pd.DataFrame:
             sum(map(_is_worth_keeping, candidate.companions)) if candidate.companions else 0 for candidate in found
         ],
         "error": [candidate.error for candidate in found],
+        "error_code": [candidate.error_code for candidate in found],
         "validator": [candidate.validator for candidate in found],
         "is_racy": [candidate.changed_ns >= racy_since for candidate in found],
     }

@@ -14,6 +14,7 @@ from imagetwins import ssim
 from imagetwins.config.parameters import Parameters
 from imagetwins.decoding.model import DECODED_FIELDS, Decoded, DecodeSettings
 from imagetwins.progress import Progress, continued, no_progress, without_total
+from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.lookup import needs_decoding
 from imagetwins.scanning.reading import MIN_BATCH, decode_locations, digest_locations
 from imagetwins.storage import Location, storage_of
@@ -54,15 +55,22 @@ def batch_length(count: int, workers: int) -> int:
 def load_images(
     run: Run, parameters: Parameters, start: int, stop: int, progress: Progress = no_progress
 ) -> dict[str, int]:
-    """Load the images `start` to `stop` into the rows given to them; return how many were read, and how many not."""
+    """Load the images `start` to `stop` into the rows given to them; return how many there are, and how many are not compared."""
     part = f"part-{start:07d}.parquet"
     if storage_of(run.images).stat(run.images / part) is None:
         loaded = _load(run, parameters, start, stop, without_total(progress))
         # The images last: they say that the batch is done.
         write_table(loaded, LOADED, run.loaded / part)
         write_table(loaded, IMAGES, run.images / part)
-    errors = int(read_table(run.images / part, IMAGES)["error"].notna().sum())
-    return {"images": stop - start, "errors": errors}
+    return count_images(read_table(run.images / part, IMAGES))
+
+
+def count_images(images: pd.DataFrame) -> dict[str, int]:
+    """Return how many `images` (`schemas.IMAGES`) there are, and how many are not compared: unreadable, of formats that are not read, too small."""
+    codes = images["error_code"].value_counts()
+    others = {"not_read": ReasonCode.FORMAT_NOT_READ, "too_small": ReasonCode.TOO_SMALL}
+    counts = {name: int(codes.get(code, 0)) for name, code in others.items()}
+    return {"images": len(images), "errors": int(images["error"].notna().sum()) - sum(counts.values())} | counts
 
 
 def _load(run: Run, parameters: Parameters, start: int, stop: int, progress: Progress) -> pd.DataFrame:
@@ -97,7 +105,18 @@ def _load(run: Run, parameters: Parameters, start: int, stop: int, progress: Pro
         "row": rows,
         "thumbnail": [digest.tobytes() if row >= 0 else None for digest, row in zip(digests, rows, strict=True)],
     }
-    return as_frame({name: own.get(name, table.get(name)) for name in LOADED.names}, LOADED)
+    loaded = as_frame({name: own.get(name, table.get(name)) for name in LOADED.names}, LOADED)
+    return _mark_small(loaded, parameters.min_side)
+
+
+def _mark_small(loaded: pd.DataFrame, min_side: int) -> pd.DataFrame:
+    """Return `loaded` (`schemas.LOADED`) with an error for each picture whose shorter side has fewer than `min_side` pixels."""
+    sides = loaded[["width_px", "height_px"]].min(axis=1)
+    is_small = (sides < min_side).fillna(value=False) & loaded["error"].isna()
+    reasons = [Reason.of(ReasonCode.TOO_SMALL, side=side, limit=min_side) for side in sides[is_small]]
+    loaded.loc[is_small, "error"] = [str(reason) for reason in reasons]
+    loaded.loc[is_small, "error_code"] = [reason.code.value for reason in reasons]
+    return loaded
 
 
 def load_files(

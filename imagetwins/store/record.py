@@ -122,7 +122,8 @@ class RunRecord(BaseModel):
         counts: of images, pairs, matches, duplicates, moves ...; 0 for what was not counted.
         not_moved_why: of what should have moved and did not, see `moving/refusals.py`: each reason, with how many files it holds of.
         funnel: of pairs by the stage of the join that took them.
-        left_out: how many folders and files the listing left out: folders by their name and a slash, files by the pattern.
+        left_out: how many folders and files the listing left out: folders by their name and a slash, files by the pattern, the
+            format (`formats`) or the limit (`min_bytes`).
         error: what ended a run that failed, or no longer waits.
         waits_until: when a waiting run expires.
         approval: what the person asked said.

@@ -34,7 +34,9 @@ LISTING = pa.schema(
         pa.field("is_reference", pa.bool_(), nullable=False),
         # How many files belong to it, see COMPANIONS; null in tables of imagetwins 0.1.
         pa.field("companions", pa.int32()),
+        # Why it is not compared, null if it is; and, where that is none of damage, one of `reasons.ReasonCode`.
         pa.field("error", pa.string()),
+        pa.field("error_code", pa.string()),
         # What a change of the content changes besides size and time: ctime and inode of a file, the ETag of an object.
         pa.field("validator", pa.string(), nullable=False),
         # Changed so shortly before it was listed that another change may leave size, time and validator as they are.
@@ -75,7 +77,8 @@ LOOKUP = pa.schema([*LISTING, *_FOUND, pa.field("row", pa.int64(), nullable=Fals
 holds, or is to hold, its thumbnail; -1 of a file that cannot be read."""
 
 LOADED = pa.schema([*LOOKUP, pa.field("thumbnail", pa.binary())])
-"""LOOKUP once all files have been read, with the digest of each thumbnail; `row` is -1 where there is none."""
+"""LOOKUP once all files have been read, with the digest of each thumbnail; `row` is -1 where there is none. What is too small to be
+compared has an error, and its row all the same, which other runs may compare."""
 
 CACHED = pa.schema(
     [
@@ -92,15 +95,16 @@ CACHED = pa.schema(
 
 IMAGES = pa.schema(
     [
-        *(field for field in LISTING if field.name not in {"error", "validator", "is_racy"}),
+        *(field for field in LISTING if field.name not in {"error", "error_code", "validator", "is_racy"}),
         *_FOUND,
         LISTING.field("error"),
+        LISTING.field("error_code"),
     ]
 )
 """LISTING with what decoding the file found out (`decoding.model.Decoded` says what each column holds), or the error.
 
-Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`, and those of decoder 2 no `film_digest` and `exposure`, and of
-some pictures no `camera`."""
+Tables of older versions have no `error_code`. Runs of decoder 1 have no `frames`, `extras`, `taken` and `pixels_digest`, and those of
+decoder 2 no `film_digest` and `exposure`, and of some pictures no `camera`."""
 
 COMPARISONS = pa.schema(
     [

@@ -536,9 +536,10 @@ def test_the_command_line_prints_one_json_object(folder, store):
     )
     assert shown.exit_code == 0, shown.output
     answer = json.loads(shown.stdout)
-    numbers = ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "companions"]
-    numbers += ["review", "errors", "remembered", "remembered_review", "other_shots"]
-    assert list(answer) == ["run_id", *numbers, "left_out", "seconds", "total_seconds"]
+    numbers = ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "not_moved"]
+    numbers += ["companions", "companions_not_moved", "not_moved_why"]
+    numbers += ["review", "errors", "not_read", "too_small", "remembered", "remembered_review", "other_shots"]
+    assert list(answer) == ["run_id", *numbers, "left_out", "dangling_links", "seconds", "total_seconds"]
     assert list(answer["seconds"]) == ["list", "lookup", "load", "plan", "score", "decide", "move", "report"]
     audit = CliRunner().invoke(app, ["audit", answer["run_id"], "--store", store, "--json"])
     assert json.loads(audit.stdout)["record"]["parameters"]["threshold"] == 0.95
@@ -552,6 +553,8 @@ def test_the_command_line_prints_one_json_object(folder, store):
         (["run", "{folder}", "--keep", "best"], 2, "best"),
         (["restore", "no-such-run", "--store", "{folder}"], 1, "no run 'no-such-run'"),
         (["run", "{folder}", "--exclude", "!"], 2, "exclude="),
+        (["run", "{folder}", "--formats", "tga"], 2, "unknown format 'tga'"),
+        (["run", "{folder}", "--min-bytes", "1 elephant"], 2, "min_bytes='1 elephant'"),
         (["run", "{folder}", "--store", "{folder}/0.png"], 2, "is a file"),
         (["audit", "--threshold", "0.8"], 2, "latest"),
     ],

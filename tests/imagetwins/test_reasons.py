@@ -12,7 +12,7 @@ DETAILS = {
     "kept": "a.png", "count": 2, "first": "1x2", "second": "2x1", "detail": 0.3, "local": 0.4, "limit": 0.7, "difference": 9, "moves": 3,
     "movable": 4, "error": "Permission denied", "comment": "mine", "now": 0.5, "then": 0.25, "run_id": "r1", "changes": "size",
     "worker": "the Dask worker at x", "store": "/s", "directory": "/d", "there": "1", "here": "2", "example": "/a", "server": "u",
-    "picture": "b.png",
+    "picture": "b.png", "format": "TGA", "side": 20,
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import imagetwins
 from imagetwins.errors import FolderBusyError, ParameterError
-from imagetwins.reporting.files import explain_file
+from imagetwins.reporting.files import explain_file, explain_pair
 from imagetwins.reporting.runs import audit_run
 from imagetwins.storage import private_directory, storage_of
 from imagetwins.store.record import RunStatus, Stage
@@ -71,6 +71,56 @@ def test_one_row_a_picture_with_the_columns_of_decisions(folder):
         "inbox/high.png": "review",
         "inbox/turned.png": "kept",
     }
+
+
+@pytest.fixture
+def icons(tmp_path):
+    """Two photographs that are copies, an icon of them, which is listed first, and its copy, which has their size."""
+    photo = astronaut()
+    icon = cv2.resize(photo, (24, 20), interpolation=cv2.INTER_AREA)
+    for name, picture in {"0.png": icon, "a.png": photo, "b.png": photo, "c.png": icon}.items():
+        write(tmp_path / "icons" / name, picture)
+    (tmp_path / "icons/d.tga").write_bytes(b"...")
+    return tmp_path / "icons"
+
+
+def test_what_is_too_small_stays_and_is_compared_with_nothing(icons, tmp_path):
+    found = find(icons, threshold=0.5, min_side=21, store=tmp_path / "store")
+
+    assert actions(found, icons) == {
+        "0.png": "kept", "a.png": "kept", "b.png": "would move", "c.png": "kept", "d.tga": "unreadable"
+    }  # fmt: skip
+    assert found["reason"].iloc[0] == "kept, not compared: its shorter side of 20 px is below min_side 21"
+    assert list(found["reason_code"].iloc[[0, 3, 4]]) == ["too-small", "too-small", "format-not-read"]
+    run = find_run(tmp_path / "store", found.attrs["run_id"])
+    counts = run.read_record().counts
+    assert {name: counts[name] for name in ("images", "errors", "not_read", "too_small", "pairs")} == {
+        "images": 5, "errors": 0, "not_read": 1, "too_small": 2, "pairs": 1
+    }  # fmt: skip
+    assert explain_file(run, "0.png").verdict == f"{found['reason'].iloc[0]}."
+    assert (
+        explain_pair(run, "0.png", "a.png").verdict == "not compared: at least one of the files is below min_side 21."
+    )
+    assert actions(find(icons, threshold=0.5, min_side=20), icons)["a.png"] != "kept"
+
+
+def test_a_reference_that_is_too_small_matches_nothing(icons):
+    (icons / "kept").mkdir()
+    (icons / "0.png").rename(icons / "kept/0.png")
+
+    found = find(icons, threshold=0.5, min_side=21, reference=[str(icons / "kept")])
+
+    assert actions(found, icons)["kept/0.png"] == actions(found, icons)["a.png"] == "kept"
+
+
+def test_pairs_are_reused_whatever_the_least_side_was(icons, tmp_path):
+    for min_side in (0, 21, 0):
+        found = find(icons, threshold=0.5, min_side=min_side, store=tmp_path / "store")
+        pd.testing.assert_frame_equal(found, find(icons, threshold=0.5, min_side=min_side))
+        record = find_run(tmp_path / "store", found.attrs["run_id"]).read_record()
+    # What was too small to be compared was decoded all the same, and only once.
+    assert (record.counts["to_decode"], len(list_runs(tmp_path / "store"))) == (0, 3)
+    assert record.pairs_from is not None
 
 
 @pytest.mark.usefixtures("prefect_server")

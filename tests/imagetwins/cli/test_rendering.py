@@ -53,6 +53,21 @@ def test_a_run_says_what_it_left_out(tmp_path):
     assert "Left out: 1 folder ([red]) and 2 files (2 ._*).\n" in printed.getvalue()
 
 
+def test_formats_that_are_not_read_are_one_line_however_many_there_are(tmp_path):
+    paths = ["/p/broken.png", *(f"/p/{number}.svg" for number in range(50))]
+    images = image_table(paths, errors=dict.fromkeys(paths, "no") | {"/p/broken.png": "damaged"})
+    images["error_code"] = [None] + ["format-not-read"] * 50
+    run = write_run(tmp_path, "1", images, {}, folder="/p")
+    printed = io.StringIO()
+
+    print_run(Console(file=printed, width=200), audit_run(run))
+
+    lines = printed.getvalue().splitlines()
+    assert [line.split() for line in lines if ".png" in line] == [["broken.png", "damaged"]]
+    assert sum(".svg" in line for line in lines) == 1
+    assert any(line.startswith("Not read: 50 SVG. ") for line in lines)
+
+
 def test_an_audit_names_the_kernels_and_that_of_an_older_run_does_not(tmp_path):
     run = write_run(tmp_path, "1", image_table(["/p/a.png"]), {}, folder="/p")
     for kernels, words in ((None, ""), ("avx2", "Compared with the kernels for avx2.\n")):
@@ -121,9 +136,10 @@ def test_orientations_are_words_and_left_out_where_nothing_is_turned():
 def test_where_no_picture_was_found_it_says_what_to_try(tmp_path):
     run = write_run(tmp_path, "1", image_table([]), {}, folder="/p")
     said = []
-    for left_out in ({}, {"@eaDir/": 1}):
+    for left_out, formats in (({}, "all"), ({"@eaDir/": 1}, "all"), ({"PNG": 1}, "JPEG")):
         with run.editing_record() as record:
             record.left_out.update(left_out)
+            record.parameters = record.parameters.model_copy(update={"formats": formats})
         printed = io.StringIO()
         print_run(Console(file=printed, width=200), audit_run(run))
         said += [line for line in printed.getvalue().splitlines() if line.startswith("No picture")]
@@ -131,4 +147,5 @@ def test_where_no_picture_was_found_it_says_what_to_try(tmp_path):
     assert said == [
         "No picture was found in /p. Is it the right folder?",
         "No picture was found in /p. Is it the right folder? --no-default-excludes takes in what is left out.",
+        "No picture was found in /p. Is it the right folder? Without --min-bytes and --formats more is taken in.",
     ]

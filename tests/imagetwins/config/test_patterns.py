@@ -13,7 +13,8 @@ LEFT_OUT = [
     "Network Trash Folder/", "lost+found/", "FOUND.000/", "System Volume Information/", "#snapshot/", "@Recently-Snapshot/",
     "~snapshot/", "@eaDir/", "a/@eaDir/", "Photos Library.photoslibrary/", "Old.PhotoLibrary/", "A.aplibrary/",
     "Catalog Previews.lrdata/", "iPod Photo Cache/", "Photo Booth Library/", "Session/CaptureOne/Cache/",
-    "upload/thumbs/0f8fad5b-d9cb-469f-a165-70867728950e/", "data/appdata_oc1x/preview/", "storage/cache/thumbnails/",
+    "upload/thumbs/0f8fad5b-d9cb-469f-a165-70867728950e/", "data/appdata_oc1x/preview/",
+    "profile/0f8fad5b-d9cb-469f-a165-70867728950e/", "a/encoded-video/0f8fad5b-d9cb-469f-a165-70867728950e/", "storage/cache/thumbnails/",
     "__MACOSX/", "web/_vti_cnf/", "@__thumb/",
     ".trashed-1700000000-IMG_1.jpg", "DCIM/.pending-1700000000-IMG_1.jpg",
 ]  # fmt: skip
@@ -21,7 +22,7 @@ LEFT_OUT = [
 TAKEN_IN = [
     "a.jpg", ".a.jpg", "recycle/", "Recycle Bin/", "Trash/", "thumbs/", "2019 thumbs/", "thumbnails/", "preview/", "Cache/",
     "snapshot/", "Originals/", "Duplicates/", "a.photoslibrary", "photoslibrary/", "a#recycle/", "found/", "RECYCLER.jpg",
-    "eaDir/", "lrdata/", "trashed-1.jpg",
+    "eaDir/", "lrdata/", "trashed-1.jpg", "profile/", "upload/0f8fad5b-d9cb-469f-a165-70867728950e/", "encoded-video/2024/", "backups/",
 ]  # fmt: skip
 
 

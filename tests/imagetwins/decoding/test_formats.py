@@ -5,7 +5,16 @@ import sys
 import pytest
 
 from imagetwins.decoding import formats, pool
-from imagetwins.decoding.formats import FORMATS, RAW, Format, decoded_formats
+from imagetwins.decoding.formats import (
+    FORMATS,
+    NOT_READ,
+    RAW,
+    Format,
+    decoded_formats,
+    find_format,
+    name_not_read,
+    picture_suffixes,
+)
 from imagetwins.decoding.pool import close_decoders
 from imagetwins.scanning.candidates import list_candidates
 from tests.support.decoding import decode_all
@@ -50,6 +59,40 @@ def test_every_suffix_and_every_magic_is_listed(tmp_path):
         (tmp_path / name).write_bytes(content)
 
     assert listed(tmp_path) == sorted(names)
+
+
+def test_every_suffix_that_is_not_read_is_listed_and_none_is_read(tmp_path):
+    for one in NOT_READ:
+        (offset, magic), *_ = one.magic or [(0, b"")]
+        for suffix in one.suffixes:
+            (tmp_path / f"a{suffix}").write_bytes(bytes(offset) + magic + b"...")
+            (tmp_path / f"other{suffix}").write_bytes(b"...")
+
+    suffixes = {suffix: not one.magic for one in NOT_READ for suffix in one.suffixes}
+    found = {f"a{suffix}" for suffix in suffixes} | {
+        f"other{suffix}" for suffix, suffices in suffixes.items() if suffices
+    }
+    assert set(listed(tmp_path)) == found
+    assert not picture_suffixes() & suffixes.keys()
+    assert {name_not_read(suffix.upper()) for suffix in suffixes} == {one.name for one in NOT_READ}
+    assert name_not_read(".png") is None
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("jpg", "JPEG"),
+        (".JPEG", "JPEG"),
+        ("heic", "HEIF"),
+        ("raw", "RAW"),
+        ("nef", "RAW"),
+        ("tiff", "TIFF"),
+        ("jp2", "JPEG2000"),
+    ],
+)
+def test_a_person_calls_a_format_by_its_name_or_a_suffix(word, name):
+    assert find_format(word).name == name
+    assert find_format(f"{word}x") is None
 
 
 def test_what_is_no_picture_is_an_error_that_names_those_that_are(tmp_path):

@@ -2,12 +2,21 @@
 
 import shlex
 
+import pandas as pd
 import pytest
 import typer
 
 from imagetwins.cli.app import app
 from imagetwins.config.parameters import Parameters
-from imagetwins.reporting.advice import advise_keep, count_open, describe_refusals, format_run, moved_nothing
+from imagetwins.reporting.advice import (
+    advise_keep,
+    count_open,
+    describe_not_read,
+    describe_refusals,
+    describe_small,
+    format_run,
+    moved_nothing,
+)
 from tests.support.past_runs import make_record
 
 
@@ -38,6 +47,21 @@ def test_nothing_is_advised_where_no_larger_copy_moves_or_the_user_chose(counts,
     assert advise_keep(record(counts, **parameters)) is None
 
 
+def test_formats_that_are_not_read_are_counted_and_not_listed():
+    names = ["a.tga", "b.svg", "c.SVG", "d.svgz", "e.png"]
+    codes = ["format-not-read"] * 4 + ["unreadable"]
+    told = describe_not_read(pd.DataFrame({"FileName": names, "reason_code": codes}))
+    assert told.startswith("Not read: 3 SVG, 1 TGA. Convert them, to PNG say")
+    assert "--exclude '*.svg'" in told
+    assert describe_not_read(pd.DataFrame({"FileName": ["e.png"], "reason_code": ["unreadable"]})) == ""
+
+
+def test_pictures_that_were_too_small_are_counted():
+    assert describe_small(record({"too_small": 2}, min_side=64)).startswith("2 pictures were not compared: ")
+    assert "64 pixels (min_side)" in describe_small(record({"too_small": 1}, min_side=64))
+    assert describe_small(record({}, min_side=64)) == ""
+
+
 def test_the_command_of_a_run_gives_the_parameters_of_it():
     asked = Parameters(
         folder="/a b",
@@ -50,7 +74,11 @@ def test_the_command_of_a_run_gives_the_parameters_of_it():
         reference=["/x", "/y z"],
         into="/aside",
         across=True,
+        min_side=64,
+        min_bytes="100KB",
+        formats="jpg,raw",
     )
+    assert (asked.min_bytes, asked.formats) == (100_000, "JPEG,RAW")
     _, command, *arguments = shlex.split(format_run(asked))
     given = typer.main.get_command(app).commands[command].make_context(command, arguments).params
     given["folder"], *given["more_folders"] = given.pop("folders")

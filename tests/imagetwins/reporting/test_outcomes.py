@@ -48,6 +48,14 @@ def test_a_table_that_is_cut_short_says_so(decisions, monkeypatch):
     assert describe_outcomes(decisions).startswith("The first 3 of 4 files")
 
 
+def test_formats_that_are_never_read_have_a_sentence_and_no_rows(decisions):
+    drawn = decisions["action"] == "unreadable"
+    decisions.loc[drawn, ["FileName", "reason_code"]] = "broken.svg", "format-not-read"
+
+    assert "unreadable" not in {row["action"] for row in tabulate_outcomes(decisions, make_layout(["/p"]))}
+    assert "Not read: 1 SVG. " in describe_outcomes(decisions)
+
+
 def test_every_action_but_kept_has_its_place():
     assert set(outcomes.ORDER) == set(outcomes.Action) - {outcomes.Action.KEPT}
 

@@ -406,3 +406,19 @@ def test_a_run_that_was_pruned_has_no_report(tmp_path):
 
     with pytest.raises(Exception, match="pruned"):
         build_report(run)
+
+
+def test_pictures_that_were_not_compared_are_counted_and_few_of_them_named(tmp_path):
+    paths = ["/p/broken.png", "/p/icon.png", *(f"/p/{number}.svg" for number in range(50))]
+    images = image_table(paths, errors=dict.fromkeys(paths, "no"))
+    images["error_code"] = [None, "too-small"] + ["format-not-read"] * 50
+    run = write_run(tmp_path, "1", images, {}, folder="/p", min_side=64)
+    with run.editing_record() as record:
+        record.counts.update({"not_read": 50, "too_small": 1})
+
+    words = Page(build_report(run).read_text(encoding="utf-8")).words
+
+    assert "52 files left alone" in words
+    assert "Not read: 50 SVG." in words
+    assert "1 picture was not compared: " in words
+    assert [path in words for path in ("/p/broken.png", "/p/icon.png", "/p/0.svg")] == [True, False, False]

@@ -163,6 +163,58 @@ def test_the_live_picture_is_listed_and_its_deleted_copy_is_not(tmp_path):
     assert names(tmp_path) == ["album/cat.png"]
 
 
+def test_of_photo_servers_and_storage_boxes_the_originals_are_listed(tmp_path):
+    user = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    originals = [f"immich/upload/{user}/3a/7c/x.jpg", "immich/library/admin/2024/y.jpg", "nextcloud/ann/files/z.jpg"]
+    derived = [f"immich/{folder}/{user}/3a/x.jpg" for folder in ("thumbs", "profile", "encoded-video")]
+    derived += ["nextcloud/ann/files_trashbin/files/z.jpg.d17", "nextcloud/ann/files_versions/z.jpg.v17"]
+    derived += ["nextcloud/appdata_oc1x/preview/a/b/256-256.png", "@eaDir/z.jpg/SYNOPHOTO_THUMB_M.jpg"]
+    derived += ["#snapshot/monday/z.jpg", "lost+found/#17.jpg", "System Volume Information/z.jpg"]
+    fill(tmp_path, *originals, *derived)
+
+    left_out = Counter()
+    assert names(tmp_path) == names(tmp_path, exclude=["*.gif"], left_out=left_out) == sorted(originals)
+    assert left_out[f"thumbs/{user}/"] == left_out["appdata_oc1x/preview/"] == 1
+    assert len(names(tmp_path, default_excludes=False)) == len([*originals, *derived])
+
+
+def test_a_picture_of_a_format_that_is_not_read_is_a_row_that_says_so(tmp_path):
+    fill(tmp_path, "a.TGA", "b.svg", content=b"not a picture of ours")
+    fill(tmp_path, "site.ico")
+    (tmp_path / "c.tga").hardlink_to(tmp_path / "a.TGA")
+
+    rows = {file.location.name: (file.error, file.error_code, file.is_read) for file in listed(tmp_path)}
+
+    assert rows["a.TGA"] == ("TGA is not read; convert it to PNG to have it compared", "format-not-read", False)
+    assert rows["b.svg"][0].startswith("SVG is not read")
+    # Most icons of web sites are PNGs.
+    assert rows["site.ico"] == (None, None, True)
+    assert "hard link" in rows["c.tga"][0]
+
+
+def test_formats_and_small_files_are_left_out_and_counted(tmp_path):
+    fill(tmp_path, "a.png", "named so.JPG", "without")
+    fill(tmp_path, "b.gif", "c.tga", content=b"x" * 99)
+    left_out = Counter()
+
+    assert names(tmp_path, formats="PNG,GIF", min_bytes=100, left_out=left_out) == ["a.png", "without"]
+    assert left_out == {"JPEG": 1, "TGA": 1, "smaller than 100 bytes": 1}
+    assert names(tmp_path, min_bytes=99) == ["a.png", "b.gif", "c.tga", "named so.JPG", "without"]
+
+
+def test_what_also_belongs_to_a_picture_that_is_left_out_stays_with_it(tmp_path):
+    fill(tmp_path, "a.jpg", "a.nef", "a.xmp", "b.jpg", "b.png", "b.xmp", "b.jpg.xmp")
+
+    found, chosen = (
+        {file.location.name: sorted(one.location.name for one in file.companions) for file in files}
+        for files in (listed(tmp_path), listed(tmp_path, formats="JPEG"))
+    )
+
+    assert (found["b.jpg"], found["b.png"]) == (["b.jpg.xmp", "b.xmp"], ["b.xmp"])
+    # A raw file that is not compared is still the picture's own.
+    assert chosen == {"a.jpg": ["a.nef", "a.xmp"], "b.jpg": ["b.jpg.xmp"]}
+
+
 def test_a_folder_with_our_marker_is_never_entered_and_one_without_is(tmp_path):
     fill(tmp_path, "a/cat.png", f"a/{DUPLICATES}/zcat.png", f"a/{DUPLICATES}/sub/zcat.png", f"b/{DUPLICATES}/own.png")
     fill(tmp_path, f"a/{DUPLICATES}/{MARKER}", content=b"")
