@@ -14,13 +14,13 @@ from rich.table import Table
 from imagetwins.cli.markup import escape_markup
 from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import read_orientations
+from imagetwins.moving.refusals import describe_refusals
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     count_open,
     describe_orientations,
-    describe_refusals,
     describe_remembered,
     describe_restriction,
 )

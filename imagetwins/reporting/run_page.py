@@ -26,6 +26,7 @@ from imagetwins.matching.orientation import read_orientations
 from imagetwins.matching.recall import NOBODY, Recall
 from imagetwins.matching.restriction import find_excluded
 from imagetwins.moving.asides import note_asides
+from imagetwins.moving.refusals import describe_refusals
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
 from imagetwins.reasons import HINTS
@@ -33,7 +34,6 @@ from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     describe_orientations,
-    describe_refusals,
     describe_remembered,
     describe_restriction,
 )
