@@ -213,7 +213,7 @@ def _end_unless_done(answer: dict[str, Any], store: str | None) -> None:
     """
     if not (answer["not_moved"] or answer["companions_not_moved"] or answer.get("not_done")):
         return
-    from imagetwins.reporting.advice import describe_refusals
+    from imagetwins.moving.refusals import describe_refusals
 
     if told := describe_refusals(find_run(resolve_store(store), answer["run_id"]).read_record()):
         ended = "Failed" if "error" in answer else "Not all was done"

@@ -15,6 +15,7 @@ from imagetwins.cli.markup import escape_markup
 from imagetwins.config.formats import ALL
 from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import read_orientations
+from imagetwins.moving.refusals import describe_refusals
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reasons import ReasonCode
 from imagetwins.reporting.advice import (
@@ -23,7 +24,6 @@ from imagetwins.reporting.advice import (
     count_open,
     describe_not_read,
     describe_orientations,
-    describe_refusals,
     describe_remembered,
     describe_restriction,
     describe_shots,

@@ -12,9 +12,6 @@ from imagetwins.storage.location import suffix_of
 from imagetwins.store.record import RunRecord, RunStatus
 from imagetwins.text import as_argument, format_command, format_words, pluralize
 
-MAX_REASONS = 3
-"""Reasons that a sentence has room for."""
-
 RULES: dict[Rule, str] = {
     "careful": "A match that a score alone cannot vouch for is for review, and stays.",
     "plain": "By the plain rule, of two pictures that match the one listed later is a duplicate: no guard held any back.",
@@ -82,42 +79,6 @@ def describe_remembered(record: RunRecord) -> str:
     if review:
         told.append(f"{pluralize(review, 'picture')} for review instead of moved")
     return f"Remembered of what was said before: {', '.join(told)}." if told else ""
-
-
-def moved_nothing(record: RunRecord) -> bool:
-    """Whether a run moved nothing, not even back, although it should have moved something."""
-    counts = record.counts
-    return counts["not_moved"] > 0 and not (counts["moved"] or counts["put_back"])
-
-
-def describe_refusals(record: RunRecord) -> str:
-    """Return what should have moved in a run and did not, why, and what to do; "" if all of it moved."""
-    counts = record.counts
-    moved, stayed, behind = counts["moved"] + counts["put_back"], counts["not_moved"], counts["companions_not_moved"]
-    told = [_describe_stayed(moved, stayed)] if stayed else []
-    if behind:
-        belong = "belongs" if behind == 1 else "belong"
-        told.append(f"{pluralize(behind, 'file')} that {belong} to moved pictures stayed behind")
-    if not told:
-        return ""
-    why = sorted(record.not_moved_why.items(), key=lambda one: -one[1])
-    listed = "; ".join(reason if len(why) == 1 else f"{reason} ({count:,})" for reason, count in why[:MAX_REASONS])
-    rest = f"; and {pluralize(len(why) - MAX_REASONS, 'other reason')}" if len(why) > MAX_REASONS else ""
-    audit = format_command("audit", record.run_id, record.parameters.store)
-    doctor = format_words("imagetwins", "doctor", as_argument(record.parameters.folder))
-    return (
-        f"{' and '.join(told)}: {listed}{rest}. What did not move is where it was: `{audit}` lists it. `{doctor}` tries whether files can "
-        "be moved there; once they can, run again."
-    )
-
-
-def _describe_stayed(moved: int, stayed: int) -> str:
-    if moved:
-        return (
-            f"{stayed:,} of {moved + stayed:,} pictures that should have moved {'has' if stayed == 1 else 'have'} not"
-        )
-    only = "The only picture" if stayed == 1 else f"None of the {stayed:,} pictures"
-    return f"{only} that should have moved has{' not' if stayed == 1 else ''}"
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from imagetwins import settings, ssim
 from imagetwins.config.layout import Layout
 from imagetwins.matching.orientation import lies_on_side, read_orientations
+from imagetwins.moving.refusals import describe_refusals
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reporting.advice import (
     RULES,
     advise_keep,
     describe_orientations,
-    describe_refusals,
     describe_remembered,
     describe_restriction,
     describe_shots,

@@ -27,6 +27,7 @@ from imagetwins.matching.recall import NOBODY, Recall
 from imagetwins.matching.restriction import find_excluded
 from imagetwins.matching.shots import find_other_shots
 from imagetwins.moving.asides import note_asides
+from imagetwins.moving.refusals import describe_refusals
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.progress import Progress, no_progress
 from imagetwins.reasons import HINTS, ReasonCode
@@ -35,7 +36,6 @@ from imagetwins.reporting.advice import (
     advise_keep,
     describe_not_read,
     describe_orientations,
-    describe_refusals,
     describe_remembered,
     describe_restriction,
     describe_shots,

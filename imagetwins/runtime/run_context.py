@@ -19,9 +19,8 @@ from imagetwins.errors import NothingMovedError, StoreError
 from imagetwins.matching.reuse import ReusableRun, describe_scores
 from imagetwins.moving.holding import hold_folders
 from imagetwins.moving.recover import recover_run, recover_runs
-from imagetwins.moving.refusals import count_refusals
+from imagetwins.moving.refusals import count_refusals, describe_refusals, moved_nothing
 from imagetwins.reasons import Reason, ReasonCode
-from imagetwins.reporting.advice import describe_refusals, moved_nothing
 from imagetwins.reporting.answers import to_plain
 from imagetwins.reporting.links import find_dangling
 from imagetwins.runtime.flow_context import current_flow_run
@@ -98,22 +97,13 @@ class RunContext:
         self.record.pairs_from = past.run_id
         self.record.pairs_from_why = str(Reason.of(ReasonCode.SCORES_OF_RUN, run_id=past.run_id))
 
-    def announce(self, text: str) -> None:
-        """Tell the log and whoever follows the run."""
-        get_run_logger().info(text)
-        observer.get().announce(text)
-
-    def write(self) -> None:
-        """Write the record as it is now."""
-        self.run.write_record(self.record)
-
     def answer(self, **more: Any) -> dict[str, Any]:
         """Return what the flow answers once the run is over: its summary, and `more`.
 
         Raises:
             NothingMovedError: it moved nothing of what it should have. The answer is in the error.
         """
-        answer = self._summarise() | more
+        answer = self.summary() | more
         if self.record.error:
             raise NothingMovedError(self.record.error, answer)
         return answer
@@ -126,19 +116,28 @@ class RunContext:
         self.record.finished = now()
         self.write()
 
-    def _summarise(self) -> dict[str, Any]:
+    def announce(self, text: str) -> None:
+        """Tell the log and whoever follows the run."""
+        get_run_logger().info(text)
+        observer.get().announce(text)
+
+    def write(self) -> None:
+        """Write the record as it is now."""
+        self.run.write_record(self.record)
+
+    def summary(self) -> dict[str, Any]:
         """Return what the command line prints as JSON."""
         counts = self.record.counts
         return {
             "run_id": self.run.run_id,
             "status": self.record.status.value,
             **({"error": self.record.error} if self.record.error else {}),
+            **{name: counts[name] for name in ("not_moved", "companions_not_moved")},
+            "not_moved_why": self.record.not_moved_why,
             **{name: counts[name] for name in ("images", "pairs")},
             "scored": self.record.funnel["scored"],
             **{name: counts[name] for name in ("matches", "duplicates", "turned_duplicates")},
-            **{name: counts[name] for name in ("moved", "not_moved", "companions", "companions_not_moved")},
-            "not_moved_why": dict(self.record.not_moved_why),
-            **{name: counts[name] for name in ("review", "errors", "not_read", "too_small")},
+            **{name: counts[name] for name in ("moved", "companions", "review", "errors", "not_read", "too_small")},
             **{name: counts[name] for name in ("remembered", "remembered_review", "other_shots")},
             "left_out": dict(self.record.left_out),
             "dangling_links": to_plain(find_dangling(self.run, read_table(self.run.decisions, DECISIONS))),

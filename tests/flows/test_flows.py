@@ -536,8 +536,8 @@ def test_the_command_line_prints_one_json_object(folder, store):
     )
     assert shown.exit_code == 0, shown.output
     answer = json.loads(shown.stdout)
-    numbers = ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "not_moved"]
-    numbers += ["companions", "companions_not_moved", "not_moved_why"]
+    numbers = ["status", "not_moved", "companions_not_moved", "not_moved_why"]
+    numbers += ["images", "pairs", "scored", "matches", "duplicates", "turned_duplicates", "moved", "companions"]
     numbers += ["review", "errors", "not_read", "too_small", "remembered", "remembered_review", "other_shots"]
     assert list(answer) == ["run_id", *numbers, "left_out", "dangling_links", "seconds", "total_seconds"]
     assert list(answer["seconds"]) == ["list", "lookup", "load", "plan", "score", "decide", "move", "report"]

@@ -3,11 +3,11 @@
 import pytest
 
 from imagetwins.matching.decisions import set_decisions
-from imagetwins.moving.refusals import count_refusals, find_refused
+from imagetwins.moving.refusals import count_refusals, describe_refusals, find_refused, moved_nothing
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.store.schemas import COMPANIONS, DECISIONS, Action
 from imagetwins.store.tables import as_frame, read_table, write_table
-from tests.support.past_runs import image_table, write_run
+from tests.support.past_runs import image_table, make_record, write_run
 
 COPY = (0.99, 0.99)
 
@@ -75,3 +75,33 @@ def test_what_did_not_follow_its_picture_counts_once_for_all_that_it_belongs_to(
     }
     write_table(as_frame(columns, COMPANIONS), COMPANIONS, run.companions / "part-0.parquet")
     assert count_refusals(run) == {"Permission denied: s3://f/b.xmp": 1}
+
+
+WHY = {"Permission denied": 3, "it is no longer there": 2, "it changed since it was listed": 1, "no name": 1}
+
+
+@pytest.mark.parametrize(
+    ("counts", "says", "is_nothing"),
+    [
+        ({"moved": 3}, "", False),
+        ({"not_moved": 1}, "The only picture that should have moved has not: no name. What did", True),
+        ({"not_moved": 1200}, "None of the 1,200 pictures that should have moved has: no name.", True),
+        ({"moved": 3, "not_moved": 1}, "1 of 4 pictures that should have moved has not: ", False),
+        ({"put_back": 1, "not_moved": 2}, "2 of 3 pictures that should have moved have not: ", False),
+        ({"moved": 1, "companions_not_moved": 1}, "1 file that belongs to moved pictures stayed behind: ", False),
+    ],
+)
+def test_what_should_have_moved_and_did_not_is_counted(counts, says, is_nothing):
+    record = make_record(folder="/a b", counts=counts, not_moved_why={"no name": 1})
+    assert describe_refusals(record).startswith(says)
+    assert bool(describe_refusals(record)) == bool(says)
+    assert moved_nothing(record) == is_nothing
+
+
+def test_the_most_frequent_reasons_are_told_with_what_to_do():
+    told = describe_refusals(make_record(folder="/a b", counts={"not_moved": 7}, not_moved_why=WHY))
+    assert (
+        "Permission denied (3); it is no longer there (2); it changed since it was listed (1); and 1 other reason."
+        in told
+    )
+    assert "`imagetwins doctor '/a b'`" in told

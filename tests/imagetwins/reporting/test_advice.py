@@ -8,15 +8,7 @@ import typer
 
 from imagetwins.cli.app import app
 from imagetwins.config.parameters import Parameters
-from imagetwins.reporting.advice import (
-    advise_keep,
-    count_open,
-    describe_not_read,
-    describe_refusals,
-    describe_small,
-    format_run,
-    moved_nothing,
-)
+from imagetwins.reporting.advice import advise_keep, describe_not_read, describe_small, format_run
 from tests.support.past_runs import make_record
 
 
@@ -83,46 +75,3 @@ def test_the_command_of_a_run_gives_the_parameters_of_it():
     given = typer.main.get_command(app).commands[command].make_context(command, arguments).params
     given["folder"], *given["more_folders"] = given.pop("folders")
     assert Parameters(**{name: given[name] for name in Parameters.model_fields}) == asked
-
-
-WHY = {"Permission denied": 3, "it is no longer there": 2, "it changed since it was listed": 1, "no name": 1}
-
-
-@pytest.mark.parametrize(
-    ("counts", "says", "is_nothing"),
-    [
-        ({"moved": 3}, "", False),
-        ({"not_moved": 1}, "The only picture that should have moved has not: no name. What did", True),
-        ({"not_moved": 1200}, "None of the 1,200 pictures that should have moved has: no name.", True),
-        ({"moved": 3, "not_moved": 1}, "1 of 4 pictures that should have moved has not: ", False),
-        ({"put_back": 1, "not_moved": 2}, "2 of 3 pictures that should have moved have not: ", False),
-        ({"moved": 1, "companions_not_moved": 1}, "1 file that belongs to moved pictures stayed behind: ", False),
-    ],
-)
-def test_what_should_have_moved_and_did_not_is_counted(counts, says, is_nothing):
-    record = make_record(folder="/a b", counts=counts, not_moved_why={"no name": 1})
-    assert describe_refusals(record).startswith(says)
-    assert bool(describe_refusals(record)) == bool(says)
-    assert moved_nothing(record) == is_nothing
-
-
-def test_the_most_frequent_reasons_are_told_with_what_to_do():
-    told = describe_refusals(make_record(folder="/a b", counts={"not_moved": 7}, not_moved_why=WHY))
-    assert (
-        "Permission denied (3); it is no longer there (2); it changed since it was listed (1); and 1 other reason."
-        in told
-    )
-    assert "`imagetwins doctor '/a b'`" in told
-
-
-@pytest.mark.parametrize(
-    ("entries", "is_open"),
-    [
-        ({"status": "completed"}, True),
-        ({"status": "failed", "finished_stages": ["report"]}, True),
-        ({"status": "failed", "finished_stages": ["move"]}, False),
-        ({"status": "restored"}, False),
-    ],
-)
-def test_what_a_run_left_for_review_is_open_once_it_went_through_all_its_stages(entries, is_open):
-    assert count_open(make_record(counts={"review": 2}, **entries)) == (2 if is_open else 0)
