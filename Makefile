@@ -27,7 +27,7 @@ fast: $(READY)  ## The fast tests alone.
 	$(PYTEST) -m "not slow" -q
 
 test:  ## Lint, types and import rules while the kernels are compiled, then all tests, in two processes.
-	$(MAKE) --jobs 2 lint $(READY)
+	$(MAKE) --jobs 2 lint $(READY) WARNINGS='-W error'
 	$(PYTEST)
 
 test-ui: $(READY)  ## The way through Prefect's UI, in headless Chromium.
@@ -91,5 +91,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 $(READY): $(INSTALLED)
-	$(BIN)/python -m imagetwins.ssim.warming  # Some 15 s, which the first run would take instead.
+	$(BIN)/python $(WARNINGS) -m imagetwins.ssim.warming  # Some 15 s, which the first run would take instead.
 	touch $@
