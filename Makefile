@@ -8,8 +8,8 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
 # What is never imported need not be compiled; the rest compiles itself when it first is.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# Whole files to each process, as the tests of a file share what they have prepared, in the order of tests/conftest.py. A third
-# process on two cores gains nothing: it starts servers of its own, and takes as much time as the others had waited.
+# Whole files to each process, as the tests of a file share what they have prepared, and to one of them all that use the server, in
+# the order of tests/conftest.py.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Where the environment tells Python to write no bytecode, each process would compile all that it imports anew, Prefect too.
@@ -27,7 +27,7 @@ fast: $(READY)  ## The fast tests alone.
 	$(PYTEST) -m "not slow" -q
 
 test:  ## Lint, types and import rules while the kernels are compiled, then all tests, in two processes.
-	$(MAKE) --jobs 2 lint $(READY)
+	$(MAKE) --jobs 2 lint $(READY) WARNINGS='-W error'
 	$(PYTEST)
 
 test-ui: $(READY)  ## The way through Prefect's UI, in headless Chromium.
@@ -91,5 +91,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 $(READY): $(INSTALLED)
-	$(BIN)/python -m imagetwins.ssim.warming  # Some 15 s, which the first run would take instead.
+	$(BIN)/python $(WARNINGS) -m imagetwins.ssim.warming  # Some 15 s, which the first run would take instead.
 	touch $@

@@ -37,8 +37,19 @@ FIRST = [
     "test_connecting.py",
     "test_reuse.py",
 ]
-"""Files to begin with, since they take longest. While one process starts the server for the first of them, another makes the
-tests that fork hundreds of times: a fork costs twice as much in a process that has run flows."""
+"""Files to begin with, since they take longest. While one process makes those that are SERVED, another makes the tests that fork
+hundreds of times: a fork costs twice as much in a process that has run flows."""
+
+SERVED = (
+    "tests/deployments/",
+    "tests/flows/",
+    "tests/imagetwins/api/test_duplicates.py",
+    "tests/imagetwins/cli/test_review.py",
+    "tests/imagetwins/storage/test_buckets.py",
+    "tests/ui/test_ui.py",
+)
+"""Where tests use the server: of several processes one makes them all. A server takes ten seconds to start, and a twentieth of a
+core all the time; and while these tests wait for it, the other process computes."""
 
 SLOW = {"service", "prefect_server", "machines", "browser", "s3_server"}
 """Fixtures that start a server, a cluster or a browser: whichever test uses one is slow."""
@@ -49,8 +60,22 @@ def pytest_collection_modifyitems(items):
     """Begin with what takes longest, and mark as slow what its fixtures make slow; before `-m` chooses by marks."""
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
     for item in items:
+        if "service" in item.fixturenames and not item.nodeid.startswith(SERVED):
+            raise pytest.UsageError(f"{item.nodeid} uses the server: add its file to SERVED in tests/conftest.py")
         if SLOW & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process whole files, and one of them all that are SERVED."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only where there are several processes
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "served" if nodeid.startswith(SERVED) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +89,7 @@ def service(tmp_path_factory):
     """`imagetwins serve` in a process of its own, for the tests that go through deployments."""
     from tests.support.service import Service, stop  # noqa: PLC0415 - imports Prefect, which takes seconds that other tests save
 
-    # One for each test process: Prefect's SQLite database fails and stalls the more, the more clients write at a time.
+    # Only one process uses it: Prefect's SQLite database fails and stalls the more, the more clients write at a time.
     served = Service(tmp_path_factory.mktemp("service"))
     process = served.start()
     yield served

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
 from imagetwins import ssim
@@ -15,6 +14,7 @@ from imagetwins.ssim.kernels import block_slack, has_byte_products
 from imagetwins.ssim.workspace import open_workspace
 from tests.support import oracle
 from tests.support import thumbnails as pictures
+from tests.support.kernels import kernels_within
 
 
 @pytest.fixture(scope="module")
@@ -107,18 +107,9 @@ def test_scores_are_the_same_to_the_bit_from_pixels_in_any_order_and_both_ways(s
     assert np.array_equal(expected[:, order], score_all(tmp_path, pairs[order], refine.score_pairs), equal_nan=True)
 
 
-def kernels_within(kernel, found):
-    """Return `kernel`, all kernels that it calls, and all that those call; `found` are known already."""
-    called = [kernel.py_func.__globals__.get(name) for name in kernel.py_func.__code__.co_names]
-    for one in called:
-        if isinstance(one, Dispatcher) and one not in found:
-            found |= kernels_within(one, found | {one})
-    return found | {kernel}
-
-
 def test_nothing_that_a_score_is_made_of_may_be_computed_in_another_order():
     # Which order that is would depend on what was compiled in the process and what was loaded.
-    kernels = kernels_within(refine.score_pairs, set()) | kernels_within(refine.score_sparse_pairs, set())
+    kernels = kernels_within(refine.score_pairs) | kernels_within(refine.score_sparse_pairs)
     assert {refine.set_scores, refine.sum_matrix, local.lowest_square} < kernels
     assert not [one for one in kernels if {"reassoc", "contract"} & set(one.targetoptions.get("fastmath", ()))]
 

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -233,12 +234,22 @@ def test_processes_that_need_the_same_rows_while_others_are_reused_find_what_is_
 
 
 SETTLER = """
-import sys
+import os, sys
 from pathlib import Path
 from imagetwins.ssim.pixels import settle_pixels
-sys.stdin.readline()
-settle_pixels(Path(sys.argv[1]), keep=True, workers=2)
+from imagetwins.ssim.warming import warm_up
+warm_up()
+for _ in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        settle_pixels(Path(sys.argv[1]), keep=True, workers=2)
+        os._exit(0)
+    print(child, flush=True)
+    next(sys.stdin)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
 """
+"""Forks a process that settles for each line, and waits for its end at the next: one that is started anew takes most of a second, and only a moment of it settling."""
 
 
 def is_whole(directory, thumbnails):
@@ -249,21 +260,27 @@ def is_whole(directory, thumbnails):
 @pytest.mark.slow
 def test_a_run_that_is_killed_while_it_packs_leaves_all_pixels(settled, thumbnails):
     rows = np.arange(len(thumbnails))
-    for attempt in range(12):
-        ssim.prepare_images(settled, rows, np.roll(thumbnails, attempt, axis=0))
-        with subprocess.Popen(
-            [sys.executable, "-c", SETTLER, str(settled)],
-            stdin=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": str(Path.cwd())},
-        ) as settling:
-            settling.stdin.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", SETTLER, str(settled)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+    ) as settler:
+        for attempt in range(12):
+            ssim.prepare_images(settled, rows, np.roll(thumbnails, attempt, axis=0))
+            settler.stdin.write("go\n")
+            settling = int(settler.stdout.readline())
             deadline = time.monotonic() + 60
             # It has begun once something is packed.
             while not open_workspace(settled).packed_bytes.any() and time.monotonic() < deadline:
                 time.sleep(0.0005)
             time.sleep(0.001 * attempt)
-            settling.kill()
-        assert is_whole(settled, np.roll(thumbnails, attempt, axis=0))
+            os.kill(settling, signal.SIGKILL)
+            settler.stdin.write("killed\n")
+            assert settler.stdout.readline() == "ended\n"
+            assert is_whole(settled, np.roll(thumbnails, attempt, axis=0))
     settle_pixels(settled, keep=True, workers=2)
     assert taken(settled, "pixels") == 0
     assert is_whole(settled, np.roll(thumbnails, attempt, axis=0))
