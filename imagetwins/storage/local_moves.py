@@ -223,7 +223,8 @@ def _copy(move: AnyMove, log: MoveLog[AnyMove], part: Path) -> AnyMove:
         raise
     if not _is_version(source, move.stamp, digest) or move.digest not in (None, digest):
         with suppress(OSError):
-            part.unlink()
+            if _is_there(part, copied):
+                part.unlink()
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
     move = log.copied(move, copied, digest)
     if part != target:
@@ -441,11 +442,11 @@ def _explained(error: OSError, path: Path) -> OSError:
 
 
 def _write_copy(reading: int, writing: int) -> str:
-    digest = hashlib.sha256()
+    digest, status = hashlib.sha256(), os.fstat(reading)
     while chunk := os.read(reading, _CHUNK_BYTES):
         digest.update(chunk)
         _write_all(writing, chunk)
-    _copy_attributes(os.fstat(reading), writing)
+    _copy_attributes(status, writing)
     os.fsync(writing)
     return digest.hexdigest()
 
