@@ -132,6 +132,9 @@ def create_workspace(directory: Path, n_rows: int, size: int) -> None:
     """Make the arrays, with room for `n_rows` thumbnails of `size` pixels.
 
     An intact workspace of this size and version is kept, and grown if it has fewer rows; any other is made anew.
+
+    Raises:
+        StoreError: the file system makes no such files.
     """
     found = count_rows(directory, size)
     if found is None:
@@ -141,7 +144,10 @@ def create_workspace(directory: Path, n_rows: int, size: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name, spec in plan_arrays(size).items():
         with file_of(directory, name).open("ab") as file:
-            file.truncate(_file_bytes(spec, n_rows))
+            try:
+                file.truncate(_file_bytes(spec, n_rows))
+            except OSError as error:
+                raise _not_usable(directory, f"have holes or {_file_bytes(spec, n_rows):,} bytes", error) from None
     if not (directory / BASIS).exists():
         # With a thread for each core, and those busy with other work, it takes a second or two instead of 0.05.
         keep_blas_single_threaded()
@@ -313,6 +319,13 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _not_usable(directory: Path, what: str, error: OSError) -> StoreError:
+    return StoreError(
+        f"files in {directory} cannot {what} ({error.strerror}), which comparing needs. Name a store on another file system, a disk "
+        "of this machine if possible, with --store or IMAGETWINS_STORE."
+    )
+
+
 def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Workspace:
     # Readers map copies on write: they cannot change the files, and the kernels are compiled for one type of array.
     mode: Any = "r+" if write else "c"
@@ -326,10 +339,7 @@ def _map_arrays(directory: Path, n_rows: int, size: int, *, write: bool) -> Work
     except OSError as error:
         if error.errno not in _NO_MAPS:
             raise
-        raise StoreError(
-            f"files in {directory} cannot be mapped into memory ({error.strerror}), which comparing needs. Name a store on another "
-            "file system, a disk of this machine if possible, with --store or IMAGETWINS_STORE."
-        ) from None
+        raise _not_usable(directory, "be mapped into memory", error) from None
     return Workspace(directory, n_rows, size, arrays)
 
 

@@ -223,7 +223,7 @@ def _copy(move: AnyMove, log: MoveLog[AnyMove], part: Path) -> AnyMove:
         raise
     if not _is_version(source, move.stamp, digest) or move.digest not in (None, digest):
         with suppress(OSError):
-            if _is_there(part, copied):
+            if _is_version(part, copied, digest):
                 part.unlink()
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
     move = log.copied(move, copied, digest)

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import mmap
 import os
+import resource
 import shutil
 import threading
 import time
@@ -258,3 +259,14 @@ def test_a_store_whose_file_system_maps_no_files_is_refused_with_the_remedy(run,
     monkeypatch.setattr(mmap, "mmap", refusing(errno.ENODEV))
     with pytest.raises(StoreError, match=r"cannot be mapped into memory \(No such device\).*IMAGETWINS_STORE"):
         ssim.open_workspace(directory, write=True)
+
+
+def test_a_store_whose_file_system_makes_no_large_files_is_refused_with_the_remedy(run):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As FAT does above 4 GB. The signal that goes with a limit of the process is ignored in Python.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limit[1]))
+    try:
+        with pytest.raises(StoreError, match=r"cannot have holes or .* bytes \(File too large\).*IMAGETWINS_STORE"):
+            ssim.create_workspace(run.home / "cache/thumbnails-a-1", 1000, SIZE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
