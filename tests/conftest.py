@@ -60,10 +60,13 @@ def pytest_collection_modifyitems(items):
     """Begin with what takes longest, and mark as slow what its fixtures make slow; before `-m` chooses by marks."""
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
     for item in items:
-        if "service" in item.fixturenames and not item.nodeid.startswith(SERVED):
-            raise pytest.UsageError(f"{item.nodeid} uses the server: add its file to SERVED in tests/conftest.py")
         if SLOW & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_runtest_setup(item):
+    if "service" in item.fixturenames and not item.nodeid.startswith(SERVED):
+        pytest.fail("uses the server: add this file to SERVED in tests/conftest.py", pytrace=False)
 
 
 @pytest.hookimpl(optionalhook=True)
