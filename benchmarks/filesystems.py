@@ -333,6 +333,7 @@ class Trial:
     def _mount_anew(self) -> None:
         """Mount the file system once more: nothing that its process or the kernel knew of it is known any more."""
         if self._system.is_kept:
+            time.sleep(self._system.seconds_to_settle)
             self._mount.close()
             self._mount.enter_context(contextmanager(self._system.mount)(self._place / "fs"))
 
@@ -524,7 +525,7 @@ def main() -> None:
     if IS_INSIDE not in os.environ:
         enter_namespace()
     systems = [system for system in FILE_SYSTEMS if not given.only or system.name in given.only]
-    with tempfile.TemporaryDirectory(prefix="imagetwins-filesystems-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="imagetwins-filesystems-", ignore_cleanup_errors=True) as temporary:
         results = try_all(systems, Path(temporary))
     save(systems, results, given.out)
 

@@ -167,7 +167,8 @@ class LocalStorage(Storage):
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
         try:
             yield temporary
-            with temporary.open("rb+") as file:
+            # Not to be written: some of FUSE (rclone without its cache) write a file in one go, and refuse to do so once more.
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(target)
         finally:
