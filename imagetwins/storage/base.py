@@ -259,7 +259,7 @@ class Mover(ABC):
     def recover(self, move: AnyMove, log: MoveLog[AnyMove]) -> tuple[AnyMove, bool]:
         """Finish or undo an unfinished `move` by what is there now; return it, and whether its file is at the target.
 
-        Nothing is removed but our own copies: whole ones only while the original is seen to be there, unchanged.
+        Nothing is removed but our own copies: whole ones only while all that they hold is seen to be in the original, too.
 
         Raises:
             OSError: the disk does not let us, or is away.

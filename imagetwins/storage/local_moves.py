@@ -154,7 +154,7 @@ class LocalMover(Mover):
         if move.part:
             part = as_path(move.part)
             return move, _recover_in_place(move) if part == move.target else _recover_copy(move, part)
-        if _are_one_file(as_path(move.source), as_path(move.target)):
+        if _is_link(as_path(move.target), as_path(move.source)):
             # Killed between link and unlink.
             as_path(move.target).unlink()
             return move, False
@@ -222,7 +222,8 @@ def _copy(move: AnyMove, log: MoveLog[AnyMove], part: Path) -> AnyMove:
         raise
     if not _is_version(source, move.stamp, digest) or move.digest not in (None, digest):
         with suppress(OSError):
-            part.unlink()
+            if _is_version(part, copied, digest):
+                part.unlink()
         raise RefusedError(Reason(ReasonCode.CHANGED_WHILE_COPIED))
     move = log.copied(move, copied, digest)
     if part != target:
@@ -269,7 +270,7 @@ def _recover_copy(move: Move, part: Path) -> bool:
     source, target = as_path(move.source), as_path(move.target)
     has_part = read_stamp(part) is not None
     # As long as the copy has its unfinished name, the target is somebody else's, unless both are names of one file.
-    is_named = _is_copy(target, move) and (not has_part or target.samefile(part))
+    is_named = _is_copy(target, move) and (not has_part or _is_link(target, part))
     copy = target if is_named else part
     if move.copied and (is_named or has_part) and not _is_beginning(copy, source):
         # A person took the original away meanwhile: the copy may be the last one.
@@ -298,16 +299,15 @@ def _name_copy(part: Path, target: Path) -> None:
         part.unlink()
 
 
-def _are_one_file(source: Path, target: Path) -> bool:
-    """Whether both are names of one regular file."""
-    first, second = read_stamp(source), read_stamp(target)
+def _is_link(new: Path, old: Path) -> bool:
+    """Whether the name `new` was given by a link to the regular file `old`."""
+    first, second = read_stamp(new), read_stamp(old)
     if first is None or second is None:
         return False
     if first == second:
         return True
-    # Unions of disks may give each name an inode number of its own: then it is who else has names, and the content.
-    are_linked = min(os.lstat(path).st_nlink for path in (source, target)) > 1
-    return are_linked and first.is_unchanged(second) and _is_beginning(target, source)
+    # Unions of disks may give each name an inode number of its own: then it is how many names it has, and the content.
+    return os.lstat(new).st_nlink > 1 and first.is_unchanged(second) and _is_beginning(new, old)
 
 
 def _is_beginning(copy: Path, source: Path) -> bool:
@@ -441,11 +441,11 @@ def _explained(error: OSError, path: Path) -> OSError:
 
 
 def _write_copy(reading: int, writing: int) -> str:
-    digest = hashlib.sha256()
+    digest, status = hashlib.sha256(), os.fstat(reading)
     while chunk := os.read(reading, _CHUNK_BYTES):
         digest.update(chunk)
         _write_all(writing, chunk)
-    _copy_attributes(os.fstat(reading), writing)
+    _copy_attributes(status, writing)
     os.fsync(writing)
     return digest.hexdigest()
 

@@ -37,7 +37,7 @@ class Folder:
     def apply(self, name="a.png"):
         source = self.folder / name
         known = source.stat().st_size, source.stat().st_mtime_ns, hashlib.sha256(source.read_bytes()).hexdigest()
-        move = PlannedMove(0, source, self.target.with_name(name), *known, self.folder / "kept.png")
+        move = PlannedMove(0, source, self.folder / DUPLICATES / name, *known, self.folder / "kept.png")
         return apply_moves([move], self.journal)[0]
 
     def interrupt(self, content, *, copied=False):
@@ -159,6 +159,22 @@ def test_a_name_that_the_file_system_does_not_take_is_a_reason_and_others_are_mo
     assert str(outcomes[0].reason) == f"the file system there does not take this name: {unusable}"
     assert outcomes[1].moved
     assert folder.files == {"b?.png": PIXELS, "Duplicates/a.png": PIXELS}
+
+
+def test_a_folder_whose_name_the_file_system_does_not_take_is_a_reason(folder):
+    (folder.folder / "a:b").mkdir()
+    folder.source.rename(folder.folder / "a:b/a.png")
+
+    def refuse(name, call, arguments):
+        if name == "mkdir" and str(arguments[0]).endswith(f"{DUPLICATES}/a:b"):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(arguments[0]))
+        return call(*arguments)
+
+    with intercepted(refuse):
+        outcome = folder.apply("a:b/a.png")
+
+    assert str(outcome.reason) == f"the file system there does not take this name: {folder.target.with_name('a:b')}"
+    assert folder.files == {"a:b/a.png": PIXELS}
 
 
 def test_a_folder_that_cannot_be_flushed_and_a_time_that_cannot_be_set_are_no_errors(folder):

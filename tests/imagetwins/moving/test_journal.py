@@ -71,6 +71,30 @@ def test_a_persons_copy_at_the_target_is_not_the_file_while_that_is_where_it_was
     assert copied.read_bytes() == interrupted.source.read_bytes() == b"pixels"
 
 
+@pytest.mark.parametrize("is_link", [True, False], ids=["linked", "copied"])
+def test_a_second_name_is_known_as_one_where_each_name_has_an_inode_number_of_its_own(
+    is_link, interrupted, monkeypatch
+):
+    """As on unions of disks. A person's copy is still no second name."""
+    lstat = os.lstat
+
+    def renumbered(path):
+        found = lstat(path)
+        times = {"st_atime_ns": found.st_atime_ns, "st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": found.st_ctime_ns}
+        return os.stat_result((found.st_mode, abs(hash(path)), *found[2:]), times)
+
+    if is_link:
+        interrupted.target.hardlink_to(interrupted.source)
+    else:
+        interrupted.copy(interrupted.target)
+    monkeypatch.setattr(os, "lstat", renumbered)
+
+    recover_journal(interrupted.journal)
+
+    assert interrupted.source.read_bytes() == b"pixels"
+    assert interrupted.target.exists() != is_link
+
+
 def test_a_whole_copy_whose_original_was_taken_away_gets_its_name(interrupted):
     interrupted.announce_copy()
     interrupted.source.unlink()

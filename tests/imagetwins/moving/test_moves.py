@@ -290,7 +290,7 @@ def find_change(move, location):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("new_job", "then"),
-    [*itertools.product(WAYS[:4], ["apply", "restore"]), ("copy in place", "restore")],
+    [*itertools.product(WAYS[:3], ["apply", "restore"]), ("in place", "apply"), ("copy in place", "restore")],
     indirect=["new_job"],
 )
 def test_killed_at_every_step_of_moving(new_job, then):
@@ -324,9 +324,15 @@ def test_killed_at_every_step_of_restoring(new_job):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("new_job", WAYS[:4], indirect=True)
-def test_killed_again_while_recovering(new_job):
-    for first in range(8, 16):
+@pytest.mark.parametrize(
+    ("new_job", "moments"),
+    # In place: from the first half of the copy on.
+    [*itertools.product(WAYS[:3], [range(8, 16)]), ("in place", (15, 18, 20))],
+    indirect=["new_job"],
+    ids=lambda value: value if isinstance(value, str) else f"from {value[0]}",
+)
+def test_killed_again_while_recovering(new_job, moments):
+    for first in moments:
         second = 0
         while True:
             job = new_job()
