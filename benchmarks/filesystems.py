@@ -35,8 +35,6 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.mounts import FILE_SYSTEMS, FileSystem, MountError, fill
 from benchmarks.ssim_join import describe_machine
@@ -443,7 +441,7 @@ def try_all(systems: Sequence[FileSystem], place: Path) -> list[Trial | str]:
         commands = Commands(environment | {"PREFECT_API_URL": api})
         for system in systems:
             results.append(system.find_missing() or _try_one(system, place, commands))
-            show_one(system, results[-1])
+            print(describe_row(system.name, _to_plain(system, results[-1])), flush=True)
     return results
 
 
@@ -458,22 +456,17 @@ def _try_one(system: FileSystem, place: Path, commands: Commands) -> Trial | str
     return trial
 
 
-def show_one(system: FileSystem, result: Trial | str) -> None:
-    """Print one result as soon as it is there."""
-    print(f"\n{system.name} ({system.how})")
-    if isinstance(result, str):
-        print(f"  skipped: {result}")
-        return
-    for check in CHECKS:
-        if check in result.found:
-            print(f"  {check:10} {result.found[check]}")
-    for note in result.notes:
-        print(f"  {note}")
-    sys.stdout.flush()
+def describe_row(name: str, row: dict[str, Any]) -> str:
+    """Return what was found of a file system, a line for each check."""
+    if "skipped" in row:
+        lines = [f"skipped: {row['skipped']}"]
+    else:
+        lines = [f"{check:10} {row['found'][check]}" for check in CHECKS if check in row["found"]] + row["notes"]
+    return "\n  ".join([f"{name} ({row['how']})", *lines]) + "\n"
 
 
 def save(systems: Sequence[FileSystem], results: Sequence[Trial | str], out: Path) -> None:
-    """Write what was found, and the table; what is there of other file systems stays."""
+    """Write what was found; what is there of other file systems stays."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / "filesystems.json"
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else {}
@@ -484,8 +477,8 @@ def save(systems: Sequence[FileSystem], results: Sequence[Trial | str], out: Pat
     file.write_text(
         json.dumps({"machine": machine, "rows": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    with (out / "filesystems.txt").open("w", encoding="utf-8") as text:
-        show_all(machine, rows, Console(width=220, file=text))
+    text = [f"{machine}\n", *(describe_row(name, row) for name, row in rows.items())]
+    (out / "filesystems.txt").write_text("\n".join(text), encoding="utf-8")
     print(f"saved {file}, .txt")
 
 
@@ -493,19 +486,6 @@ def _to_plain(system: FileSystem, result: Trial | str) -> dict[str, Any]:
     if isinstance(result, str):
         return {"how": system.how, "skipped": result}
     return {"how": system.how, "found": result.found, "notes": result.notes}
-
-
-def show_all(machine: object, rows: dict[str, dict[str, Any]], console: Console) -> None:
-    """Print the table."""
-    console.print(machine)
-    table = Table(title="imagetwins on file systems; see benchmarks/filesystems.py", show_lines=True)
-    for column in ("file system", *CHECKS, "besides"):
-        table.add_column(column)
-    for name, row in rows.items():
-        found = row.get("found", {"doctor": f"skipped: {row.get('skipped')}"})
-        cells = (found.get(check, "") for check in CHECKS)
-        table.add_row(f"{name}\n{row['how']}", *cells, "; ".join(row.get("notes", [])))
-    console.print(table)
 
 
 def enter_namespace() -> None:
