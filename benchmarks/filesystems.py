@@ -189,10 +189,10 @@ def _second(name: str) -> str:
 
 @dataclass
 class Said:
-    """How a command ended: its exit code, what it answered in JSON, and its error, or the last line that it printed."""
+    """How a command ended: its exit code, what it answered in JSON, and what it says went wrong, or the last line that it printed."""
 
     code: int
-    answer: dict[str, object]
+    answer: dict[str, Any]
     last: str
 
 
@@ -222,11 +222,12 @@ class Commands:
             os.killpg(process.pid, signal.SIGKILL)
             printed, errors = process.communicate()
             errors += f"\nended after {LIMIT_SECONDS} s"
-        answer = {}
+        answer: dict[str, Any] = {}
         with suppress(ValueError, IndexError):
             answer = json.loads(printed.strip().splitlines()[-1])
         lines = [line for line in errors.strip().splitlines() if line.strip()] or [printed.strip()]
-        return Said(process.returncode, answer, str(answer.get("error", lines[-1].strip())))
+        refused = answer.get("not_restored", {}).values()
+        return Said(process.returncode, answer, answer.get("error") or [*refused, lines[-1].strip()][0])
 
     def run_killed(self, folder: Path, store: Path) -> str:
         """Start a run and kill it when it has moved some files; return how far it came."""
@@ -318,9 +319,8 @@ class Trial:
             self._check_moves(pictures, before)
             return
         said = self._commands.run("run", pictures.folder, "--store", self._place / "store")
-        self.found["moved"] = (
-            f"nothing{_describe_error(said)}; of {said.answer.get('duplicates')} {said.answer.get('moved')}"
-        )
+        moved = f"{said.answer.get('moved')} of {said.answer.get('duplicates')}"
+        self.found["moved"] = _join(moved, _describe_error(said))
 
     @contextmanager
     def _mounted(self) -> Iterator[Path]:
@@ -367,12 +367,12 @@ class Trial:
         self._mount_anew()
         said = self._commands.run("run", pictures.folder, "--store", store)
         aside = pictures.folder / DUPLICATES
-        self.found["moved"] = summarize(self._find_wrong(pictures, before, aside)) + _describe_error(said)
+        self.found["moved"] = _join(summarize(self._find_wrong(pictures, before, aside)), _describe_error(said))
         self.found["by"] = find_way(store, pictures.folder)
         self._check_unchanged(pictures.folder, store)
         said = self._commands.restore_all(store)
         differences = find_differences(before, self._read(pictures.folder))
-        self.found["restored"] = summarize(differences) + _describe_error(said)
+        self.found["restored"] = _join(summarize(differences), _describe_error(said))
         self._check_lock(pictures.folder)
         self._check_places(pictures)
 
@@ -409,7 +409,7 @@ class Trial:
         restored = self._commands.restore_all(store)
         wrong += find_differences(before, self._read(built.folder))
         self.found["into it"] = summarize(wrong)
-        self.found["store"] = _describe_error(again) + _describe_error(restored) or "yes"
+        self.found["store"] = _join(_describe_error(again), _describe_error(restored)) or "yes"
         if decoded:
             self.found["store"] += f", but {decoded} decoded again"
 
@@ -420,11 +420,15 @@ class Trial:
         wrong = self._find_wrong(pictures, before, aside)
         restored = self._commands.restore_all(store)
         wrong += find_differences(before, self._read(pictures.folder))
-        self.found["out of it"] = summarize(wrong) + _describe_error(said) + _describe_error(restored)
+        self.found["out of it"] = _join(summarize(wrong), _describe_error(said), _describe_error(restored))
 
 
 def _describe_error(said: Said) -> str:
-    return f" exit {said.code}: {said.last}" if said.code else ""
+    return f"exit {said.code}: {said.last}" if said.code else ""
+
+
+def _join(*told: str) -> str:
+    return "; ".join(filter(None, told))
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
@@ -446,13 +450,17 @@ def try_all(systems: Sequence[FileSystem], place: Path) -> list[Trial | str]:
 
 
 def _try_one(system: FileSystem, place: Path, commands: Commands) -> Trial | str:
-    trial = Trial(system, place / "".join(letter for letter in system.name if letter.isalnum()), commands)
+    own = place / "".join(letter for letter in system.name if letter.isalnum())
+    trial = Trial(system, own, commands)
     try:
         trial.run()
     except MountError as error:
         return f"cannot be mounted here: {error}"
     except OSError as error:
         trial.notes.append(f"ended early: {error}")
+    # Where the system keeps what is temporary is of no interest.
+    trial.found = {check: found.replace(str(own), "...") for check, found in trial.found.items()}
+    trial.notes = [note.replace(str(own), "...") for note in trial.notes]
     return trial
 
 

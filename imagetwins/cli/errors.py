@@ -1,6 +1,7 @@
 """How commands end: one enum of exit codes, and the one mapping of errors to them."""
 
 import atexit
+import errno
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ from rich.console import Console
 from imagetwins.cli.answers import answering, print_error
 from imagetwins.cli.markup import escape_markup
 from imagetwins.errors import ImagetwinsError, ParameterError, ServerLostError
+from imagetwins.text import describe_os_error
 
 
 class ExitStatus(IntEnum):
@@ -33,6 +35,13 @@ EXIT_CODES = {
     ExitStatus.DUPLICATES: "there are duplicates or matches for review (run --fail-on-duplicates)",
 }
 """What the help says of each."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_MAKE_ROOM = (
+    "Free some room on the disk, which is most likely that of the store, or name a store on another one with --store or "
+    "IMAGETWINS_STORE; then do the same again."
+)
 
 
 @contextmanager
@@ -70,9 +79,17 @@ def exiting_on_errors(stderr: Console, *, json: bool = False) -> Iterator[None]:
 
 
 def _say(stderr: Console, what: str, error: Exception) -> None:
+    said = _describe(error)
     # Its remedy may be a command to copy, which no line break of ours may cut in two.
-    stderr.print(f"[red]{what}:[/] {escape_markup(str(error))}", soft_wrap=True)
-    print_error(str(error))
+    stderr.print(f"[red]{what}:[/] {escape_markup(said)}", soft_wrap=True)
+    print_error(said)
+
+
+def _describe(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    said = describe_os_error(error)
+    return f"{said}. {_MAKE_ROOM}" if error.errno in _FULL else said
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from imagetwins.errors import ClusterError, FolderBusyError, ParameterError, Sto
         (StoreError("no run 'x'"), ExitStatus.FAILED, "Failed: no run 'x'"),
         (FolderBusyError("in use"), ExitStatus.FAILED, "Failed: in use"),
         (ClusterError("no workers"), ExitStatus.FAILED, "Failed: no workers"),
-        (PermissionError(13, "Permission denied", "/a [b]"), ExitStatus.FAILED, "Permission denied: '/a [b]'"),
+        (PermissionError(13, "Permission denied", "/a [b]"), ExitStatus.FAILED, "Failed: Permission denied: /a [b]"),
+        (OSError(28, "No space left on device"), ExitStatus.FAILED, "No space left on device. Free some room"),
         (KeyboardInterrupt(), ExitStatus.FAILED, "Interrupted, between two moves if any"),
     ],
 )
