@@ -45,14 +45,11 @@ SERVED = (
     "tests/flows/",
     "tests/imagetwins/api/test_duplicates.py",
     "tests/imagetwins/cli/test_review.py",
-    "tests/imagetwins/storage/test_buckets.py::test_a_run_its_undo_and_its_scores_at_another_threshold",
+    "tests/imagetwins/storage/test_buckets.py",
     "tests/ui/test_ui.py",
 )
 """Where tests use the server: of several processes one makes them all. A server takes ten seconds to start, and a twentieth of a
 core all the time; and while these tests wait for it, the other process computes."""
-
-UNSERVED = ("tests/flows/test_dask.py",)
-"""A file there that does not: what one process makes is what all of it takes the longest."""
 
 SLOW = {"service", "prefect_server", "machines", "browser", "s3_server"}
 """Fixtures that start a server, a cluster or a browser: whichever test uses one is slow."""
@@ -79,8 +76,7 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            is_served = nodeid.startswith(SERVED) and not nodeid.startswith(UNSERVED)
-            return "served" if is_served else super()._split_scope(nodeid)
+            return "served" if nodeid.startswith(SERVED) else super()._split_scope(nodeid)
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
