@@ -38,7 +38,7 @@ def publish_run(run: Run) -> UUID | None:
     layout = record.parameters.layout
     publish(
         create_markdown_artifact,
-        draw_summary(record, digest, str(report), find_dangling(run, decisions)),
+        draw_summary(record, digest, str(report), find_dangling(run)),
         key="imagetwins-summary",
         description=escape(layout.path),
     )

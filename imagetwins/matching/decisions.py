@@ -22,7 +22,7 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -332,29 +332,30 @@ class Decider:
 
     def _tell_apart(self, decisions: dict[str, list[Any]]) -> None:
         """Give pictures that are kept, and of which nothing else is to be said, the reason that a person keeps them apart."""
-        others: dict[int, list[tuple[int, int]]] = {}
-        for first, second, said in self.apart[["image1", "image2", "said"]].to_numpy(np.int64).tolist():
-            others.setdefault(first, []).append((second, said))
-            others.setdefault(second, []).append((first, said))
-        for image, found in others.items():
-            if decisions["reason_code"][image] == ReasonCode.NO_MATCH:
-                other, said = found[0]
-                reason = self._recall.tell_apart(said, decisions["FileName"][other], len(found))
-                _decide(decisions, image, Action.KEPT, reason)
+        for image, found in _collect_unmatched(decisions, self.apart, "said"):
+            other, said = found[0]
+            reason = self._recall.tell_apart(said, decisions["FileName"][other], len(found))
+            _decide(decisions, image, Action.KEPT, reason)
 
     def _tell_shots(self, decisions: dict[str, list[Any]]) -> None:
         """Give pictures that are kept, and of which nothing else is to be said, the reason that they are shots of their own."""
-        others: dict[int, list[tuple[int, Reason]]] = {}
-        for first, second, why in zip(
-            *(self.shots[name].tolist() for name in ("image1", "image2", "why")), strict=True
-        ):
-            others.setdefault(first, []).append((second, why))
-            others.setdefault(second, []).append((first, why))
-        for image, found in others.items():
-            if decisions["reason_code"][image] == ReasonCode.NO_MATCH:
-                other, why = found[0]
-                details = {"other": decisions["FileName"][other], "more": len(found) - 1, "why": why}
-                _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.OTHER_SHOT, **details))
+        for image, found in _collect_unmatched(decisions, self.shots, "why"):
+            other, why = found[0]
+            details = {"other": decisions["FileName"][other], "more": len(found) - 1, "why": why}
+            _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.OTHER_SHOT, **details))
+
+
+def _collect_unmatched(
+    decisions: dict[str, list[Any]], pairs: pd.DataFrame, column: str
+) -> Iterator[tuple[int, list[tuple[int, Any]]]]:
+    """Yield each image of `pairs` of which nothing else is to be said, with the other of each of its pairs and what `column` has of it."""
+    others: dict[int, list[tuple[int, Any]]] = {}
+    for first, second, told in zip(*(pairs[name].tolist() for name in ("image1", "image2", column)), strict=True):
+        others.setdefault(first, []).append((second, told))
+        others.setdefault(second, []).append((first, told))
+    for image, found in others.items():
+        if decisions["reason_code"][image] == ReasonCode.NO_MATCH:
+            yield image, found
 
 
 def _is_any(doubts: NDArray[np.object_]) -> NDArray[np.bool_]:

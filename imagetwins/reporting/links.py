@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from imagetwins.config.layout import Layout
 from imagetwins.moving.journal import find_last
 from imagetwins.storage.location import to_columns
 from imagetwins.store.record import RunRecord, RunStatus
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import COMPANIONS, LINKS, Action
-from imagetwins.store.tables import read_table_if_any
+from imagetwins.store.schemas import COMPANIONS, DECISIONS, LINKS, Action
+from imagetwins.store.tables import read_table, read_table_if_any
 from imagetwins.text import pluralize
 
 
@@ -46,27 +44,24 @@ class DanglingLink:
         return shlex.join(["ln", "-sfn", "--", says, self.link])
 
 
-def find_dangling(run: Run, decisions: pd.DataFrame) -> list[DanglingLink]:
+def find_dangling(run: Run) -> list[DanglingLink]:
     """Return the symbolic links of `run`, by name, that its moves have left without what they lead to, or would.
 
     Those of files that `restore` has put back work again. Links that were made, or changed, after the run are not known.
-
-    Args:
-        run: the run.
-        decisions: what it decided, `schemas.DECISIONS`.
     """
     links = read_table_if_any(run.links, LINKS)
-    record = run.read_record()
-    if links.empty or record.status is RunStatus.RESTORED:
+    # Few folders have links: of the others nothing more is read.
+    if links.empty or (record := run.read_record()).status is RunStatus.RESTORED:
         return []
-    moves = _read_moves(run, decisions, record.parameters.layout)
+    moves = _read_moves(run, record.parameters.layout)
     dangling = links[links["target"].isin(list(moves))].sort_values("path", kind="stable")
     names = zip(dangling["path"], dangling["says"], dangling["target"], strict=True)
     return [DanglingLink(link, says, target, *moves[target]) for link, says, target in names]
 
 
-def _read_moves(run: Run, decisions: pd.DataFrame, layout: Layout) -> dict[str, tuple[str, str | None]]:
+def _read_moves(run: Run, layout: Layout) -> dict[str, tuple[str, str | None]]:
     """Return where each file that has moved, or would, is then, and the picture that stays for it."""
+    decisions = read_table(run.decisions, DECISIONS)
     going = decisions[decisions["action"].isin([Action.MOVED, Action.WOULD_MOVE])]
     paths = dict(zip(going["FullPath"], going["kept_path"], strict=True))
     new = dict(zip(going["FullPath"], going["NewPath"], strict=True))

@@ -251,7 +251,7 @@ def _render(run: Run, tables: Tables, sections: Sections, pictures: Pictures, im
         not_read=describe_not_read(tables.decisions),
         left_alone=_left_alone(tables.decisions),
         limit_left_alone=MAX_LEFT_ALONE,
-        dangling=(dangling := find_dangling(run, tables.decisions)),
+        dangling=(dangling := find_dangling(run)),
         describe_dangling=describe_dangling(dangling, record),
         all_links=f"imagetwins audit {quoted} --json --store {store}",
         shorten=layout.shorten,

@@ -102,7 +102,7 @@ def audit_run(run: Run, ending: Ending | None = None) -> RunAudit:
         duplicates.reset_index(drop=True),
         decisions[decisions["action"] == Action.REVIEW].reset_index(drop=True),
         decisions[decisions["action"] == Action.UNREADABLE].reset_index(drop=True),
-        find_dangling(run, decisions),
+        find_dangling(run),
     )
 
 

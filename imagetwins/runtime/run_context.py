@@ -35,8 +35,6 @@ from imagetwins.storage import storage_of
 from imagetwins.store.provenance import describe_installation
 from imagetwins.store.record import RunKind, RunRecord, RunStatus, Stage, now
 from imagetwins.store.runs import Run
-from imagetwins.store.schemas import DECISIONS
-from imagetwins.store.tables import read_table
 from imagetwins.text import format_command, pluralize
 
 UPDATE_SECONDS = 1.0
@@ -140,7 +138,7 @@ class RunContext:
             **{name: counts[name] for name in ("moved", "companions", "review", "errors", "not_read", "too_small")},
             **{name: counts[name] for name in ("remembered", "remembered_review", "other_shots")},
             "left_out": dict(self.record.left_out),
-            "dangling_links": to_plain(find_dangling(self.run, read_table(self.run.decisions, DECISIONS))),
+            "dangling_links": to_plain(find_dangling(self.run)),
             "seconds": {stage.value: seconds for stage, seconds in self.record.seconds.items()},
         }
 

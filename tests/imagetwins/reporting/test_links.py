@@ -16,8 +16,8 @@ from imagetwins.reporting.links import DanglingLink, find_dangling
 from imagetwins.reporting.runs import audit_run
 from imagetwins.storage import FileStamp
 from imagetwins.store.record import RunStatus
-from imagetwins.store.schemas import COMPANIONS, DECISIONS, LINKS
-from imagetwins.store.tables import as_frame, read_table, write_table
+from imagetwins.store.schemas import COMPANIONS, LINKS
+from imagetwins.store.tables import as_frame, write_table
 from tests.support.past_runs import image_table, link_table, write_run
 
 LINKS_SEEN = {
@@ -44,7 +44,7 @@ def make(tmp_path):
 
 
 def dangling(run):
-    return find_dangling(run, read_table(run.decisions, DECISIONS))
+    return find_dangling(run)
 
 
 def test_links_to_what_moved_are_named_with_the_picture_that_stays(make):
