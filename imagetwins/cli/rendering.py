@@ -30,7 +30,7 @@ from imagetwins.reporting.advice import (
     describe_small,
 )
 from imagetwins.reporting.files import FileExplanation, PairExplanation
-from imagetwins.reporting.links import describe_dangling
+from imagetwins.reporting.links import MAX_NAMED, describe_dangling
 from imagetwins.reporting.runs import RunAudit, RunComparison
 from imagetwins.reporting.thresholds import ThresholdAudit
 from imagetwins.store.record import RunKind, RunRecord, RunStatus
@@ -39,9 +39,6 @@ from imagetwins.text import ORIENTATIONS, describe_left_out, format_command, for
 
 MAX_ROWS = 30
 """Rows of a table in the terminal; --json has them all."""
-
-MAX_LINKS = 5
-"""Symbolic links that are named."""
 
 PATHS = ("FullPath", "NewPath", "path", "new_path", "other_name", "kept_path", "kept_path_was", "path1", "path2")
 """Columns of tables that hold absolute paths."""
@@ -233,11 +230,11 @@ def _print_dangling(console: Console, audit: RunAudit) -> None:
     if not links:
         return
     console.print(describe_dangling(links, audit.record))
-    for link in links[:MAX_LINKS]:
+    for link in links[:MAX_NAMED]:
         told = f"  {shorten(link.link)} -> {shorten(link.target)}"
         console.print(escape_markup(told + (f"; {shorten(link.kept)} stays" if link.kept else "")), soft_wrap=True)
-    if len(links) > MAX_LINKS:
-        console.print(f"  ... and {len(links) - MAX_LINKS:,} more: the report and --json have all")
+    if len(links) > MAX_NAMED:
+        console.print(f"  ... and {len(links) - MAX_NAMED:,} more: the report and --json have all")
     if command := next((link.command for link in links if link.command), None):
         console.print(f"To have one lead to the picture that stays:  [bold]{escape_markup(command)}[/]", soft_wrap=True)
 

@@ -25,7 +25,7 @@ from imagetwins.store.memory import Verdict, read_memory
 from imagetwins.store.runs import Run
 from imagetwins.store.schemas import COMPANIONS, COMPARISONS, DECISIONS, IMAGES, Action
 from imagetwins.store.tables import read_table, read_table_if_any
-from imagetwins.text import ORIENTATIONS
+from imagetwins.text import ORIENTATIONS, describe_left_out
 
 OTHER_THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 """Where `explain_file` shows what would have been decided, as far as the run's floor reaches."""
@@ -146,7 +146,11 @@ def find_image(run: Run, path: str) -> int:
     if not found.empty and found["whole"].iat[0]:
         found = found[found["whole"]]
     if found.empty:
-        raise StoreError(f"run {run.run_id} has no image {path!r}. Give the path that the file had then, or has now.")
+        left_out = describe_left_out(run.read_record().left_out)
+        told = f" What the run left out it knows nothing of: {left_out}." if left_out else ""
+        raise StoreError(
+            f"run {run.run_id} has no image {path!r}. Give the path that the file had then, or has now.{told}"
+        )
     if len(found) > 1:
         some = ", ".join(found["path"][:3])
         raise StoreError(f"{path!r} names {len(found)} images of run {run.run_id}; give more of the path: {some} ...")

@@ -30,7 +30,7 @@ from imagetwins.reporting.advice import (
     describe_small,
 )
 from imagetwins.reporting.digest import Digest
-from imagetwins.reporting.links import DanglingLink, describe_dangling
+from imagetwins.reporting.links import MAX_NAMED, DanglingLink, describe_dangling
 from imagetwins.scanning.thumbnails import Missing
 from imagetwins.store.record import RunRecord, RunStatus, Stage
 from imagetwins.store.schemas import Action
@@ -41,9 +41,6 @@ MAX_ROWS = 40
 
 PICTURE_PX = 120
 JPEG_QUALITY = 80
-
-MAX_LINKS = 5
-"""Symbolic links that the summary names."""
 
 MAX_WORD = 24
 """Characters without a mark where a line may break; the UI's column is about 560 pixels wide."""
@@ -95,8 +92,8 @@ def draw_summary(record: RunRecord, digest: Digest, report: str, links: Sequence
 
 def _tell_dangling(links: Sequence[DanglingLink], record: RunRecord) -> str:
     shorten = record.parameters.layout.shorten
-    named = [f"{breakable(shorten(link.link))} → {breakable(shorten(link.target))}" for link in links[:MAX_LINKS]]
-    more = [f"and {len(links) - MAX_LINKS:,} more"] if len(links) > MAX_LINKS else []
+    named = [f"{breakable(shorten(link.link))} → {breakable(shorten(link.target))}" for link in links[:MAX_NAMED]]
+    more = [f"and {len(links) - MAX_NAMED:,} more"] if len(links) > MAX_NAMED else []
     return f"{describe_dangling(links, record)} {'; '.join(named + more)}. The report says how to mend them."
 
 

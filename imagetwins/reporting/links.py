@@ -15,6 +15,9 @@ from imagetwins.store.schemas import COMPANIONS, DECISIONS, LINKS, Action
 from imagetwins.store.tables import read_table, read_table_if_any
 from imagetwins.text import pluralize
 
+MAX_NAMED = 5
+"""Links that are named where there is little room; the report and `--json` have all."""
+
 
 @dataclass(frozen=True)
 class DanglingLink:

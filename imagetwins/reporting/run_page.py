@@ -422,8 +422,8 @@ def _plan_images(
     facts = tables.images.iloc[shown]
     columns = (facts[name].tolist() for name in ("size_bytes", "width_px", "height_px", "format"))
     modified = (facts["mtime_ns"] // NANOSECONDS).tolist()
-    # Many files have neither, and tables of older versions have no such columns.
-    exif = facts.reindex(columns=["taken", "camera"]).astype(object)
+    # Many files have none of them, and tables of older versions have no such columns.
+    exif = facts.reindex(columns=["taken", "camera", "exposure"]).astype(object)
     exif_columns = (exif[name].where(exif[name].notna(), None).tolist() for name in exif)
     rows = zip(shown, paths, now, modified, zip(*columns, strict=True), zip(*exif_columns, strict=True), strict=True)
     return {

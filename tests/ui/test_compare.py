@@ -48,6 +48,7 @@ def report(tmp_path_factory):
     images = image_table(paths, digest_all(paths), sizes=sizes)
     images["taken"] = ["2024-05-01T12:00:00", *[None] * (len(paths) - 1)]
     images["camera"] = ["Leica Q3", "Leica Q3", *[None] * (len(paths) - 2)]
+    images["exposure"] = ["0.008 s, f/2.8", "0.008 s", *[None] * (len(paths) - 2)]
     scores = {
         DOUBTFUL: (0.95, 0.4),
         CUT: (0.93, 0.92),
@@ -157,11 +158,12 @@ def test_the_facts_of_both_are_told_and_those_that_differ_are_marked(page):
     assert found["Pixels"] == ["480 x 320\n0.2 megapixels, larger", "240 x 160\n0.0 megapixels, smaller"]
     assert found["Taken"] == ["2024-05-01 12:00:00", "\N{EN DASH}"]
     assert found["Camera"] == ["Leica Q3", "Leica Q3"]
+    assert found["Exposure"] == ["0.008 s, f/2.8", "0.008 s"]
     assert found["Folder"] == ["album/", "phone/"]
     assert found["Name"] == ["a.png", f"{NASTY}.png"]
     assert found["Shown"] == ["as it is", "as it is"]
     differing = page.locator("#pair-facts .differs th").all_inner_texts()
-    assert differing == ["Pixels", "Bytes", "Taken", "Folder", "Name"]
+    assert differing == ["Pixels", "Bytes", "Taken", "Exposure", "Folder", "Name"]
     assert (
         "Look at the lines, the letters, the numbers. Where the pictures have detail their SSIM is 0.400, below 0.7."
         in page.inner_text("#pair-why")

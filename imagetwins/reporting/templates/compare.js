@@ -298,6 +298,7 @@ const FACTS = [
   { title: "Bytes", text: (shown) => shown.bytes.toLocaleString("en"), more: (shown) => bytes(shown.bytes), order: (shown) => shown.bytes, words: ["larger", "smaller"] },
   { title: "Format", text: (shown) => shown.format },
   { title: "Taken", text: (shown) => shown.taken?.replace("T", " ") ?? null, order: (shown) => shown.taken, words: ["later", "earlier"] },
+  { title: "Exposure", text: (shown) => shown.exposure },
   { title: "Camera", text: (shown) => shown.camera },
   { title: "File date", text: (shown) => minute(shown.modified), order: (shown) => shown.modified, words: ["later", "earlier"] },
   { title: "Folder", text: (shown) => place(shown.path) || "./" },

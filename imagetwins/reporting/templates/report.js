@@ -5,7 +5,7 @@ const TILES = 24;
 const firstTab = data.tabs.find((tab) => tab.groups.length) ?? data.tabs[0];
 const state = { tab: firstTab.key, sort: firstTab.sort, query: "", isLeftOnly: false };
 const groups = document.getElementById("groups");
-const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture", "id", "modified", "taken", "camera"];
+const FIELDS = ["path", "now", "link", "bytes", "width", "height", "format", "picture", "id", "modified", "taken", "camera", "exposure"];
 const images = data.images.map(readImage);
 const tabs = Object.fromEntries(data.tabs.map((tab) => [tab.key, tab.groups.map(readGroup)]));
 let shown = [], walk = [];

@@ -36,6 +36,13 @@ class TestFile:
         with pytest.raises(StoreError, match=r"no image .*OR 1=1"):
             find_image(run, "x'' OR 1=1")
 
+    def test_an_unknown_name_may_be_of_what_the_run_left_out(self, run):
+        with run.editing_record() as record:
+            record.left_out.update({"thumbs/": 2, "*.gif": 1})
+
+        with pytest.raises(StoreError, match=r"knows nothing of: 2 folders \(2 thumbs\) and 1 file \(\*\.gif\)\.$"):
+            find_image(run, "c.gif")
+
     @pytest.mark.parametrize("name", ["b.xmp", "/pictures/sub/b.xmp", "Duplicates/sub/b.xmp"])
     def test_of_a_companion_it_is_that_of_its_picture(self, tmp_path, name):
         run = write_run(tmp_path, "1", image_table(["/pictures/sub/a.jpg", "/pictures/sub/b.jpg"]), {})
