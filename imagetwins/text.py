@@ -31,6 +31,19 @@ def shorten_path(path: str, folder: str) -> str:
     return path.removeprefix(f"{folder.rstrip('/')}/")
 
 
+def name_two(first: str, second: str) -> tuple[str, str]:
+    """Return the names of two files, as a sentence has both: where they are the same, with as many folders as tell them apart."""
+    one, other = first.split("/"), second.split("/")
+    differ = (count for count in range(1, max(len(one), len(other)) + 1) if one[-count:] != other[-count:])
+    count = next(differ, 1)
+    return "/".join(one[-count:]), "/".join(other[-count:])
+
+
+def name_beside(path: str, other: str) -> str:
+    """Return the name of the file at `other`, as it stands in what is said of the one at `path`."""
+    return name_two(path, other)[1]
+
+
 def as_argument(name: str) -> str:
     """Return the name of a file or a folder as a command takes it: one that begins with - would be taken for an option."""
     return f"./{name}" if name.startswith("-") else name

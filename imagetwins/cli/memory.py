@@ -14,7 +14,7 @@ from imagetwins.config.parameters import Remember
 from imagetwins.errors import ParameterError
 from imagetwins.storage import parse_location
 from imagetwins.store.runs import Run
-from imagetwins.text import format_command, pluralize
+from imagetwins.text import format_command, name_two, pluralize
 
 console = AnswerConsole(highlight=False)
 stderr = Console(stderr=True, highlight=False)
@@ -169,8 +169,8 @@ def ask_remember(run: Run, images: list[int]) -> Remember:
 
     decided = read_table(run.decisions, DECISIONS, where=pc.field("image").isin(images))
     for row in decided.head(MAX_TOLD).itertuples():
-        kept = str(row.kept_path).rpartition("/")[2]
-        stderr.print(escape_markup(f"  {row.FileName} was moved as a duplicate of {kept}"), soft_wrap=True)
+        moved, kept = name_two(str(row.FullPath), str(row.kept_path))
+        stderr.print(escape_markup(f"  {moved} was moved as a duplicate of {kept}"), soft_wrap=True)
     if len(decided) > MAX_TOLD:
         stderr.print(f"  ... and {len(decided) - MAX_TOLD:,} more")
     one = len(decided) == 1

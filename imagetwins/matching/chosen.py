@@ -17,6 +17,7 @@ from imagetwins.matching.orientation import invert, read_orientations
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import as_frame
+from imagetwins.text import name_beside
 
 
 class Aside(NamedTuple):
@@ -49,7 +50,7 @@ def decide_chosen(
     for image, other in _iter_apart(choices):
         if before["action"].iat[image] == Action.KEPT or _is_about_another(before, image, other):
             continue
-        decisions.stay(image, Reason.of(ReasonCode.CHOSEN_APART, other=decisions.name(other)))
+        decisions.stay(image, Reason.of(ReasonCode.CHOSEN_APART, other=decisions.name_beside(image, other)))
     scores = _Scores(comparisons, choices)
     for image, stays in choices.moving.items():
         decisions.stay(stays, Reason.of(ReasonCode.CHOSEN, kept=decisions.name(stays)))
@@ -85,6 +86,10 @@ class _Decisions:
 
     def name(self, image: int) -> str:
         return str(self._columns["FileName"][image])
+
+    def name_beside(self, image: int, other: int) -> str:
+        paths = self._columns["FullPath"]
+        return name_beside(str(paths[image]), str(paths[other]))
 
     def leave_undecided(self, image: int) -> None:
         """Leave alone what the run moved, or would have moved."""
@@ -127,7 +132,9 @@ class _Decisions:
             if count := counts[image]:
                 self._decide(image, Action.KEPT, Reason.of(ReasonCode.HAS_DUPLICATES, count=count))
             elif code == ReasonCode.HAS_DUPLICATES and image in apart:
-                self._decide(image, Action.KEPT, Reason.of(ReasonCode.CHOSEN_APART, other=self.name(apart[image])))
+                self._decide(
+                    image, Action.KEPT, Reason.of(ReasonCode.CHOSEN_APART, other=self.name_beside(image, apart[image]))
+                )
 
     def to_frame(self) -> pd.DataFrame:
         columns = {

@@ -42,6 +42,7 @@ from imagetwins.scanning.companions import find_raw_pairs
 from imagetwins.store.memory import nothing_remembered
 from imagetwins.store.schemas import DECISIONS, Action
 from imagetwins.store.tables import as_frame
+from imagetwins.text import name_beside
 
 SPREAD = 5.0
 """How much lower the local SSIM of a copy may be for what its detail SSIM is below 1.
@@ -332,16 +333,18 @@ class Decider:
 
     def _tell_apart(self, decisions: dict[str, list[Any]]) -> None:
         """Give pictures that are kept, and of which nothing else is to be said, the reason that a person keeps them apart."""
+        paths = decisions["FullPath"]
         for image, found in _collect_unmatched(decisions, self.apart, "said"):
             other, said = found[0]
-            reason = self._recall.tell_apart(said, decisions["FileName"][other], len(found))
+            reason = self._recall.tell_apart(said, name_beside(paths[image], paths[other]), len(found))
             _decide(decisions, image, Action.KEPT, reason)
 
     def _tell_shots(self, decisions: dict[str, list[Any]]) -> None:
         """Give pictures that are kept, and of which nothing else is to be said, the reason that they are shots of their own."""
+        paths = decisions["FullPath"]
         for image, found in _collect_unmatched(decisions, self.shots, "why"):
             other, why = found[0]
-            details = {"other": decisions["FileName"][other], "more": len(found) - 1, "why": why}
+            details = {"other": name_beside(paths[image], paths[other]), "more": len(found) - 1, "why": why}
             _decide(decisions, image, Action.KEPT, Reason.of(ReasonCode.OTHER_SHOT, **details))
 
 
@@ -442,7 +445,8 @@ def keep_apart(decisions: pd.DataFrame, image: int, other: int) -> None:
     decisions.loc[image, "Duplicate"] = False
     decisions.loc[image, ["kept_path", *SCORES]] = None
     decisions.loc[image, ["kept_image", "orientation"]] = pd.NA
-    reason = Reason.of(ReasonCode.CHOSEN_APART, other=decisions["FileName"].iat[other])
+    paths = decisions["FullPath"]
+    reason = Reason.of(ReasonCode.CHOSEN_APART, other=name_beside(paths.iat[image], paths.iat[other]))
     set_decisions(decisions, [image], Action.KEPT, [reason])
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.store.memory import Verdict
+from imagetwins.text import name_two
 
 UNASKED = (ReasonCode.PUT_BACK, ReasonCode.KEPT_APART_BEFORE, ReasonCode.MATCHES_BOTH)
 """Why a match is for review because of what a person said."""
@@ -92,19 +93,16 @@ class Recall:
         """Return why a picture of the content `moving`, which matches those in `matched`, does not move unasked for `staying`."""
         row = self._put_back.get(moving, self._put_back_pairs.get((staying, moving), NOBODY))
         if row != NOBODY:
-            return Reason.of(ReasonCode.PUT_BACK, **self._said(row), moved=self._name(row, 1), kept=self._name(row, 2))
+            moved, kept = self._names(row)
+            return Reason.of(ReasonCode.PUT_BACK, **self._said(row), moved=moved, kept=kept)
         if moving == staying:
             return None
         if partners := self._partners.get(moving):
             row = max(partners.values())
-            return Reason.of(ReasonCode.KEPT_APART_BEFORE, **self._said(row), **self._names(row))
+            return self._tell_both(ReasonCode.KEPT_APART_BEFORE, row)
         partners = self._partners.get(staying, {})
         between = [row for content, row in partners.items() if content in matched and content != staying]
-        return (
-            Reason.of(ReasonCode.MATCHES_BOTH, **self._said(max(between)), **self._names(max(between)))
-            if between
-            else None
-        )
+        return self._tell_both(ReasonCode.MATCHES_BOTH, max(between)) if between else None
 
     def tell_apart(self, row: int, other: str, count: int) -> Reason:
         """Return the reason of a picture that is kept apart, by a row of the memory, from `other`, one of `count`."""
@@ -114,9 +112,9 @@ class Recall:
         names = ("who", "decided", "source", "run_id", "why")
         return {name: self._memory[name].iat[row] for name in names}
 
-    def _names(self, row: int) -> dict[str, str]:
-        return {"first": self._name(row, 1), "second": self._name(row, 2)}
+    def _tell_both(self, code: ReasonCode, row: int) -> Reason:
+        first, second = self._names(row)
+        return Reason.of(code, **self._said(row), first=first, second=second)
 
-    def _name(self, row: int, number: int) -> str:
-        path: str = self._memory[f"path{number}"].iat[row]
-        return path.rpartition("/")[2]
+    def _names(self, row: int) -> tuple[str, str]:
+        return name_two(self._memory["path1"].iat[row], self._memory["path2"].iat[row])

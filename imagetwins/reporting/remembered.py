@@ -13,6 +13,7 @@ from imagetwins.reporting.names import digests_now, spell
 from imagetwins.storage import Location
 from imagetwins.store.memory import ID_LENGTH, Verdict, list_entries
 from imagetwins.store.runs import find_run
+from imagetwins.text import name_two
 
 PATHS = ("path1", "path2")
 
@@ -107,7 +108,7 @@ def tell_said(entries: pd.DataFrame) -> list[str]:
 
 
 def _tell(row: dict[str, str]) -> str:
-    first, second = (row[name].rpartition("/")[2] for name in PATHS)
+    first, second = name_two(*(row[name] for name in PATHS))
     if row["verdict"] == Verdict.PUT_BACK:
         return describe_put_back(row | {"moved": first, "kept": second})
     if row["digest1"] == row["digest2"]:

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from imagetwins.text import MAX_NAMES, describe_left_out, format_command
+from imagetwins.text import MAX_NAMES, describe_left_out, format_command, name_two
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,22 @@ from imagetwins.text import MAX_NAMES, describe_left_out, format_command
 )
 def test_what_was_left_out_is_said_in_a_few_words(left_out, says):
     assert describe_left_out(left_out) == says
+
+
+@pytest.mark.parametrize(
+    ("second", "names"),
+    [
+        ("/p/two/b.jpg", ("a.jpg", "b.jpg")),
+        ("/p/two/a.jpg", ("one/a.jpg", "two/a.jpg")),
+        ("/q/one/a.jpg", ("p/one/a.jpg", "q/one/a.jpg")),
+        ("/p/one/more/p/one/a.jpg", ("/p/one/a.jpg", "more/p/one/a.jpg")),
+        ("a.jpg", ("one/a.jpg", "a.jpg")),
+        ("/p/one/a.jpg", ("a.jpg", "a.jpg")),
+    ],
+)
+def test_of_two_files_with_one_name_their_folders_are_named(second, names):
+    assert name_two("/p/one/a.jpg", second) == names
+    assert name_two(second, "/p/one/a.jpg") == names[::-1]
 
 
 @pytest.mark.parametrize("store", ["a store", "-s", "-a store", "s3://b/$x"])
