@@ -76,6 +76,9 @@ NORM, REST, KEPT = TERMS - 3, TERMS - 2, TERMS - 1
 COARSE = 16
 """Groups of the first bound, which is computed for all pairs. The second bound has twice as many; the last one, all."""
 
+PAIRS_AT_ONCE = 64
+"""Pairs whose vectors `bound_pairs` spreads out at a time: they lie in the processor's cache."""
+
 STAGES = 3
 """Bounds of a pair, each from more of the codes."""
 
@@ -357,10 +360,14 @@ def bound_pairs(codes: Codes, first: NDArray[np.int64], second: NDArray[np.int64
     steps = np.sqrt(float(codes.units[-1])) * 2.0 ** (codes.shifts / 2)
     signs = np.where(np.arange(TERMS) == KEPT, -1.0, 1.0)
     lowest = np.empty(len(first))
-    for p, (i, j) in enumerate(zip(codes.rows[first], codes.rows[second], strict=True)):
-        x, y = (codes.codes[row].reshape(-1, GROUP) * steps[:, None] for row in (i, j))
-        products = np.append(0, np.cumsum((x * y).sum(1)))[codes.stops]
-        lowest[p] = (products + (codes.terms[i] * signs * codes.terms[j]).sum(1)).min()
+    for start in range(0, len(first), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        i, j = codes.rows[first[part]], codes.rows[second[part]]
+        x, y = (codes.codes[rows].reshape(len(rows), -1, GROUP).astype(np.float32) for rows in (i, j))
+        # A group's products are integers below 2**24: float32 adds them up without rounding.
+        products = np.cumsum(np.einsum("pgk,pgk->pg", x, y) * steps**2, axis=1)
+        products = np.pad(products, ((0, 0), (1, 0)))[:, codes.stops]
+        lowest[part] = (products + (codes.terms[i] * signs * codes.terms[j]).sum(2)).min(1)
     return lowest
 
 
