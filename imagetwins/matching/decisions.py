@@ -23,6 +23,7 @@ The rules, over the pairs of the comparison table with `ssim >= threshold` (the 
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from imagetwins.matching.orientation import invert, lies_on_side, read_orientati
 from imagetwins.matching.ranking import rank_images
 from imagetwins.matching.recall import NOBODY, UNASKED, Recall
 from imagetwins.matching.restriction import find_excluded
-from imagetwins.matching.shots import find_between, find_lost_films, find_other_shots
+from imagetwins.matching.shots import Shots, find_between, find_lost_films, find_other_shots
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reasons import Reason, ReasonCode
 from imagetwins.scanning.companions import find_raw_pairs
@@ -64,8 +65,13 @@ LEAST_LOCAL_SSIM = 0.3
 """A square that has less in common is none of a copy, whatever the average."""
 
 
-def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Parameters) -> NDArray[np.object_]:
-    """Return for each match the `Reason` to look at it before a file moves; None where nothing is doubtful."""
+def find_doubts(
+    matches: pd.DataFrame, images: pd.DataFrame, parameters: Parameters, shots: Shots | None = None
+) -> NDArray[np.object_]:
+    """Return for each match the `Reason` to look at it before a file moves; None where nothing is doubtful.
+
+    `shots` are those of the images, if they are known already: of many images they take a while.
+    """
     doubts = np.full(len(matches), None, dtype=object)
     if not parameters.is_careful:
         return doubts
@@ -81,8 +87,8 @@ def find_doubts(matches: pd.DataFrame, images: pd.DataFrame, parameters: Paramet
     if parameters.min_detail_ssim > -1:
         _add_low_detail(doubts, matches, parameters.min_detail_ssim)
     if parameters.burst == "review":
-        shots = find_other_shots(matches, images)
-        doubts = np.where(_is_any(shots), shots, doubts)
+        others = find_other_shots(matches, shots or Shots(images))
+        doubts = np.where(_is_any(others), others, doubts)
     _add_unequal(doubts, matches, images)
     return doubts
 
@@ -197,6 +203,7 @@ class Decider:
         parameters: Parameters,
         memory: pd.DataFrame | None = None,
     ) -> None:
+        self._images, self._parameters = images, parameters
         matches = comparisons[comparisons["ssim"] >= parameters.threshold]
         matches = matches[~find_excluded(matches, images, parameters)].reset_index(drop=True)
         if parameters.is_careful:
@@ -208,10 +215,10 @@ class Decider:
         matches = matches[said == NOBODY].reset_index(drop=True)
         shots = np.full(len(matches), None, dtype=object)
         if parameters.keeps_shots:
-            shots = find_other_shots(matches, images)
+            shots = find_other_shots(matches, self._all_shots)
         self.shots = matches[_is_any(shots)].assign(why=shots[_is_any(shots)])
         matches = matches[~_is_any(shots)].reset_index(drop=True)
-        self.matches, self._images, self._parameters = matches, images, parameters
+        self.matches = matches
         self._measured = read_measured(matches)
         # The score of identical thumbnails is 1 without anybody's computing it, and there is no difference to measure.
         ssim, peak, verified = self._measured[:, 0], self._measured[:, 1], matches["verified"].to_numpy(bool)
@@ -226,10 +233,18 @@ class Decider:
         self._orientations = np.where(swap, invert(orientations), orientations)
         self._unasked = self._recall.find_doubts(self._earlier, self._later)
         self._one_sided = self._find_one_sided_doubts()
-        doubts = find_doubts(matches.assign(**dict.fromkeys(DIFFERENCES, np.nan)), images, parameters)
+        doubts = self._find_doubts(matches.assign(**dict.fromkeys(DIFFERENCES, np.nan)))
         self._lasting = _is_any(self._unasked) | _is_any(self._one_sided) | _is_any(doubts)
         self._is_doubtful = self._lasting | self._differs(np.arange(len(matches)))
         self._candidates = self._sort_candidates(ranks)
+
+    @cached_property
+    def _all_shots(self) -> Shots:
+        return Shots(self._images)
+
+    def _find_doubts(self, matches: pd.DataFrame) -> NDArray[np.object_]:
+        shots = self._all_shots if self._parameters.burst == "review" else None
+        return find_doubts(matches, self._images, self._parameters, shots)
 
     def _find_one_sided_doubts(self) -> NDArray[np.object_]:
         """Return for each match the `Reason` not to move its later picture that would not hold if the earlier one moved."""
@@ -237,7 +252,7 @@ class Decider:
         if not self._parameters.is_careful:
             return doubts
         if self._parameters.burst != "move":
-            doubts = find_between(self._earlier, self._later, self._images)
+            doubts = find_between(self._earlier, self._later, self._images, self._all_shots)
         films = find_lost_films(self._earlier, self._later, self._images)
         return np.where(_is_any(films), films, doubts)
 
@@ -310,7 +325,7 @@ class Decider:
         rows = np.fromiter(decisive.values(), np.int64)
         matches = self.matches.iloc[rows].assign(**dict(zip(MEASURED, self._measured[rows].T, strict=True)))
         scores = {name: matches[name].to_numpy(np.float64, na_value=np.nan).tolist() for name in SCORES}
-        doubts = find_doubts(matches, self._images, self._parameters)
+        doubts = self._find_doubts(matches)
         for others in (self._one_sided[rows], self._unasked[rows]):
             doubts = np.where(_is_any(others), others, doubts)
         decisions = _keep_all(self._images)

@@ -86,10 +86,15 @@ class Shots:
 
     def __init__(self, images: pd.DataFrame) -> None:
         # Tables of older versions have no exposures.
-        known = images.reindex(columns=list(Shot._fields)).astype(object).fillna("")
-        self.of_image: NDArray[np.int64] = pd.factorize(pd.MultiIndex.from_frame(known))[0]
-        shots = known[~pd.Series(self.of_image).duplicated().to_numpy()]
-        self._shots = [Shot(*shot) for shot in shots.itertuples(index=False)]
+        known = images.reindex(columns=list(Shot._fields)).astype("string").fillna("")
+        (taken, times), (exposure, exposures) = (pd.factorize(known[name]) for name in Shot._fields)
+        shots: NDArray[np.int64]
+        self.of_image: NDArray[np.int64]
+        self.of_image, shots = pd.factorize(taken * len(exposures) + exposure)
+        each = np.divmod(shots, len(exposures))
+        self._shots = [
+            *map(Shot, *(names[of_each].tolist() for names, of_each in zip((times, exposures), each, strict=True)))
+        ]
         times = [shot.taken.partition(".") for shot in self._shots]
         self._second = _number([second for second, _, _ in times])
         self._fraction = _number([fraction for _, _, fraction in times])
@@ -122,14 +127,13 @@ def _are_unlike(numbers: NDArray[np.int64], first: NDArray[np.int64], second: ND
     return unlike
 
 
-def find_other_shots(pairs: pd.DataFrame, images: pd.DataFrame) -> NDArray[np.object_]:
+def find_other_shots(pairs: pd.DataFrame, shots: Shots) -> NDArray[np.object_]:
     """Return for each pair of pictures why they are two shots, None where they may be one.
 
     Args:
         pairs: has the columns `image1` and `image2` of `schemas.COMPARISONS`.
-        images: `schemas.IMAGES`; row i is the image with the id i.
+        shots: of the images.
     """
-    shots = Shots(images)
     found = np.full(len(pairs), None, dtype=object)
     first, second = (shots.of_image[pairs[name].to_numpy(np.int64)] for name in ("image1", "image2"))
     for row in np.flatnonzero(shots.differ(first, second)):
@@ -137,15 +141,17 @@ def find_other_shots(pairs: pd.DataFrame, images: pd.DataFrame) -> NDArray[np.ob
     return found
 
 
-def find_between(earlier: NDArray[np.int64], later: NDArray[np.int64], images: pd.DataFrame) -> NDArray[np.object_]:
+def find_between(
+    earlier: NDArray[np.int64], later: NDArray[np.int64], images: pd.DataFrame, shots: Shots
+) -> NDArray[np.object_]:
     """Return for each match the `Reason` not to move its later picture, because the one that stays may be a copy of another shot.
 
     Args:
         earlier: (n,) int64, the images that would stay.
         later: (n,) int64, those that would move. All matches of each must be among them, in either place.
         images: `schemas.IMAGES`; row i is the image with the id i.
+        shots: of the images.
     """
-    shots = Shots(images)
     found = np.full(len(later), None, dtype=object)
     staying, moving = shots.of_image[earlier], shots.of_image[later]
     # Of what says itself which shot it is, nothing is unclear.
@@ -189,7 +195,7 @@ def _collect_known(
 def find_lost_films(earlier: NDArray[np.int64], later: NDArray[np.int64], images: pd.DataFrame) -> NDArray[np.object_]:
     """Return for each match the `Reason` not to move its later picture, because a film is behind it that is not behind the other.
 
-    The arguments are those of `find_between`.
+    The arguments are the first of `find_between`.
     """
     found = np.full(len(later), None, dtype=object)
     films = images["film_digest"].fillna("").to_numpy(object)

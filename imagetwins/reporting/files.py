@@ -13,7 +13,7 @@ from imagetwins.errors import StoreError
 from imagetwins.matching.decisions import decide, find_doubts
 from imagetwins.matching.orientation import invert, read_orientations
 from imagetwins.matching.restriction import describe_exclusion, find_excluded
-from imagetwins.matching.shots import find_other_shots
+from imagetwins.matching.shots import Shots, find_other_shots
 from imagetwins.orientation import AS_IT_IS
 from imagetwins.reasons import ReasonCode
 from imagetwins.reporting.answers import to_rows
@@ -308,7 +308,7 @@ def explain_pair(run: Run, first: str, second: str) -> PairExplanation:
     verdict = _pair_verdict(score["ssim"], doubts, files, parameters, is_apart=is_apart)
     if len(found) and find_excluded(found, images, parameters)[0] and found["ssim"].iat[0] >= parameters.threshold:
         verdict = f"no match: SSIM {score['ssim']:.4f}, but {describe_exclusion(parameters)}."
-    elif parameters.keeps_shots and score["ssim"] is not None and (why := find_other_shots(found, images)[0]):
+    elif parameters.keeps_shots and score["ssim"] is not None and (why := find_other_shots(found, Shots(images))[0]):
         verdict = f"no match: SSIM {score['ssim']:.4f}, but {why} (burst keep)."
     if words := ORIENTATIONS.get(orientation or AS_IT_IS):
         verdict += f" {files['FileName'].iat[1]} was compared {words}."

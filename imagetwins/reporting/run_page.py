@@ -25,7 +25,7 @@ from imagetwins.config.parameters import Parameters
 from imagetwins.matching.orientation import read_orientations
 from imagetwins.matching.recall import NOBODY, Recall
 from imagetwins.matching.restriction import find_excluded
-from imagetwins.matching.shots import find_other_shots
+from imagetwins.matching.shots import Shots, find_other_shots
 from imagetwins.moving.asides import note_asides
 from imagetwins.moving.refusals import describe_refusals
 from imagetwins.orientation import AS_IT_IS
@@ -175,7 +175,7 @@ def _drop_apart(run: Run, tables: Tables) -> pd.DataFrame:
     pairs = pairs[said == NOBODY]
     if not tables.parameters.keeps_shots:
         return pairs
-    return pairs[[why is None for why in find_other_shots(pairs, tables.images)]]
+    return pairs[[why is None for why in find_other_shots(pairs, Shots(tables.images))]]
 
 
 # -- what is on the page ---------------------------------------------------------------------------------------------

@@ -135,6 +135,7 @@ class Basis(NamedTuple):
     axes: NDArray[np.float32]
 
 
+@cache
 def make_basis() -> Basis:
     """Compute the coordinates of all window sums and deviations, and the axes. Deterministic."""
     means = np.arange(WINDOW_PIXELS * MAX_PIXEL + 1) / WINDOW_PIXELS

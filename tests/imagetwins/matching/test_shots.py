@@ -5,7 +5,7 @@ import pytest
 
 from imagetwins.config.parameters import Parameters
 from imagetwins.matching.decisions import Decider, decide
-from imagetwins.matching.shots import are_other_exposures, are_other_moments, find_between, find_other_shots
+from imagetwins.matching.shots import Shots, are_other_exposures, are_other_moments, find_between, find_other_shots
 from tests.support.past_runs import comparison_table, image_table
 
 SECOND = "2024-08-12T10:00:00"
@@ -79,7 +79,7 @@ def decided(images, parameters, scores=None):
 
 def test_tables_without_exposures_are_of_unknown_ones():
     images = images_of(taken=[SECOND, f"{SECOND}.5", "2024-08-12T10:00:09"]).drop(columns="exposure")
-    found = find_other_shots(comparison_table(all_pairs(3)), images)
+    found = find_other_shots(comparison_table(all_pairs(3)), Shots(images))
     assert [reason and reason.code for reason in found] == [None, "other-moment", "other-moment"]
 
 
@@ -154,7 +154,7 @@ def test_what_lies_between_shots_equals_a_plain_loop():
         pairs = np.array([pair for pair in all_pairs(9) if rng.random() < 0.4])
         flipped = rng.random(len(pairs)) < 0.5
         earlier, later = np.where(flipped, pairs[:, 1], pairs[:, 0]), np.where(flipped, pairs[:, 0], pairs[:, 1])
-        found = [reason is not None for reason in find_between(earlier, later, images)]
+        found = [reason is not None for reason in find_between(earlier, later, images, Shots(images))]
         assert found == loop_between(earlier, later, images)
         n_found += sum(found)
     assert n_found > 30

@@ -1,6 +1,5 @@
 """What is kept of a picture, exchanged, against what is measured of the picture when it is really turned."""
 
-import functools
 import itertools
 
 import numpy as np
@@ -41,12 +40,9 @@ def prepare(directory, thumbnails):
     return open_workspace(directory)
 
 
-basis = functools.cache(make_basis)
-
-
 def measure(thumbnail):
     """The features of a thumbnail before they are rounded to be stored."""
-    return MeasuredImage(thumbnail, basis(), Scratch(len(thumbnail))).features
+    return MeasuredImage(thumbnail, make_basis(), Scratch(len(thumbnail))).features
 
 
 def draw(size):

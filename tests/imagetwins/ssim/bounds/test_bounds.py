@@ -1,4 +1,3 @@
-import functools
 import itertools
 
 import numpy as np
@@ -75,12 +74,9 @@ def order_of(size):
     return plan_scale(plan_cells(size).side).order
 
 
-basis = functools.cache(make_basis)
-
-
 def exact_features(pair):
     scratch = Scratch(SIZE)
-    return [MeasuredImage(thumbnail, basis(), scratch).features.copy() for thumbnail in pair]
+    return [MeasuredImage(thumbnail, make_basis(), scratch).features.copy() for thumbnail in pair]
 
 
 def project(features):
