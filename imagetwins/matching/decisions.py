@@ -243,8 +243,8 @@ class Decider:
         return Shots(self._images)
 
     def _find_doubts(self, matches: pd.DataFrame) -> NDArray[np.object_]:
-        shots = self._all_shots if self._parameters.burst == "review" else None
-        return find_doubts(matches, self._images, self._parameters, shots)
+        asks = self._parameters.is_careful and self._parameters.burst == "review"
+        return find_doubts(matches, self._images, self._parameters, self._all_shots if asks else None)
 
     def _find_one_sided_doubts(self) -> NDArray[np.object_]:
         """Return for each match the `Reason` not to move its later picture that would not hold if the earlier one moved."""

@@ -88,16 +88,13 @@ class Shots:
         # Tables of older versions have no exposures.
         known = images.reindex(columns=list(Shot._fields)).astype("string").fillna("")
         (taken, times), (exposure, exposures) = (pd.factorize(known[name]) for name in Shot._fields)
-        shots: NDArray[np.int64]
         self.of_image: NDArray[np.int64]
         self.of_image, shots = pd.factorize(taken * len(exposures) + exposure)
-        each = np.divmod(shots, len(exposures))
-        self._shots = [
-            *map(Shot, *(names[of_each].tolist() for names, of_each in zip((times, exposures), each, strict=True)))
-        ]
-        times = [shot.taken.partition(".") for shot in self._shots]
-        self._second = _number([second for second, _, _ in times])
-        self._fraction = _number([fraction for _, _, fraction in times])
+        of_time, of_exposure = np.divmod(shots, len(exposures))
+        self._shots = [*map(Shot, times[of_time].tolist(), exposures[of_exposure].tolist())]
+        moments = [shot.taken.partition(".") for shot in self._shots]
+        self._second = _number([second for second, _, _ in moments])
+        self._fraction = _number([fraction for _, _, fraction in moments])
         self._exposure = _number([shot.exposure for shot in self._shots])
         self.is_known: NDArray[np.bool_] = (self._second >= 0) | (self._exposure >= 0)
 
