@@ -14,9 +14,11 @@ from prefect.states import Cancelling, Suspended
 from typer.testing import CliRunner
 
 from imagetwins.cli.app import app
+from imagetwins.errors import FolderBusyError
 from imagetwins.matching.approval import Answer
 from imagetwins.runtime.approval import ApprovalForm, send_answer
 from imagetwins.runtime.observer import Observer, observer
+from imagetwins.storage.locks import lock_directory
 from tests.support.flows import deduplicate
 from tests.support.past_runs import image_table, make_record, write_run
 
@@ -106,6 +108,7 @@ def test_an_answer_that_names_no_file_is_asked_for_again_and_a_later_run_takes_t
     with service.client() as client:
         client.resume_flow_run(run, run_input={"approve": True, "leave_alone": ["typo.jpg"]})
         wait_until_asked_again(client, run)
+        wait_until_free(pictures)
         assert moved(pictures) == set()
         deduplicate(str(pictures), dry_run=True, store=str(service.store))
         assert record_of(service, run)["status"] == "superseded"
@@ -120,6 +123,18 @@ def wait_until_asked_again(client, run, seconds=180):
     while [state.name for state in client.read_flow_run_states(run)].count("Suspended") < 2:
         assert time.monotonic() < deadline
         time.sleep(0.3)
+
+
+def wait_until_free(folder, seconds=60):
+    """A run that waits for a person lets go of its folder a moment after Prefect says that it is suspended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with lock_directory(folder, str(folder), "a test"):
+                return
+        except FolderBusyError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def test_when_the_time_is_up_nothing_moves(service, pictures):
