@@ -18,7 +18,7 @@ from imagetwins.errors import FolderBusyError
 from imagetwins.matching.approval import Answer
 from imagetwins.runtime.approval import ApprovalForm, send_answer
 from imagetwins.runtime.observer import Observer, observer
-from imagetwins.storage.locks import lock_directory
+from imagetwins.storage import storage_of
 from tests.support.flows import deduplicate
 from tests.support.past_runs import image_table, make_record, write_run
 
@@ -130,7 +130,7 @@ def wait_until_free(folder, seconds=60):
     deadline = time.monotonic() + seconds
     while True:
         try:
-            with lock_directory(folder, str(folder), "a test"):
+            with storage_of(folder).lock(folder, "run of a test"):
                 return
         except FolderBusyError:
             assert time.monotonic() < deadline

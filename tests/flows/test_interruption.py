@@ -211,6 +211,7 @@ def test_a_run_whose_process_dies_is_tried_once_more_and_if_it_dies_again_a_pers
 def check_finished(service, flow_run, folder, before):
     """The second try of a run ends what the first began, and a person is told once."""
     wait_for_steps(service, flow_run, ["Running", "Crashed", "Running", "Completed"])
+    assert "AwaitingRetry" in states_of(service, flow_run)
     assert digests(folder) == before
     (place,) = (service.store / "runs").glob(f"*{str(flow_run).replace('-', '')[:8]}")
     run = Run(service.store, place.name)
